@@ -1,0 +1,49 @@
+# Few targets, the same for people and for CI. `make demo` and `make test` need Python 3.11+ and nothing else.
+# A machine without a GPU may save gigabytes with: make demo PIP_FLAGS='--extra-index-url https://download.pytorch.org/whl/cpu'
+PYTHON ?= python3
+VENV ?= .venv
+PIP_FLAGS ?=
+EXTRAS ?= train,serve,cpu,tensorrt-rtx,dev
+BIN := $(VENV)/bin
+
+.PHONY: help install demo test test-slow check format gpu-check constraints clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+install: $(VENV)/.installed  ## the environment in .venv, with the exact versions of constraints.txt
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"ear-teacher needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11 ...")'
+	@echo "Installing into $(VENV) (torch is the large part) ..."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: install  ## the whole chain on the demo ears, ending with the service up on 127.0.0.1
+	$(BIN)/ear-teacher demo
+
+test: install  ## the tests, under 10 minutes on 2 cores
+	$(BIN)/python -m pytest
+
+test-slow: install  ## the slow tests: README's commands from a fresh clone, full-size models
+	$(BIN)/python -m pytest -m 'slow and not gpu' --timeout 1800
+
+check: install  ## lint, format, types and import rules, under a minute
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: install  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+gpu-check: install  ## everything that only a GPU can tell, in one command
+	$(BIN)/python -m pytest -m gpu
+
+constraints: install  ## write the versions of this environment into constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//' > constraints.txt
+
+clean:  ## remove the environment and what runs left behind
+	rm -rf $(VENV) runs *.egg-info

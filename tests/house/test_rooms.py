@@ -1,0 +1,67 @@
+"""The rooms keep to their places: import rules as data, and what a process really loads."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LIGHT_ROOMS = ("bundle", "measure", "index", "serve")
+HEAVY = ("torch", "lightning", "transformers", "training", "export")
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_import_rules_hold():
+    result = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout
+
+
+def test_the_service_starts_without_meeting_torch():
+    result = run_python(
+        f"import serve.app, sys; loaded = [m for m in {HEAVY} if m in sys.modules]; assert not loaded, loaded"
+    )
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("room", LIGHT_ROOMS)
+def test_every_module_of_a_light_room_imports_where_torch_is_missing(room):
+    """A finder that refuses the heavy packages stands in for an environment without them."""
+    names = [module.name for module in pkgutil.walk_packages([str(ROOT / room)], f"{room}.")]
+    result = run_python(
+        "import sys, importlib\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {HEAVY}: raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        f"[importlib.import_module(name) for name in {names}]"
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_front_door_loads_no_room():
+    result = run_python(
+        "import sys, ear_teacher; ear_teacher.main(['--help'])\n"
+        "rooms = {'bundle', 'measure', 'training', 'export', 'index', 'serve', 'numpy'} & set(sys.modules)\n"
+        "assert not rooms, rooms"
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_naming_the_vae_loads_no_lightning():
+    result = run_python("from training import EarVAE; import sys; assert 'lightning' not in sys.modules")
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_verb_of_the_front_door_has_a_main():
+    import ear_teacher
+
+    for verb in ear_teacher.VERBS.values():
+        assert callable(importlib.import_module(verb.module).main), verb
