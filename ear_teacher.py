@@ -31,7 +31,11 @@ def usage() -> str:
     """The text of `ear-teacher --help`."""
     width = max(map(len, VERBS))
     lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
-    return "usage: ear-teacher <verb> [options]\n\n" + "\n".join(lines) + "\n\n`ear-teacher <verb> --help` explains a verb."
+    return (
+        "usage: ear-teacher <verb> [options]\n\n"
+        + "\n".join(lines)
+        + "\n\n`ear-teacher <verb> --help` explains a verb."
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
