@@ -1,0 +1,22 @@
+"""Images of ears -> checkpoint, and what one learns from a checkpoint.
+
+The public classes are imported when they are first named, so that `import training` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training.vae import EarVAE
+
+__all__ = ["EarVAE"]
+
+_HOMES = {"EarVAE": "training.vae"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'training' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
