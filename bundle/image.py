@@ -1,0 +1,156 @@
+"""The only decode, crop and resize code of the repository: training, parity and service all call it.
+
+Pictures are `(H, W, 3) uint8 RGB`, crops `(S, S, 3) uint8 RGB`. Everything after the crop (normalisation, upsampling to
+the encoder's size) is inside the exported graph and unknown here. `decode` and `read` live in `bundle.decoding`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from bundle.decoding import ImageLimits, Picture, decode, read
+from bundle.errors import ContractError, ImageTooSmall
+from bundle.framing import DEFAULT_FRAMING, Box, Framing, check_box, square
+
+__all__ = [
+    "ImageLimits",
+    "Picture",
+    "decode",
+    "frame",
+    "mirror",
+    "mirror_box",
+    "read",
+    "source_crop",
+    "to_jpeg",
+    "to_png",
+]
+
+MAX_ASPECT = 16
+"""A square to frame may be at most this many times the picture's shorter side: the rest would be padding."""
+SOURCE_MARGIN = 0.5
+"""Kept around a box in a source crop, as a share of the box: room for a later framing."""
+
+
+def frame(picture: Picture, box: Box | None, framing: Framing = DEFAULT_FRAMING) -> Picture:
+    """Crop an ear as the model wants it.
+
+    picture: (H, W, 3) uint8 RGB. box: x1, y1, x2, y2 in its pixels, or None for the whole picture.
+    Returns (size_px, size_px, 3) uint8 RGB: the box plus its margin, made square around its centre, the picture taken
+    as continued by its edge pixels, resized antialiased. Raises BadBox, or ImageTooSmall for a strip.
+    """
+    height, width = _check_picture(picture)
+    x1, y1, x2, y2 = square(None if box is None else check_box(box, width, height), width, height, framing.margin)
+    if x2 - x1 > MAX_ASPECT * min(width, height):
+        raise ImageTooSmall(
+            f"the square to frame is {x2 - x1:.0f} px wide, over {MAX_ASPECT} times the shorter side of the picture "
+            f"({width}x{height} px); crop the picture, or give an ear box"
+        )
+    rows, columns = _Span.of(y1, y2, height, framing.size_px), _Span.of(x1, x2, width, framing.size_px)
+    picture = picture[rows.inside, columns.inside]
+    # The longer extent first: the intermediate is then hardly larger than the picture, however narrow that is.
+    for axis, span in ((1, columns), (0, rows)) if width >= height else ((0, rows), (1, columns)):
+        picture = _resample(picture, axis, span, framing.size_px)
+    return np.array(picture)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """One axis of the square and the pixels around it that antialiasing needs."""
+
+    inside: slice
+    """Pixels of the picture that are read."""
+    pads: tuple[int, int]
+    """Edge pixels to repeat before and after them."""
+    start: float
+    stop: float
+    """The square's edges, counted from the first of the read and repeated pixels."""
+
+    @classmethod
+    def of(cls, start: float, stop: float, length: int, size: int) -> _Span:
+        support = 2.0 * max(1.0, (stop - start) / size)  # bicubic reaches two (scaled) pixels to each side
+        first, last = math.floor(start - support), math.ceil(stop + support)
+        pads = (max(-first, 0), max(last - length, 0))
+        return cls(slice(max(first, 0), min(last, length)), pads, start - first, stop - first)
+
+
+def _resample(picture: Picture, axis: int, span: _Span, size: int) -> Picture:
+    """Resize one axis of the square to `size` pixels and leave the other as it is."""
+    if any(span.pads):
+        pads = [(0, 0), (0, 0), (0, 0)]
+        pads[axis] = span.pads
+        picture = np.pad(picture, pads, mode="edge")
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    width, height = (size, image.height) if axis == 1 else (image.width, size)
+    left, right = (span.start, span.stop) if axis == 1 else (0.0, float(width))
+    top, bottom = (span.start, span.stop) if axis == 0 else (0.0, float(height))
+    window = (left, top, right, bottom)
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box=window))
+
+
+def mirror(crop: Picture) -> Picture:
+    """Flip left and right, (H, W, 3) uint8: a right ear becomes a left one, and back."""
+    return np.ascontiguousarray(crop[:, ::-1])
+
+
+def mirror_box(box: Box, width: int) -> Box:
+    """The box in the mirrored picture of `width` pixels."""
+    x1, y1, x2, y2 = box
+    return (width - x2, y1, width - x1, y2)
+
+
+def source_crop(picture: Picture, box: Box | None, max_side_px: int = 512) -> tuple[Picture, Box | None]:
+    """What a gallery keeps: the ear with half a box of surroundings, at most `max_side_px` long, and its box in that.
+
+    A later framing can be computed from it. Nothing is padded; a picture within the limit keeps its own pixels.
+    """
+    height, width = _check_picture(picture)
+    left, top, right, bottom = 0, 0, width, height
+    if box is not None:
+        x1, y1, x2, y2 = box = check_box(box, width, height)
+        reach = SOURCE_MARGIN * max(x2 - x1, y2 - y1)
+        left, top = max(0, math.floor(x1 - reach)), max(0, math.floor(y1 - reach))
+        right, bottom = min(width, math.ceil(x2 + reach)), min(height, math.ceil(y2 + reach))
+    crop = np.ascontiguousarray(picture[top:bottom, left:right])
+    shrunk = _shrink(crop, max_side_px)
+    if box is None:
+        return shrunk, None
+    scale_x, scale_y = shrunk.shape[1] / crop.shape[1], shrunk.shape[0] / crop.shape[0]
+    x1, y1, x2, y2 = box
+    return shrunk, ((x1 - left) * scale_x, (y1 - top) * scale_y, (x2 - left) * scale_x, (y2 - top) * scale_y)
+
+
+def _shrink(picture: Picture, max_side_px: int) -> Picture:
+    height, width = picture.shape[:2]
+    scale = max_side_px / max(height, width)
+    if scale >= 1.0:
+        return picture
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.array(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+
+
+def to_png(picture: Picture) -> bytes:
+    """Encode (H, W, 3) uint8 RGB without loss."""
+    return _encode(picture, "PNG", optimize=False, compress_level=4)
+
+
+def to_jpeg(picture: Picture, quality: int = 92) -> bytes:
+    """Encode (H, W, 3) uint8 RGB; quality 1 to 95. Chroma is not subsampled: skin and edges keep their colour."""
+    return _encode(picture, "JPEG", quality=quality, subsampling=0)
+
+
+def _encode(picture: Picture, kind: str, **options: int | bool) -> bytes:
+    _check_picture(picture)
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def _check_picture(picture: Picture) -> tuple[int, int]:
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
+        raise ContractError(f"a picture is (H, W, 3) uint8 RGB; given {picture.shape} {picture.dtype}")
+    return picture.shape[0], picture.shape[1]
