@@ -7,7 +7,12 @@ and serving never meets torch.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import os
+import platform
+import subprocess
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -27,6 +32,32 @@ VERBS: dict[str, Verb] = {
 }
 
 
+# What a verb may find missing, and the extra that brings it. The serving image has neither these rooms nor torch.
+BROUGHT_BY = {
+    "torch": "train",
+    "lightning": "train",
+    "transformers": "train",
+    "onnx": "train",
+    "fastapi": "serve",
+    "sqlalchemy": "serve",
+    "onnxruntime": "cpu",
+    "faiss": "cpu",
+    "training": "train",
+    "export": "train",
+    "demo": "train",
+}
+TOLD_VERSIONS = (
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "faiss-cpu",
+    "faiss-gpu",
+    "fastapi",
+    "torch",
+    "transformers",
+)
+
+
 def usage() -> str:
     """The text of `ear-teacher --help`."""
     width = max(map(len, VERBS))
@@ -34,8 +65,34 @@ def usage() -> str:
     return (
         "usage: ear-teacher <verb> [options]\n\n"
         + "\n".join(lines)
-        + "\n\n`ear-teacher <verb> --help` explains a verb."
+        + "\n\n`ear-teacher <verb> --help` explains a verb; `ear-teacher --version` tells what runs."
     )
+
+
+def commit() -> str:
+    """The git commit of this tree, with `+` where files differ from it; an image carries EAR_TEACHER_COMMIT instead."""
+    if told := os.environ.get("EAR_TEACHER_COMMIT"):
+        return told
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
+    try:
+        here = Path(__file__).resolve().parent
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def version() -> str:
+    """The text of `ear-teacher --version`: version, commit, and the versions that decide how it behaves."""
+    import tomllib  # only this verb reads it, and `--help` should stay instant
+
+    project = tomllib.loads(Path(__file__).resolve().with_name("pyproject.toml").read_text())["project"]
+    lines = [f"ear-teacher {project['version']} (commit {commit()})", f"Python {platform.python_version()}"]
+    for name in TOLD_VERSIONS:
+        try:
+            lines.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return "\n".join(lines)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,12 +101,22 @@ def main(argv: list[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(usage())
         return 0
+    if arguments[0] in ("-V", "--version", "version"):
+        print(version())
+        return 0
     name, rest = arguments[0], arguments[1:]
     if name not in VERBS:
         print(f"ear-teacher: no verb {name!r}; there are: {', '.join(VERBS)}", file=sys.stderr)
         return 2
     try:
         return int(importlib.import_module(VERBS[name].module).main(rest))
+    except ModuleNotFoundError as error:
+        if error.name not in BROUGHT_BY:
+            raise
+        extra = BROUGHT_BY[error.name]
+        cure = f"in the source tree, pip install '.[{extra}]'"
+        print(f"ear-teacher {name}: this needs {error.name}, which is not installed here: {cure}", file=sys.stderr)
+        return 2
     except Exception as error:
         if not getattr(error, "is_user_error", False):
             raise
