@@ -3,10 +3,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
-EXTRAS ?= train,serve,cpu,tensorrt-rtx,dev
+EXTRAS ?= train,serve,cpu,tensorrt-rtx,docs,dev
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test test-slow check format gpu-check constraints clean
+.PHONY: help install demo test test-slow check format docs diagrams gpu-check constraints release clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -39,11 +39,20 @@ format: install  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: install  ## the documentation site in site/; a broken link is an error
+	$(BIN)/mkdocs build --strict
+
+diagrams: install  ## draw the mermaid diagrams of the docs anew (needs npm and Chromium)
+	$(BIN)/python deploy/diagrams.py
+
 gpu-check: install  ## everything that only a GPU can tell, in one command
 	$(BIN)/python -m pytest -m gpu
 
 constraints: install  ## write the versions of this environment into constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+[a-z0-9.]+$$//' > constraints.txt
 
+release: install  ## commit and tag a release: make release VERSION=0.2.0
+	$(BIN)/python deploy/release.py '$(VERSION)'
+
 clean:  ## remove the environment and what runs left behind
-	rm -rf $(VENV) runs *.egg-info
+	rm -rf $(VENV) runs site *.egg-info
