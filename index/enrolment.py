@@ -1,0 +1,68 @@
+"""What is checked before the truth is asked to change: vectors by space, and labels of a patch. Touches no database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from index.changes import Columns, Patch
+from index.errors import BadItem, BadVector, SpaceMismatch
+from index.items import SOURCE_LIMIT, Item, NewItem, Vectors, check_labels, check_text
+from index.vectors import as_matrix, as_unit
+
+Dims = Mapping[str, int]  # space id -> numbers per vector, of every live space
+
+
+def columns(items: Sequence[NewItem], active: str, dims: Dims) -> dict[str, Columns]:
+    """The vectors of all items, by space. Raises BadVector, SpaceMismatch for a space that is not live."""
+    found = {active: column([(n, Vectors(item.mu, item.embedding)) for n, item in enumerate(items)], dims[active])}
+    others: dict[str, list[tuple[int, Vectors]]] = {}
+    for n, item in enumerate(items):
+        for space_id, pair in item.also.items():
+            others.setdefault(space_id, []).append((n, pair))
+    for space_id, pairs in others.items():
+        if space_id not in dims or space_id == active:
+            raise SpaceMismatch(active, space_id, f"live spaces are {', '.join(dims)}")
+        found[space_id] = column(pairs, dims[space_id])
+    return found
+
+
+def column(pairs: Sequence[tuple[int, Vectors]], dim: int) -> Columns:
+    """Checked vectors of some items: mu as it is, the embedding made unit length."""
+    for n, pair in pairs:
+        for name, vector in (("mu", pair.mu), ("embedding", pair.embedding)):
+            if np.shape(vector) != (dim,):
+                raise BadVector(f"items[{n}].{name} has shape {np.shape(vector)}: this gallery holds {dim} numbers")
+    mu = as_matrix(np.stack([pair.mu for _, pair in pairs]), dim, "mu")
+    embeddings = as_unit(np.stack([pair.embedding for _, pair in pairs]), dim, "embedding")
+    return Columns([n for n, _ in pairs], mu, embeddings)
+
+
+def replacement(vectors: Mapping[str, Vectors], active: str, dims: Dims) -> dict[str, Vectors]:
+    """The checked vectors that replace an item's, the active space first; the active one must be there."""
+    if active not in vectors:
+        raise SpaceMismatch(active, ", ".join(vectors) or "none", "give the vectors of the active space too")
+    pair = vectors[active]
+    others = {space_id: other for space_id, other in vectors.items() if space_id != active}
+    checked = columns([NewItem(b"-", pair.mu, pair.embedding, also=others)], active, dims)
+    return {space_id: Vectors(some.mu[0], some.embeddings[0]) for space_id, some in checked.items()}
+
+
+def patched(item: Item, given: Mapping[str, Any], with_vectors: bool) -> Patch:
+    """An item's labels with what is given in their place. Raises BadItem."""
+    patch = Patch(
+        given.get("subject", item.subject),
+        given.get("side", item.side),
+        given.get("tags", item.tags),
+        given.get("source", item.source),
+    )
+    check_labels(patch.subject, patch.side, patch.tags)
+    check_text("source", patch.source, SOURCE_LIMIT)
+    if (patch.side == "right") != (item.side == "right") and not with_vectors:
+        raise BadItem(
+            f"side cannot change from {item.side or 'unknown'} to {patch.side or 'unknown'} alone: the stored "
+            "vectors are of the picture in its other orientation; give `vectors` of the picture mirrored anew"
+        )
+    return patch

@@ -1,0 +1,61 @@
+"""What can go wrong in a gallery, as one tree; nothing here knows HTTP status codes.
+
+GalleryError
+├── SpaceMismatch      vectors of another encoder: carries both space ids
+├── ItemNotFound       no such item
+├── BadItem            a subject, side, tag or box that cannot be stored
+├── BadVector          wrong width, NaN, infinite or zero
+├── BadFilter          a filter, cursor, k or threshold that cannot be asked
+├── GalleryLocked      another process owns the folder
+├── GalleryReadOnly    the disk is full or the folder cannot be written: reading goes on
+└── GalleryCorrupt     the truth itself cannot be read
+"""
+
+from __future__ import annotations
+
+
+class GalleryError(Exception):
+    """Any expected failure of the gallery; the front door prints it as one line."""
+
+    is_user_error = True
+
+
+class SpaceMismatch(GalleryError):
+    """Vectors of two encoders must never be compared."""
+
+    def __init__(self, expected: str, given: str, hint: str = "embed the picture again with the active model") -> None:
+        super().__init__(f"vectors of space {given} cannot be compared with this gallery's space {expected}: {hint}")
+        self.expected = expected
+        self.given = given
+
+
+class ItemNotFound(GalleryError):
+    """There is no item of that id (or it was deleted)."""
+
+    def __init__(self, item_id: str) -> None:
+        super().__init__(f"no item {item_id!r} in the gallery: it never existed or was deleted")
+        self.item_id = item_id
+
+
+class BadItem(GalleryError):
+    """An item's own data cannot be stored."""
+
+
+class BadVector(GalleryError):
+    """A vector is of the wrong width, not finite, or zero."""
+
+
+class BadFilter(GalleryError):
+    """A question that cannot be asked."""
+
+
+class GalleryLocked(GalleryError):
+    """One process owns an embedded gallery; this one is not it."""
+
+
+class GalleryReadOnly(GalleryError):
+    """Writing is impossible at the moment; reading and searching go on."""
+
+
+class GalleryCorrupt(GalleryError):
+    """The truth cannot be read; only a backup helps."""

@@ -1,0 +1,265 @@
+"""The gallery: enrolled ears, durable before the answer, and the nearest of them to a vector.
+
+Composes the truth (a database), one set of neighbours per space (a cache in memory) and a folder lock. Knows vectors by
+their width and the id of their space; knows no model, no picture format and no HTTP. Safe to use from many threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sqlalchemy import Connection
+
+from index import changes, cursor, enrolment, rows
+from index.config import GalleryConfig
+from index.errors import BadFilter, SpaceMismatch
+from index.items import Filter, Hit, Item, NewItem, Page, Side, Vectors
+from index.keeper import Keeper
+from index.lock import FolderLock
+from index.neighbours import Entries, Label, Matrix
+from index.schema import begin_ledger, migrate
+from index.search import find
+from index.space_index import SpaceIndex
+from index.space_rows import open_active
+from index.truth import Truth
+from index.truth_sqlite import SqliteTruth
+
+Items = list[Item]
+Hits = list[list[Hit]]
+T = TypeVar("T")
+PAGE_LIMIT = 1000
+
+
+class Keep(Enum):
+    """The default of `Gallery.patch`: None is a value there."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
+
+
+def open_gallery(folder: Path, dim: int, space_id: str, config: GalleryConfig | None = None) -> Gallery:
+    """Open the gallery in `folder`, or begin one for vectors of `dim` numbers from encoder `space_id`.
+
+    Raises GalleryLocked if another process owns it, SpaceMismatch if it holds another encoder's vectors, GalleryCorrupt
+    if its database cannot be read, GalleryReadOnly if the folder cannot be written.
+    """
+    config = config or GalleryConfig()
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # ears are biometric data
+    lock = FolderLock(folder)
+    try:
+        return Gallery(
+            folder, SqliteTruth(folder / "gallery.sqlite", config.reserve_bytes), lock, dim, space_id, config
+        )
+    except BaseException:
+        lock.release()
+        raise
+
+
+class Gallery:
+    """See `open_gallery`. Every change is durable when its method returns, and is seen by the next search."""
+
+    def __init__(
+        self, folder: Path, truth: Truth, lock: FolderLock, dim: int, space_id: str, config: GalleryConfig
+    ) -> None:
+        self._truth = truth
+        self._lock = lock
+        self._changing = threading.Lock()  # the order of commits is the order in which the indexes learn of them
+        self._closed = False
+        with truth.write() as connection:
+            migrate(connection)
+            begin_ledger(connection)
+            known = open_active(connection, space_id, dim)
+        self.space_id = space_id
+        self._indexes = {
+            space.space_id: SpaceIndex(
+                folder / "neighbours" / space.space_id, truth, space.space_id, space.dim, config.threads
+            )
+            for space in known.values()
+        }
+        self._keeper = Keeper(self.save, config.snapshot_changes, config.snapshot_s)
+
+    # Reading
+
+    def get(self, item_id: str) -> Item:
+        """Raises ItemNotFound."""
+        return self._read(lambda connection: rows.get(connection, item_id)[1])
+
+    def crop(self, item_id: str) -> bytes:
+        """The stored source crop, as the file that was enrolled. Raises ItemNotFound."""
+        return self._read(lambda connection: rows.crop(connection, item_id))
+
+    def vectors(self, item_id: str, space_id: str | None = None) -> Vectors | None:
+        """An item's vectors in a space (the active one by default); None where it has none there yet."""
+        index = self._index(space_id)
+        return self._read(lambda connection: rows.vectors_of(connection, item_id, index.space_id, index.dim))
+
+    def list(self, after: str | None = None, limit: int = 100, filter: Filter | None = None) -> Page:
+        """Items in the order of enrolment, `limit` at a time; `after` is the `next_cursor` of the page before."""
+        if not 1 <= limit <= PAGE_LIMIT:
+            raise BadFilter(f"limit is {limit}: give 1 to {PAGE_LIMIT}")
+        key = cursor.decode(after)
+        found = self._read(lambda connection: rows.page(connection, key, limit + 1, filter or Filter()))
+        more = cursor.encode(found[limit - 1][0]) if len(found) > limit else None
+        return Page(tuple(item for _, item in found[:limit]), more)
+
+    def count(self, filter: Filter | None = None) -> int:
+        """How many items there are (that a filter admits)."""
+        return self._read(lambda connection: rows.count(connection, filter or Filter()))
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last change."""
+        return self._read(rows.read_ledger).seq
+
+    def search(
+        self,
+        embeddings: ArrayLike,
+        k: int = 10,
+        filter: Filter | None = None,
+        space_id: str | None = None,
+        threshold: float | None = None,
+    ) -> Hits:
+        """The `k` nearest items of each query, best first, at least `threshold` similar.
+
+        `embeddings`: (Q, D) or (D,) float32 of any length above 0, from encoder `space_id` (the active one by default).
+        The filter is evaluated inside the search: fewer than `k` hits mean that no more items are admitted.
+        Raises SpaceMismatch, BadVector, BadFilter.
+        """
+        index = self._index(space_id)
+        return find(self._truth, index.neighbours, index.dim, embeddings, k, filter, threshold)
+
+    # Writing
+
+    def enrol(self, items: Sequence[NewItem]) -> Items:
+        """Enrol all items or none, durably. Raises BadVector, SpaceMismatch, GalleryReadOnly."""
+        if not items:
+            return []
+        columns = enrolment.columns(items, self.space_id, self._dims())
+        with self._changing:
+            self._truth.check_writable()
+            with self._truth.write() as connection:
+                stored = changes.enrol(connection, items, columns)
+            for space_id, some in columns.items():
+                self._put(space_id, [stored[n] for n in some.rows], some.embeddings)
+        self._keeper.note(len(items))
+        return [item for _, item in stored]
+
+    def patch(
+        self,
+        item_id: str,
+        *,
+        subject: str | None | Keep = KEEP,
+        side: Side | None | Keep = KEEP,
+        tags: tuple[str, ...] | Keep = KEEP,
+        source: str | None | Keep = KEEP,
+        vectors: Mapping[str, Vectors] | None = None,
+    ) -> Item:
+        """Change what is given and keep the rest; returns the item as it is now.
+
+        Vectors live in left-ear orientation, so a side that becomes or ceases to be "right" mirrors the picture: then
+        `vectors` (space id -> vectors of the picture in its new orientation) must be given. Raises ItemNotFound,
+        BadItem, BadVector, SpaceMismatch, GalleryReadOnly.
+        """
+        given = {"subject": subject, "side": side, "tags": tags, "source": source}
+        given = {name: value for name, value in given.items() if value is not KEEP}
+        fresh = None if vectors is None else enrolment.replacement(vectors, self.space_id, self._dims())
+        with self._changing:
+            with self._truth.write() as connection:
+                old, item = rows.get(connection, item_id)
+                patch = enrolment.patched(item, given, fresh is not None)
+                if fresh is None:
+                    key, item = changes.relabel(connection, old, patch)
+                else:
+                    key, item = changes.remake(connection, old, patch, fresh)
+            self._follow(old, key, item, fresh)
+        self._keeper.note(1)
+        return item
+
+    def delete(self, item_id: str) -> None:
+        """Delete an item, its crop and its vectors. Raises ItemNotFound, GalleryReadOnly."""
+        self._delete(lambda connection: [rows.get(connection, item_id)[0]])
+
+    def delete_subject(self, subject: str) -> int:
+        """Delete everything enrolled under a subject; returns how many items that were."""
+        return self._delete(lambda connection: changes.keys_of_subject(connection, subject))
+
+    def check_writable(self) -> None:
+        """Raise GalleryReadOnly if enrolling would be refused at the moment."""
+        self._truth.check_writable()
+
+    def save(self) -> None:
+        """Write snapshots of what changed, so that the next start is fast. Nothing acknowledged depends on it."""
+        for index in tuple(self._indexes.values()):
+            index.save()
+
+    def close(self) -> None:
+        """Save, and give the folder free. The gallery must not be used afterwards."""
+        if self._closed:
+            return
+        self._closed = True
+        self._keeper.stop()
+        try:
+            self.save()
+        finally:
+            self._truth.close()
+            self._lock.release()
+
+    def __enter__(self) -> Gallery:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # Within
+
+    def _read(self, question: Callable[[Connection], T]) -> T:
+        with self._truth.read() as connection:
+            return question(connection)
+
+    def _index(self, space_id: str | None) -> SpaceIndex:
+        index = self._indexes.get(space_id or self.space_id)
+        if index is None:
+            raise SpaceMismatch(self.space_id, str(space_id))
+        return index
+
+    def _dims(self) -> dict[str, int]:
+        return {space_id: index.dim for space_id, index in self._indexes.items()}
+
+    def _delete(self, which: Callable[[Connection], Sequence[int]]) -> int:
+        with self._changing:
+            with self._truth.write() as connection:
+                keys = which(connection)
+                changes.remove(connection, keys)
+            for index in self._indexes.values():
+                index.neighbours.remove(keys)
+        if keys:
+            self._keeper.note(len(keys))
+        return len(keys)
+
+    def _put(self, space_id: str, stored: Sequence[tuple[int, Item]], embeddings: Matrix) -> None:
+        keys = np.array([key for key, _ in stored], dtype=np.int64)
+        labels = [Label(item.subject, item.side, item.tags) for _, item in stored]
+        self._indexes[space_id].neighbours.put(Entries(keys, labels, embeddings))
+
+    def _follow(self, old: int, key: int, item: Item, fresh: Mapping[str, Vectors] | None) -> None:
+        """Let the indexes know of a patch."""
+        label = Label(item.subject, item.side, item.tags)
+        for index in self._indexes.values():
+            if fresh is None:
+                index.neighbours.relabel(key, label)
+            else:
+                index.neighbours.remove([old])
+        for space_id, pair in (fresh or {}).items():
+            self._put(space_id, [(key, item)], pair.embedding[None])

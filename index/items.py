@@ -1,0 +1,152 @@
+"""What a gallery holds and what may be asked of it: items, hits, filters, pages.
+
+Plain frozen values that check themselves. They know neither SQL nor FAISS, and nothing about how a vector was computed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.errors import BadFilter, BadItem
+
+Side = Literal["left", "right"]
+Box = tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels of the stored crop
+
+SIDES: tuple[Side | None, ...] = ("left", "right", None)
+TEXT_LIMIT = 256  # characters in a subject or a tag: they are names, not documents
+SOURCE_LIMIT = 2048  # characters in a source: a path or an address
+TAGS_LIMIT = 64
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """What one encoder says about one ear: `mu` (D,) float32 feeds the decoder, `embedding` (D,) float32 finds ears."""
+
+    mu: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """An ear to enrol. `crop` is the stored source crop as a file; `sha256` names the posted picture's content.
+
+    `mu` and `embedding` are (D,) float32 in the gallery's active space; `also` holds the vectors of other live spaces,
+    so that an item enrolled during a promotion is in both.
+    """
+
+    crop: bytes
+    mu: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    subject: str | None = None
+    side: Side | None = None
+    tags: tuple[str, ...] = ()
+    source: str | None = None
+    box: Box | None = None
+    sha256: str | None = None
+    also: Mapping[str, Vectors] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_labels(self.subject, self.side, self.tags)
+        check_text("source", self.source, SOURCE_LIMIT)
+        check_box(self.box)
+        if not self.crop:
+            raise BadItem("crop is empty (0 bytes): give the encoded picture to be stored")
+
+    @property
+    def content(self) -> str:
+        """Hex sha256 of the posted picture, of the crop where the caller gave none."""
+        return self.sha256 or hashlib.sha256(self.crop).hexdigest()
+
+
+@dataclass(frozen=True)
+class Item:
+    """An enrolled ear. `seq` is the number of its last change; `created` is UTC, ISO 8601."""
+
+    id: str
+    seq: int
+    subject: str | None
+    side: Side | None
+    tags: tuple[str, ...]
+    source: str | None
+    sha256: str
+    created: str
+    box: Box | None
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A found item and its cosine similarity to the query, in [-1, 1]."""
+
+    item: Item
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some items in the order of enrolment, and the cursor of the next page (None: this was the last)."""
+
+    items: tuple[Item, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which items may be found. An empty tuple asks nothing; every part that asks must hold.
+
+    `subjects`: one of these. `sides`: one of these, where None means "side unknown". `tags`: all of these.
+    `exclude_subjects`: none of these (items without a subject stay). `item_ids`: one of these.
+    """
+
+    subjects: tuple[str, ...] = ()
+    sides: tuple[Side | None, ...] = ()
+    tags: tuple[str, ...] = ()
+    exclude_subjects: tuple[str, ...] = ()
+    item_ids: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("subjects", "sides", "tags", "exclude_subjects", "item_ids"):
+            if isinstance(getattr(self, name), str):
+                raise BadFilter(f"filter {name} is the string {getattr(self, name)!r}: give a list of values")
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        wrong = [side for side in self.sides if side not in SIDES]
+        if wrong:
+            raise BadFilter(f"filter sides holds {wrong[0]!r}: allowed are 'left', 'right' and None (side unknown)")
+
+    def __bool__(self) -> bool:
+        return bool(self.subjects or self.sides or self.tags or self.exclude_subjects or self.item_ids)
+
+
+def check_labels(subject: str | None, side: str | None, tags: tuple[str, ...]) -> None:
+    """Refuse labels that cannot be stored or searched for."""
+    check_text("subject", subject, TEXT_LIMIT)
+    if side not in SIDES:
+        raise BadItem(f"side is {side!r}: allowed are 'left', 'right' and None (unknown)")
+    if isinstance(tags, str):
+        raise BadItem(f"tags is the string {tags!r}: give a list of tags")
+    if len(tags) > TAGS_LIMIT:
+        raise BadItem(f"{len(tags)} tags given: at most {TAGS_LIMIT} are allowed")
+    for tag in tags:
+        check_text("tag", tag, TEXT_LIMIT)
+
+
+def check_text(name: str, text: str | None, limit: int) -> None:
+    """Refuse an empty, overlong or unprintable name."""
+    if text is None:
+        return
+    if not isinstance(text, str) or not text.strip() or len(text) > limit or not text.isprintable():
+        raise BadItem(f"{name} is {text!r:.80}: give 1 to {limit} printable characters, or leave it out")
+
+
+def check_box(box: Box | None) -> None:
+    """Refuse a box that is not four finite numbers with x1 < x2 and y1 < y2."""
+    if box is None:
+        return
+    if len(box) != 4 or not all(map(math.isfinite, box)) or box[0] >= box[2] or box[1] >= box[3]:
+        raise BadItem(f"box is {box}: give finite x1, y1, x2, y2 in pixels with x1 < x2 and y1 < y2")

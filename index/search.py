@@ -1,0 +1,69 @@
+"""One search: queries checked, the filter resolved, neighbours asked, hits read from the truth."""
+
+from __future__ import annotations
+
+import math
+
+from numpy.typing import ArrayLike
+
+from index import rows
+from index.errors import BadFilter
+from index.items import Filter, Hit, Item
+from index.neighbours import Keys, Matrix, Neighbours, Selection
+from index.truth import Truth
+from index.vectors import as_unit
+
+K_LIMIT = 10_000
+ATTEMPTS = 3
+
+
+def find(
+    truth: Truth,
+    neighbours: Neighbours,
+    dim: int,
+    embeddings: ArrayLike,
+    k: int,
+    asked: Filter | None,
+    threshold: float | None,
+) -> list[list[Hit]]:
+    """See `Gallery.search`."""
+    queries = as_unit(embeddings, dim)
+    check_question(k, threshold)
+    for _ in range(ATTEMPTS):
+        selection = select(truth, asked)
+        keys, cosines = neighbours.search(queries, k, selection)
+        found = {int(key) for key in keys.ravel() if key >= 0}
+        with truth.read() as connection:
+            items = rows.get_many(connection, found)
+        # An item can be deleted between the two: then its place is given to the next one.
+        if len(items) == len(found):
+            break
+    return to_hits(keys, cosines, items, threshold)
+
+
+def check_question(k: int, threshold: float | None) -> None:
+    """Refuse a k or a threshold that means nothing."""
+    if not 1 <= k <= K_LIMIT:
+        raise BadFilter(f"k is {k}: give 1 to {K_LIMIT}")
+    if threshold is not None and not (math.isfinite(threshold) and -1.0 <= threshold <= 1.0):
+        raise BadFilter(f"threshold is {threshold}: a cosine similarity lies in -1 to 1")
+
+
+def select(truth: Truth, asked: Filter | None) -> Selection | None:
+    """The filter with keys in the place of item ids; None where it asks nothing."""
+    if not asked:
+        return None
+    keys = None
+    if asked.item_ids:
+        with truth.read() as connection:
+            keys = rows.keys_of(connection, asked.item_ids)
+    return Selection(asked.subjects, asked.sides, asked.tags, asked.exclude_subjects, keys)
+
+
+def to_hits(keys: Keys, cosines: Matrix, items: dict[int, Item], threshold: float | None) -> list[list[Hit]]:
+    """Keys and cosines (Q, k) as hits, without empty places and those below the threshold."""
+    floor = -2.0 if threshold is None else threshold
+    return [
+        [Hit(items[key], cosine) for key, cosine in zip(row, values, strict=True) if key in items and cosine >= floor]
+        for row, values in zip(keys.tolist(), cosines.tolist(), strict=True)
+    ]

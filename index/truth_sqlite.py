@@ -1,0 +1,105 @@
+"""The truth in one SQLite file: WAL with synchronous=FULL, so that a commit returns after its fsync.
+
+Knows pragmas, locks and what SQLite says when the disk is full; knows no table by name.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from index.errors import GalleryCorrupt, GalleryReadOnly
+
+log = logging.getLogger(__name__)
+
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "secure_delete=ON",  # a deleted ear is overwritten, not only unlinked
+    "busy_timeout=10000",
+    "cache_size=-65536",  # KiB, per connection
+)
+READ_ONLY_SIGNS = ("database or disk is full", "readonly database", "disk I/O error", "unable to open database file")
+CORRUPT_SIGNS = ("malformed", "not a database")
+
+
+class SqliteTruth:
+    """`file` is created where absent. Enrolling stops while `reserve_bytes` are still free on the disk."""
+
+    def __init__(self, file: Path, reserve_bytes: int = 64 << 20) -> None:
+        self._file = file
+        self._reserve_bytes = reserve_bytes
+        self._writers = threading.Lock()
+        self._engine = sqlite_engine(file)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with named_failures(self._file), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        with self._writers, named_failures(self._file), self._engine.connect() as connection:
+            connection.execution_options(ear_teacher_write=True)
+            with connection.begin():
+                yield connection
+
+    def check_writable(self) -> None:
+        free = shutil.disk_usage(self._file.parent).free
+        if free < self._reserve_bytes:
+            raise GalleryReadOnly(
+                f"{free >> 20} MiB are free on the disk of {self._file.parent} and {self._reserve_bytes >> 20} MiB are "
+                "kept in reserve: reading and searching go on; free some space to enrol and delete again"
+            )
+
+    def backup(self, target: Path) -> None:
+        with sqlite3.connect(self._file) as source, sqlite3.connect(target) as copy:
+            source.backup(copy)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def sqlite_engine(file: Path) -> Engine:
+    """An engine whose transactions are SQLite's own: BEGIN for reading, BEGIN IMMEDIATE for writing."""
+    engine = create_engine(f"sqlite:///{file}", connect_args={"check_same_thread": False, "timeout": 10})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # Python's driver would begin late and not lock; we begin ourselves
+        for pragma in PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("ear_teacher_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def named_failures(file: Path) -> Iterator[None]:
+    """Turn SQLite's words into ours: a full disk is a state to live with, a broken file is not."""
+    try:
+        yield
+    except (OperationalError, DatabaseError) as error:
+        words = str(error.orig)
+        if any(sign in words for sign in READ_ONLY_SIGNS):
+            raise GalleryReadOnly(
+                f"{file} cannot be written ({words}): nothing of this change was kept, reading and searching go on; "
+                "free some space or make the folder writable"
+            ) from error
+        if any(sign in words for sign in CORRUPT_SIGNS):
+            raise GalleryCorrupt(f"{file} cannot be read ({words}): restore it from a backup") from error
+        raise

@@ -1,0 +1,108 @@
+"""A killed process loses nothing that it acknowledged, and nothing deleted returns."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from index.gallery import Gallery, open_gallery
+from index.items import Filter
+from tests.index.ears import DIM, SPACE, embedding
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_and_kill(folder: Path, start: int, after_s: float) -> list[list[str]]:
+    """Let a worker work for `after_s` from its first answer, kill it with SIGKILL, and return what it told."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.index.crash_worker", str(folder), str(start)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment) as worker:
+        assert worker.stdout is not None
+        first = worker.stdout.readline()
+        assert first.startswith(b"ready"), first
+        time.sleep(after_s)
+        worker.send_signal(signal.SIGKILL)
+        rest = worker.stdout.read()
+    assert worker.returncode == -signal.SIGKILL
+    return [line.decode().split("\t") for line in rest.splitlines(keepends=False)]
+
+
+class Acknowledged:
+    """What the killed processes said: the only thing that a caller can know."""
+
+    def __init__(self) -> None:
+        self.enrolled: dict[str, str] = {}
+        self.deleted: set[str] = set()
+        self.uncertain: set[str] = set()  # a delete was asked for and the answer never came
+
+    def hear(self, lines: list[list[str]]) -> None:
+        for verb, item_id, source in lines:
+            if verb == "enrolled":
+                self.enrolled[item_id] = source
+            elif verb == "deleting":
+                self.uncertain.add(item_id)
+            elif verb == "deleted":
+                self.deleted.add(item_id)
+                self.uncertain.discard(item_id)
+
+    def check(self, gallery: Gallery) -> None:
+        listed = everything(gallery)
+        ids = [item.id for item in listed]
+        assert len(ids) == len(set(ids))
+        assert not self.deleted & set(ids)
+        missing = set(self.enrolled) - set(ids) - self.deleted - self.uncertain
+        assert not missing, f"acknowledged and lost: {missing}"
+        sources = [item.source for item in listed]
+        assert len(sources) == len(set(sources))
+
+
+def everything(gallery: Gallery) -> list:
+    found, after = [], None
+    while True:
+        page = gallery.list(after, 1000)
+        found += page.items
+        after = page.next_cursor
+        if after is None:
+            return found
+
+
+def check_equals_exact_rebuild(gallery: Gallery) -> None:
+    listed = everything(gallery)
+    stored = [gallery.vectors(item.id) for item in listed]
+    matrix = np.stack([vectors.embedding for vectors in stored if vectors is not None])
+    assert len(matrix) == len(listed)
+    for subject in range(5):
+        query = embedding(subject, 77_000 + subject)
+        hits = gallery.search(query, len(listed), Filter())[0]
+        assert {hit.item.id for hit in hits} == {item.id for item in listed}
+        np.testing.assert_allclose([h.similarity for h in hits], np.sort(matrix @ query)[::-1], atol=2e-6)
+
+
+def kill_again_and_again(folder: Path, kills: int) -> None:
+    moments = random.Random(20)
+    heard = Acknowledged()
+    for kill in range(kills):
+        heard.hear(run_and_kill(folder, 1 + kill * 100_000, moments.uniform(0.02, 0.6)))
+        if kill % 5 == kills % 5 or kill == kills - 1:
+            with open_gallery(folder, DIM, SPACE) as gallery:
+                heard.check(gallery)
+                check_equals_exact_rebuild(gallery)
+    assert len(heard.enrolled) > 10 * kills
+    assert heard.deleted
+
+
+def test_killed_process_loses_nothing_acknowledged(folder: Path):
+    kill_again_and_again(folder, 5)
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_lose_nothing_acknowledged(folder: Path):
+    kill_again_and_again(folder, 100)
