@@ -1,0 +1,159 @@
+"""What can go wrong in the service, and the one table that turns any exception of any room into an HTTP status.
+
+    ServeError
+    ├── ConfigurationError      the service cannot start as told
+    ├── BadRequest              400, names the parameter
+    ├── Unauthorized            401
+    ├── Forbidden               403, the key lacks a scope
+    ├── NotHere                 404, nothing of that name, or this service was started without it
+    ├── BodyTooLarge            413
+    ├── TooSlow                 408, the body did not arrive in time
+    ├── Overloaded              429, the queue is full (RateLimited: this key asked too often)
+    ├── NotReady                503, starting, closing, or a worker died
+    ├── RuntimeStalled          503, the model hangs
+    └── DeadlineExceeded        503, the request's time was over first
+
+Other rooms' exceptions are named in TABLE; they know nothing of it. Knows no route.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from starlette.exceptions import HTTPException
+
+from bundle.errors import BundleError, ContractError, ImageError, ImageTooLarge, ImageTooSmall
+from index.errors import BadFilter, BadItem, BadVector, GalleryError, GalleryReadOnly, ItemNotFound, SpaceMismatch
+
+
+class ServeError(Exception):
+    """Root of the service's own errors. The message is one line for the one who asked."""
+
+    is_user_error = True
+
+
+class ConfigurationError(ServeError):
+    """The service cannot start with these settings."""
+
+
+class BadRequest(ServeError):
+    """Something in the request is wrong; `param` names what."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class Unauthorized(ServeError):
+    """No API key, or one that is not known."""
+
+
+class Forbidden(ServeError):
+    """The API key does not cover this."""
+
+
+class NotHere(ServeError):
+    """Nothing of that name."""
+
+
+class BodyTooLarge(ServeError):
+    """The request's body exceeds the limit."""
+
+
+class TooSlow(ServeError):
+    """The request's body did not arrive in time."""
+
+
+class Overloaded(ServeError):
+    """The queue is full. retry_after_s: when it is worth asking again."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class RateLimited(Overloaded):
+    """This key asked more often than its limit allows."""
+
+
+class NotReady(ServeError):
+    """The service is starting, closing, or has just lost a worker."""
+
+
+class RuntimeStalled(ServeError):
+    """The model's runtime does not come back."""
+
+
+class DeadlineExceeded(ServeError):
+    """The request's time was over before it was answered."""
+
+
+class Problem(NamedTuple):
+    """How an exception is answered: HTTP status, the error's type (a family, as OpenAI's clients know it) and code."""
+
+    status: int
+    type: str
+    code: str
+
+
+INVALID = "invalid_request_error"
+TABLE: dict[type[BaseException], Problem] = {
+    BadRequest: Problem(400, INVALID, "bad_request"),
+    Unauthorized: Problem(401, "authentication_error", "invalid_api_key"),
+    Forbidden: Problem(403, "permission_error", "missing_scope"),
+    NotHere: Problem(404, INVALID, "not_found"),
+    TooSlow: Problem(408, INVALID, "body_too_slow"),
+    BodyTooLarge: Problem(413, INVALID, "body_too_large"),
+    RateLimited: Problem(429, "rate_limit_error", "rate_limited"),
+    Overloaded: Problem(429, "overloaded_error", "queue_full"),
+    NotReady: Problem(503, "unavailable_error", "not_ready"),
+    RuntimeStalled: Problem(503, "unavailable_error", "runtime_stalled"),
+    DeadlineExceeded: Problem(503, "unavailable_error", "deadline_exceeded"),
+    ImageTooLarge: Problem(413, INVALID, "image_too_large"),
+    ImageTooSmall: Problem(400, INVALID, "image_too_small"),
+    ImageError: Problem(400, INVALID, "invalid_image"),
+    ContractError: Problem(400, INVALID, "contract_broken"),
+    BundleError: Problem(503, "unavailable_error", "bundle_unusable"),
+    SpaceMismatch: Problem(409, INVALID, "space_mismatch"),
+    ItemNotFound: Problem(404, INVALID, "item_not_found"),
+    BadItem: Problem(400, INVALID, "bad_item"),
+    BadVector: Problem(400, INVALID, "bad_vector"),
+    BadFilter: Problem(400, INVALID, "bad_filter"),
+    GalleryReadOnly: Problem(503, "unavailable_error", "gallery_read_only"),
+    GalleryError: Problem(503, "unavailable_error", "gallery_unavailable"),
+}
+UNEXPECTED = Problem(500, "server_error", "internal_error")
+HTTP_CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 415: "unsupported_media_type"}
+
+
+def problem_of(error: BaseException) -> Problem:
+    """How this exception is answered: the nearest class of its tree that the table names."""
+    for family in type(error).__mro__:
+        if family in TABLE:
+            return TABLE[family]
+    if isinstance(error, HTTPException):
+        return Problem(error.status_code, INVALID, HTTP_CODES.get(error.status_code, "http_error"))
+    return UNEXPECTED
+
+
+def message_of(error: BaseException) -> str:
+    """The words for the one who asked; an unexpected exception gives nothing away."""
+    if isinstance(error, HTTPException):
+        return str(error.detail)
+    if problem_of(error) is UNEXPECTED:
+        return "something went wrong in the service; its log has the details under this request id"
+    return str(error)
+
+
+def retry_after_s(error: BaseException) -> int | None:
+    """Whole seconds for the Retry-After header, where asking again can help."""
+    if isinstance(error, Overloaded):
+        return max(1, round(error.retry_after_s + 0.5))
+    return 2 if problem_of(error).status == 503 else None
+
+
+def error_body(error: BaseException, request_id: str) -> dict[str, Any]:
+    """The JSON body under /v1, as OpenAI's clients read it."""
+    problem = problem_of(error)
+    details = {"param": getattr(error, "param", None), "code": problem.code, "request_id": request_id}
+    return {"error": {"message": message_of(error), "type": problem.type, **details}}
