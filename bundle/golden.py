@@ -1,0 +1,123 @@
+"""The golden check: a few rendered crops with what torch gave for them, which a loaded model must reproduce.
+
+The crops that ship with the project (`golden_crops.npz`) are 3-D renders under CC0 1.0, never a user's ears. Knows the
+encoder and decoder contracts; nothing of how their sessions run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.errors import GoldenMismatch
+from bundle.image import Picture
+from bundle.manifest import DEFAULT_GOLDEN, GoldenTolerance
+from bundle.session import Session
+
+GOLDEN_NAME = "golden.npz"
+SHIPPED_CROPS = Path(__file__).with_name("golden_crops.npz")
+OUTPUTS = ("embedding", "mu", "logvar", "image")
+
+
+@dataclass(frozen=True)
+class GoldenReport:
+    """How near the sessions came, for the worst crop."""
+
+    crops: int
+    embedding_cosine: float
+    mu_cosine: float
+    mu_error: float
+    """Largest Euclidean error of mu as a share of the median distance between two different crops."""
+    psnr_db: float
+    """Decoded pictures against torch's; inf where they are equal."""
+
+
+def golden_crops() -> Picture:
+    """(6, 128, 128, 3) uint8 RGB: the shipped crops, left-oriented."""
+    with np.load(SHIPPED_CROPS, allow_pickle=False) as archive:
+        return np.asarray(archive["crops"])
+
+
+def write_golden(folder: str | Path, crops: Picture, outputs: Mapping[str, NDArray[Any]]) -> Path:
+    """Write `golden.npz`. crops: (N, S, S, 3) uint8; outputs: embedding, mu, logvar (N, D) float32 and image uint8."""
+    if missing := sorted(set(OUTPUTS) - set(outputs)):
+        raise GoldenMismatch(f"golden outputs lack {missing}; needed are {', '.join(OUTPUTS)}")
+    path = Path(folder) / GOLDEN_NAME
+    arrays: dict[str, Any] = {"crops": crops} | {name: np.asarray(outputs[name]) for name in OUTPUTS}
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def check(
+    encoder: Session,
+    decoder: Session,
+    folder: str | Path,
+    tolerances: Mapping[Any, GoldenTolerance] = DEFAULT_GOLDEN,
+) -> GoldenReport:
+    """Run the golden crops and compare; the decoder is given torch's mu, so that its error is its own.
+
+    Raises GoldenMismatch that names the figure, its limit and the runtime.
+    """
+    golden = _read(Path(folder) / GOLDEN_NAME)
+    encoded = encoder.run({"image": golden["crops"]})
+    image = decoder.run({"latent": golden["mu"]})["image"]
+    report = GoldenReport(
+        crops=len(golden["crops"]),
+        embedding_cosine=_worst_cosine(encoded["embedding"], golden["embedding"]),
+        mu_cosine=_worst_cosine(encoded["mu"], golden["mu"]),
+        mu_error=_relative_error(encoded["mu"], golden["mu"]),
+        psnr_db=_worst_psnr(image, golden["image"]),
+    )
+    _judge(report, encoder, tolerances, {"embedding_cosine": "cosine_min", "mu_cosine": "cosine_min"})
+    _judge(report, decoder, tolerances, {"psnr_db": "psnr_min_db"})
+    return report
+
+
+def _judge(
+    report: GoldenReport, session: Session, tolerances: Mapping[Any, GoldenTolerance], limits: Mapping[str, str]
+) -> None:
+    tolerance = tolerances.get(session.precision)
+    if tolerance is None:
+        raise GoldenMismatch(
+            f"the manifest has no golden tolerance for {session.precision}; it has {sorted(tolerances)}"
+        )
+    for figure, limit in limits.items():
+        value, least = getattr(report, figure), getattr(tolerance, limit)
+        if not value >= least:  # a NaN fails too
+            raise GoldenMismatch(
+                f"{session.runtime} {session.precision} does not reproduce {GOLDEN_NAME}: {figure} is {value:.6g}, "
+                f"at least {least:g} is needed; try another --runtime or --precision, or export the bundle again"
+            )
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        # Opened here: numpy leaves its own file open when the archive is damaged.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in ("crops", *OUTPUTS)}
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        raise GoldenMismatch(f"{path} cannot be read: {error}") from error
+
+
+def _worst_cosine(given: NDArray[Any], golden: NDArray[Any]) -> float:
+    a, b = given.astype(np.float64), golden.astype(np.float64)
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(((a * b).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
+
+
+def _relative_error(given: NDArray[Any], golden: NDArray[Any]) -> float:
+    truth = golden.astype(np.float64)
+    first, second = np.triu_indices(len(truth), k=1)
+    spread = float(np.median(np.linalg.norm(truth[first] - truth[second], axis=1)))
+    return float(np.linalg.norm(given.astype(np.float64) - truth, axis=1).max()) / max(spread, 1e-12)
+
+
+def _worst_psnr(given: NDArray[Any], golden: NDArray[Any]) -> float:
+    error = np.square(given.astype(np.float64) - golden.astype(np.float64)).mean(axis=(1, 2, 3)).max()
+    return float("inf") if error == 0 else float(10.0 * np.log10(255.0**2 / error))
