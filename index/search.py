@@ -14,7 +14,7 @@ from index.truth import Truth
 from index.vectors import as_unit
 
 K_LIMIT = 10_000
-ATTEMPTS = 3
+ATTEMPTS = 4
 
 
 def find(
@@ -29,16 +29,19 @@ def find(
     """See `Gallery.search`."""
     queries = as_unit(embeddings, dim)
     check_question(k, threshold)
+    selection = select(truth, asked)
+    spare = 0
     for _ in range(ATTEMPTS):
-        selection = select(truth, asked)
-        keys, cosines = neighbours.search(queries, k, selection)
+        keys, cosines = neighbours.search(queries, k + spare, selection)
         found = {int(key) for key in keys.ravel() if key >= 0}
         with truth.read() as connection:
             items = rows.get_many(connection, found)
-        # An item can be deleted between the two: then its place is given to the next one.
-        if len(items) == len(found):
+        # What is deleted at this moment may still be among the neighbours: its place is given to the next nearest.
+        gone = len(found) - len(items)
+        if gone <= spare:
             break
-    return to_hits(keys, cosines, items, threshold)
+        spare = 2 * gone
+    return [hits[:k] for hits in to_hits(keys, cosines, items, threshold)]
 
 
 def check_question(k: int, threshold: float | None) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from index.gallery import Gallery, open_gallery
-from index.items import Filter
+from index.items import Filter, Item
 from tests.index.ears import DIM, SPACE, embedding
 
 ROOT = Path(__file__).parents[2]
@@ -64,8 +64,9 @@ class Acknowledged:
         assert len(sources) == len(set(sources))
 
 
-def everything(gallery: Gallery) -> list:
-    found, after = [], None
+def everything(gallery: Gallery) -> list[Item]:
+    found: list[Item] = []
+    after = None
     while True:
         page = gallery.list(after, 1000)
         found += page.items

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from index.errors import BadFilter, BadItem, BadVector, GalleryError, ItemNotFound, SpaceMismatch
 from index.gallery import Gallery, open_gallery
-from index.items import Filter, NewItem, Vectors
+from index.items import Filter, NewItem, Side, Vectors
 from tests.index.ears import DIM, OTHER_SPACE, SPACE, embedding, new_item, unit
 
 
@@ -72,7 +73,8 @@ FILTERS = [
 
 @pytest.mark.parametrize("asked", FILTERS, ids=str)
 def test_search_and_list_mean_the_same_by_a_filter(gallery: Gallery, asked: Filter):
-    sides, tags = (None, "left", "right"), ((), ("a",), ("b", "a"), ("b",))
+    sides: tuple[Side | None, ...] = (None, "left", "right")
+    tags = ((), ("a",), ("b", "a"), ("b",))
     gallery.enrol([new_item(n, None if n % 17 == 0 else "", sides[n % 3], tags[n % 4]) for n in range(120)])
     listed = {item.id for item in gallery.list(limit=1000, filter=asked).items}
     found = {hit.item.id for hit in gallery.search(embedding(1, 1), 1000, asked)[0]}
@@ -192,7 +194,7 @@ def test_gallery_of_another_encoder_is_not_opened(folder: Path):
     open_gallery(folder, DIM, SPACE).close()
 
 
-BAD_VECTORS = {
+BAD_VECTORS: dict[str, Any] = {
     "NaN": np.where(np.arange(DIM) == 3, np.nan, 1.0),
     "infinity": np.where(np.arange(DIM) == 3, np.inf, 1.0),
     "zero": np.zeros(DIM),
