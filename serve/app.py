@@ -1,0 +1,59 @@
+"""Wires the service: settings -> a FastAPI application. Handlers live in serve/routes; nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from bundle.errors import BundleError
+from index.errors import GalleryError
+from serve.bodies import bad_request
+from serve.envelope import Envelope, error_answer
+from serve.errors import ServeError
+from serve.routes import embed, embeddings, health, items, models, page, reconstruct, search
+from serve.service import Service
+from serve.settings import Settings
+from serve.trace import trace_of
+
+DESCRIPTION = "Embeddings, reconstructions and nearest neighbours of ears."
+ROUTES = (embed, embeddings, reconstruct, search, items, models, health, page)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application. Its model loads once it starts; until then requests are answered 503."""
+    service = Service(settings)
+    app = FastAPI(
+        title="ear-teacher",
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        root_path=settings.root_path,
+    )
+    app.state.service = service
+    for kind in (ServeError, BundleError, GalleryError, HTTPException, RequestValidationError, ClientDisconnect):
+        app.add_exception_handler(kind, _answer_error)
+    app.add_middleware(Envelope, settings=settings, active_ids=service.active_ids)
+    for module in ROUTES:
+        app.include_router(module.router)
+    page.mount_files(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    service: Service = app.state.service
+    service.start()
+    yield
+    await service.close()
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    told = bad_request(error.errors()) if isinstance(error, RequestValidationError) else error
+    return error_answer(told, trace_of(request).request_id, request.url.path)

@@ -1,0 +1,33 @@
+"""JSON bodies -> checked values, with errors that name the field. Bodies are read raw: clients often name no type."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from serve.errors import BadRequest
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+async def read_json(request: Request, model: type[ModelT]) -> ModelT:
+    """The body as `model`. Raises BadRequest with the first thing that is wrong."""
+    body = await request.body()
+    if not body:
+        raise BadRequest("the body is empty; send JSON", "body")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        raise bad_request(error.errors(include_url=False)) from None
+
+
+def bad_request(errors: Any) -> BadRequest:
+    """The first of pydantic's or FastAPI's errors, in words."""
+    first = errors[0]
+    places = [str(part) for part in first["loc"] if part not in ("body", "query", "path", "header")]
+    where = ".".join(places) or "body"
+    given = first.get("input")
+    shown = f", given {given!r:.80}" if isinstance(given, (str, int, float, bool)) else ""
+    return BadRequest(f"{where}: {first['msg']}{shown}", where)

@@ -1,0 +1,90 @@
+"""The gallery as requests see it: off the event loop, in a small pool of threads, its time counted.
+
+Turns the side rule of a query into the gallery's filters. Knows no HTTP and no pictures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.gallery import Gallery
+from index.items import Filter, Hit
+from serve.orientation import Probe, merge
+from serve.trace import Trace
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a search asks besides its vectors: at most k hits, similarity >= threshold, items that pass the filter."""
+
+    k: int = 10
+    threshold: float | None = None
+    filter: Filter = Filter()
+
+
+class Desk:
+    """One gallery and the pool that serves it."""
+
+    def __init__(self, gallery: Gallery, threads: int) -> None:
+        self.gallery = gallery
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="gallery")
+        self._unknown = (-1, False)  # (sequence of the gallery, whether any stored ear was of unknown side then)
+
+    async def run(self, trace: Trace, job: Callable[[], ResultT]) -> ResultT:
+        """Run a call of the gallery in the pool; what it took counts as `index`."""
+        started = time.perf_counter()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, job)
+        finally:
+            trace.add("index", (time.perf_counter() - started) * 1e3)
+
+    async def has_unknown_sides(self, trace: Trace) -> bool:
+        """Whether any stored ear is of unknown side; looked for anew only after the gallery changed."""
+
+        def job() -> bool:
+            sequence = self.gallery.sequence
+            if self._unknown[0] != sequence:
+                self._unknown = (sequence, bool(self.gallery.list(limit=1, filter=Filter(sides=(None,))).items))
+            return self._unknown[1]
+
+        return await self.run(trace, job)
+
+    async def search(
+        self, trace: Trace, queries: Sequence[tuple[Probe, NDArray[np.float32]]], space_id: str, question: Question
+    ) -> list[Hit]:
+        """The nearest ears over all probes of one query, best first."""
+
+        def job() -> list[Hit]:
+            found = [
+                self.gallery.search(
+                    embedding[None], question.k, narrowed, space_id=space_id, threshold=question.threshold
+                )[0]
+                for probe, embedding in queries
+                if (narrowed := narrow(question.filter, probe)) is not None
+            ]
+            return merge(found, lambda hit: hit.item.id, lambda hit: hit.similarity, question.k)
+
+        return await self.run(trace, job)
+
+    def close(self) -> None:
+        """Let running calls finish, then close the gallery."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.gallery.close()
+
+
+def narrow(asked: Filter, probe: Probe) -> Filter | None:
+    """The caller's filter within the sides that this probe may meet; None where no item can pass both."""
+    if not probe.sides:
+        return asked
+    sides = tuple(side for side in probe.sides if not asked.sides or side in asked.sides)
+    return replace(asked, sides=sides) if sides else None

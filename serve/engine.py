@@ -1,0 +1,99 @@
+"""One loaded model at work: crops and latents of many requests joined into batches.
+
+Knows bundle's model and the batcher; knows neither pictures' files, nor the gallery, nor HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol, TypeVar
+
+import numpy as np
+from bundle.model import EarModel
+from numpy.typing import NDArray
+
+from bundle.framing import Framing
+from bundle.image import Picture
+from serve.batcher import Batcher, BatchLimits
+from serve.settings import Settings
+from serve.trace import Trace
+
+Vector = NDArray[np.float32]
+ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder says about one ear; each (D,) float32. `embedding` has length 1."""
+
+    embedding: Vector
+    mu: Vector
+    logvar: Vector
+
+
+class BatchObserver(Protocol):
+    """Told of every batch that ran: which graph, how many items, how long."""
+
+    def __call__(self, graph: str, size: int, seconds: float) -> None: ...
+
+
+def _ignore(graph: str, size: int, seconds: float) -> None:
+    pass
+
+
+class Engine:
+    """A model with a batcher for each of its two graphs."""
+
+    def __init__(self, model: EarModel, settings: Settings, observe: BatchObserver = _ignore) -> None:
+        self.model = model
+        self.framing: Framing = model.manifest.framing
+        limits = BatchLimits(settings.max_batch, settings.queue_size, settings.stalled_after_s)
+        self.encoder = Batcher(self._encode, "encoder", limits, observe=partial(observe, "encoder"))
+        self.decoder = Batcher(self._decode, "decoder", limits, observe=partial(observe, "decoder"))
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        """(space_id, bundle_id)."""
+        return self.model.space_id, self.model.bundle_id
+
+    async def encode(self, trace: Trace, crops: Sequence[Picture]) -> list[Encoded]:
+        """Encode (S, S, 3) uint8 crops in left orientation. Raises what the batcher raises."""
+        return await _submit(self.encoder, trace, crops)
+
+    async def decode(self, trace: Trace, latents: Sequence[Vector]) -> list[Picture]:
+        """Decode `mu` latents (D,) float32 to (S, S, 3) uint8 pictures in left orientation."""
+        return await _submit(self.decoder, trace, latents)
+
+    def warm_up(self) -> None:
+        """Run every batch size of both graphs once, as far as that takes little time."""
+        size = self.framing.size_px
+        self.encoder.warm_up(np.zeros((size, size, 3), np.uint8))
+        self.decoder.warm_up(np.zeros(self.model.latent_dim, np.float32))
+
+    @property
+    def batchers(self) -> dict[str, Batcher[Picture, Encoded] | Batcher[Vector, Picture]]:
+        """By graph."""
+        return {"encoder": self.encoder, "decoder": self.decoder}
+
+    def close(self, drain_s: float = 0.0) -> None:
+        """Let what waits finish for at most `drain_s` seconds, then free the model."""
+        for batcher in self.batchers.values():
+            batcher.close(drain_s)
+        self.model.close()
+
+    def _encode(self, crops: list[Picture]) -> list[Encoded]:
+        encoding = self.model.encode(np.stack(crops))
+        return [Encoded(*rows) for rows in zip(encoding.embedding, encoding.mu, encoding.logvar, strict=True)]
+
+    def _decode(self, latents: list[Vector]) -> list[Picture]:
+        return list(self.model.decode(np.stack(latents)))
+
+
+async def _submit(batcher: Batcher[ItemT, ResultT], trace: Trace, items: Sequence[ItemT]) -> list[ResultT]:
+    done = await batcher.submit(items, trace.deadline)
+    trace.add("queue", max(one.queue_ms for one in done))
+    trace.add("compute", max(one.compute_ms for one in done))
+    return [one.value for one in done]

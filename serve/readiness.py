@@ -1,0 +1,53 @@
+"""Whether the service may be sent traffic: each part by name, `ok` or what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from index.errors import GalleryError
+from serve.desk import Desk
+from serve.engine import Engine
+from serve.service import Service
+
+STORE_PATIENCE_S = 2.0
+
+
+async def check(service: Service) -> dict[str, Any]:
+    """`{"status": "ready" | "not ready", "checks": {part: "ok" | what is wrong}}`."""
+    checks = await _checks(service)
+    ready = all(state == "ok" for state in checks.values())
+    return {"status": "ready" if ready else "not ready", "checks": checks}
+
+
+async def _checks(service: Service) -> dict[str, str]:
+    if service.failure is not None:
+        return {"model": f"cannot be loaded: {service.failure}"}
+    if service.active is None:
+        return {"model": "loading"}
+    active = service.active
+    checks = {"model": "ok", "golden": "ok", **_workers(active.engine)}  # active = it passed its golden check
+    if active.desk is not None:
+        checks["gallery"] = await _store(active.desk)
+    return checks
+
+
+def _workers(engine: Engine) -> dict[str, str]:
+    states = {}
+    for graph, batcher in engine.batchers.items():
+        if batcher.stalled_s:
+            states[graph] = f"busy with one batch for {batcher.stalled_s:.0f} s"
+        else:
+            states[graph] = "ok" if batcher.is_alive else "its worker is dead"
+    return states
+
+
+async def _store(desk: Desk) -> str:
+    try:
+        async with asyncio.timeout(STORE_PATIENCE_S):
+            await asyncio.to_thread(desk.gallery.check_writable)
+    except GalleryError as error:
+        return str(error)
+    except TimeoutError:
+        return f"did not answer within {STORE_PATIENCE_S:g} s"
+    return "ok"

@@ -1,0 +1,71 @@
+"""Runs the application under uvicorn: tells where it listens, drains on SIGTERM, names what keeps it from starting."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+
+from bundle.manifest import read_manifest
+from serve.app import create_app
+from serve.errors import ConfigurationError
+from serve.service import Service
+from serve.settings import Settings
+
+BACKLOG = 2048
+
+
+def run(settings: Settings) -> None:
+    """Serve until told to stop. Raises what kept the service from starting, as the room that found it says it."""
+    manifest = read_manifest(settings.bundle)  # the commonest mistake is answered before anything is loaded
+    app = create_app(settings)
+    service: Service = app.state.service
+    listener = _bind(settings)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+        backlog=BACKLOG,
+        proxy_headers=False,
+    )
+    server = uvicorn.Server(config)
+
+    def loaded() -> None:
+        if service.failure is not None:
+            server.should_exit = True
+        else:
+            print(_greeting(settings, listener.getsockname()[1], manifest.bundle_id), flush=True)
+
+    service.on_loaded = loaded
+    with listener:
+        server.run(sockets=[listener])
+    if service.failure is not None:
+        raise service.failure
+
+
+def _bind(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}; choose another --port"
+        ) from None
+    return listener
+
+
+def _greeting(settings: Settings, port: int, bundle_id: str) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"http://{host}:{port}"
+    key = " -H 'Authorization: Bearer YOUR_KEY'" if settings.has_keys else ""
+    return (
+        f"ear-teacher serves {bundle_id}\n"
+        f"  page      {address}/\n"
+        f"  API docs  {address}/docs\n"
+        f"  try       curl{key} --data-binary @ear.jpg '{address}/v1/embed?side=left'"
+    )

@@ -1,0 +1,140 @@
+"""What the service holds while it runs: the active model with its gallery, the decode pool, the keys; start and stop.
+
+The active pair is one frozen value, read once per request and swapped in one step. Knows no route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+
+from bundle.image import ImageLimits
+from serve.desk import Desk
+from serve.engine import Engine
+from serve.errors import NotHere, NotReady
+from serve.intake import Intake
+from serve.keys import Keyring
+from serve.settings import Settings
+from serve.trace import trace_of
+
+log = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
+PATIENCE_S = 0.05
+"""A request that takes longer is watched for its client going away; watching the quick ones would cost more."""
+
+
+@dataclass(frozen=True)
+class Active:
+    """A model and the gallery whose vectors it made; `desk` is None where the service has no gallery."""
+
+    engine: Engine
+    desk: Desk | None
+
+    @property
+    def gallery_desk(self) -> Desk:
+        """The desk, or NotHere where there is none."""
+        if self.desk is None:
+            raise NotHere("this service was started without a gallery; start it with --gallery FOLDER")
+        return self.desk
+
+
+class Service:
+    """Everything that requests share. Loads in the background after `start`; `close` drains."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels)
+        self.intake = Intake(settings.decode_workers, settings.queue_size, limits)
+        self.keyring = Keyring.of(settings)
+        self.active: Active | None = None
+        self.failure: Exception | None = None
+        self.on_loaded: Callable[[], None] = lambda: None
+        self._loading: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to load the model and the gallery; until that is done requests are answered 503."""
+        self._loading = asyncio.create_task(self._load())
+
+    async def _load(self) -> None:
+        try:
+            self.active = await asyncio.to_thread(open_active, self.settings)
+        except Exception as error:
+            self.failure = error
+            log.error("the service cannot start: %s", error)
+        self.on_loaded()
+
+    def use(self, request: HTTPConnection) -> Active:
+        """The model and gallery that answer this request. Raises NotReady while there is none."""
+        active = self.active
+        if active is None:
+            raise NotReady(f"the model cannot be loaded: {self.failure}" if self.failure else "the model is loading")
+        trace = trace_of(request)
+        trace.space_id, trace.bundle_id = active.engine.ids
+        return active
+
+    def active_ids(self) -> tuple[str, str] | None:
+        """(space_id, bundle_id) of the active model."""
+        return None if self.active is None else self.active.engine.ids
+
+    async def close(self) -> None:
+        """Finish what runs, within `drain_s`, and free everything."""
+        if self._loading is not None:
+            await self._loading
+        if self.active is not None:
+            await asyncio.to_thread(self.active.engine.close, self.settings.drain_s)
+            if self.active.desk is not None:
+                await asyncio.to_thread(self.active.desk.close)
+        self.intake.close()
+
+
+def open_active(settings: Settings) -> Active:
+    """Load the bundle, let it prove itself on its golden crops, warm it up, open the gallery of its space."""
+    from bundle.model import load
+
+    from index.gallery import open_gallery
+
+    model = load(settings.bundle, settings.runtime, settings.precision, settings.threads)
+    model.check_golden()
+    engine = Engine(model, settings)
+    engine.warm_up()
+    if settings.gallery is None:
+        return Active(engine, None)
+    try:
+        gallery = open_gallery(settings.gallery, dim=model.latent_dim, space_id=model.space_id)
+    except Exception:
+        engine.close()
+        raise
+    return Active(engine, Desk(gallery, settings.index_threads))
+
+
+def service_of(request: HTTPConnection) -> Service:
+    """The service that answers this request."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def attended(request: Request, work: Coroutine[Any, Any, ResultT]) -> ResultT:
+    """Do the work while the client waits for it; once the client is gone, cancel it and raise ClientDisconnect."""
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=PATIENCE_S)
+        if not done:
+            gone = asyncio.ensure_future(_disconnected(request))
+            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+            gone.cancel()
+            if not task.done():
+                raise ClientDisconnect()
+        return task.result()
+    finally:
+        task.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

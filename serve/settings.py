@@ -1,0 +1,94 @@
+"""Every setting of the service in one typed place, read from the environment (`EAR_TEACHER_…`) or from flags.
+
+Passed down to whoever needs it, never imported as a global. Units are in the names.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from serve.errors import ConfigurationError
+
+Runtime = Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt"]
+Precision = Literal["auto", "fp32", "fp16", "int8"]
+
+
+class Settings(BaseSettings):
+    """Settings of one service process; each field is `EAR_TEACHER_<NAME>` in the environment."""
+
+    model_config = SettingsConfigDict(env_prefix="EAR_TEACHER_", frozen=True, extra="forbid")
+
+    bundle: Path = Field(description="folder of the bundle to serve")
+    gallery: Path | None = Field(None, description="folder of the gallery; none: embed and reconstruct only")
+
+    host: str = Field("127.0.0.1", description="address to bind to")
+    port: int = Field(8350, ge=0, le=65535, description="port to bind to; 0: any free one")
+    insecure: bool = Field(False, description="bind beyond loopback without an API key")
+    root_path: str = Field("", description="path prefix that a proxy in front strips")
+
+    runtime: Runtime = Field("auto", description="what runs the model")
+    precision: Precision = Field("auto", description="which of the bundle's variants")
+    threads: int = Field(0, ge=0, description="threads of one model run; 0: one per core")
+    max_batch: int = Field(16, ge=1, le=1024, description="most pictures in one model run")
+    queue_size: int = Field(256, ge=1, description="pictures that may wait; more are answered 429")
+    decode_threads: int = Field(0, ge=0, description="threads that decode pictures; 0: one per core")
+    index_threads: int = Field(4, ge=1, description="threads that search and write the gallery")
+
+    request_timeout_s: float = Field(30.0, gt=0, description="a request that waited longer is answered 503")
+    body_timeout_s: float = Field(20.0, gt=0, description="a body that takes longer to arrive is answered 408")
+    stalled_after_s: float = Field(30.0, gt=0, description="a model run that takes longer makes the service not ready")
+    drain_s: float = Field(15.0, ge=0, description="on SIGTERM, running requests get this long")
+
+    max_body_bytes: int = Field(32 << 20, ge=1, description="largest request body")
+    max_image_bytes: int = Field(20 << 20, ge=1, description="largest picture file")
+    max_pixels: int = Field(50_000_000, ge=1, description="largest picture")
+    max_inputs: int = Field(64, ge=1, description="most pictures in one request")
+
+    api_key: SecretStr | None = Field(None, description="one API key that may do everything")
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        try:
+            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether callers must show an API key."""
+        return self.api_key is not None
+
+    @property
+    def decode_workers(self) -> int:
+        """Threads of the decode pool."""
+        return self.decode_threads or max(1, len(os.sched_getaffinity(0)))
+
+    def check_exposure(self) -> None:
+        """Refuse to be reachable from other machines without an API key: ears are biometric data."""
+        if self.is_loopback or self.has_keys or self.insecure:
+            return
+        raise ConfigurationError(
+            f"--host {self.host} can be reached from other machines and no API key is set: set EAR_TEACHER_API_KEY, "
+            "bind to 127.0.0.1, or say --insecure"
+        )
+
+
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """Settings from flags, then the environment, then the defaults. Raises ConfigurationError naming the setting."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        flag = f"--{name.replace('_', '-')} (EAR_TEACHER_{name.upper()})"
+        if first["type"] == "missing":
+            raise ConfigurationError(f"{flag} is required: {Settings.model_fields[name].description}") from None
+        raise ConfigurationError(f"{flag} is {first['input']!r:.80}: {first['msg']}") from None
