@@ -66,6 +66,15 @@ def live(bundle_folder, tmp_path_factory):
         yield address
 
 
+class Address(str):
+    """`http://127.0.0.1:PORT`, and the application behind it."""
+
+    def __new__(cls, app, port):
+        address = super().__new__(cls, f"http://127.0.0.1:{port}")
+        address.app = app
+        return address
+
+
 @contextmanager
 def live_server(settings):
     app = create_app(settings)
@@ -75,7 +84,7 @@ def live_server(settings):
     try:
         until(lambda: server.started)
         wait_until_loaded(app)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+        yield Address(app, server.servers[0].sockets[0].getsockname()[1])
     finally:
         server.should_exit = True
         thread.join(30)
