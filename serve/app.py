@@ -16,13 +16,13 @@ from index.errors import GalleryError
 from serve.bodies import bad_request
 from serve.envelope import Envelope, error_answer
 from serve.errors import ServeError
-from serve.routes import embed, embeddings, health, items, models, page, reconstruct, search
+from serve.routes import embed, embeddings, health, items, models, page, reconstruct, search, v2
 from serve.service import Service
 from serve.settings import Settings
 from serve.trace import trace_of
 
 DESCRIPTION = "Embeddings, reconstructions and nearest neighbours of ears."
-ROUTES = (embed, embeddings, reconstruct, search, items, models, health, page)
+ROUTES = (embed, embeddings, reconstruct, search, items, models, health, v2, page)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -42,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Envelope, settings=settings, active_ids=service.active_ids)
     for module in ROUTES:
         app.include_router(module.router)
+    app.include_router(v2.models_router)
     page.mount_files(app)
     return app
 

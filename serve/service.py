@@ -19,6 +19,7 @@ from serve.engine import Engine
 from serve.errors import NotHere, NotReady
 from serve.intake import Intake
 from serve.keys import Keyring
+from serve.oip.statistics import ModelStatistics
 from serve.settings import Settings
 from serve.trace import trace_of
 
@@ -54,6 +55,7 @@ class Service:
         self.keyring = Keyring.of(settings)
         self.active: Active | None = None
         self.failure: Exception | None = None
+        self.oip_statistics: dict[str, ModelStatistics] = {}
         self.on_loaded: Callable[[], None] = lambda: None
         self._loading: asyncio.Task[None] | None = None
 
@@ -96,7 +98,6 @@ class Service:
 def open_active(settings: Settings) -> Active:
     """Load the bundle, let it prove itself on its golden crops, warm it up, open the gallery of its space."""
     from bundle.model import load
-
     from index.gallery import open_gallery
 
     model = load(settings.bundle, settings.runtime, settings.precision, settings.threads)

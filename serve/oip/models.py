@@ -1,0 +1,126 @@
+"""The models that the Open Inference Protocol shows: `ear-encoder`, `ear-image` and `ear-decoder`.
+
+Knows the edges of the bundle's graphs; runs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from serve.engine import Engine
+from serve.errors import BadRequest, NotHere
+from serve.oip.tensors import Tensor
+from serve.oip.wire import InferRequest, RawInput
+
+VERSION = "1"
+EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics", "parameters")
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One input or output: `shape` without the batch dimension."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OipModel:
+    """A model as the protocol's clients see it; the first dimension of every tensor is the batch."""
+
+    name: str
+    input: Edge
+    outputs: tuple[Edge, ...]
+    platform: str
+    max_batch: int
+
+    @property
+    def raw_input(self) -> RawInput:
+        """How a request without JSON is read: the whole body is one element."""
+        return RawInput(self.input.name, self.input.datatype, (1, *self.input.shape))
+
+    def metadata(self) -> dict[str, Any]:
+        """The answer of `GET /v2/models/{name}`."""
+        inputs, outputs = [_meta(self.input)], [_meta(edge) for edge in self.outputs]
+        return {
+            "name": self.name,
+            "versions": [VERSION],
+            "platform": self.platform,
+            "inputs": inputs,
+            "outputs": outputs,
+        }
+
+    def config(self) -> dict[str, Any]:
+        """The answer of `GET /v2/models/{name}/config` (Triton's ModelConfig as JSON)."""
+        return {
+            "name": self.name,
+            "platform": self.platform,
+            "backend": "onnxruntime" if self.platform.startswith("onnx") else "tensorrt",
+            "version_policy": {"latest": {"num_versions": 1}},
+            "max_batch_size": self.max_batch,
+            "input": [_configured(self.input)],
+            "output": [_configured(edge) for edge in self.outputs],
+            "dynamic_batching": {},
+        }
+
+    def read_input(self, request: InferRequest) -> Tensor:
+        """The one input of a request, checked against what this model takes."""
+        if set(request.inputs) != {self.input.name}:
+            given = sorted(request.inputs)
+            raise BadRequest(f"{self.name} takes the one input {self.input.name!r}; given are {given}", "inputs")
+        tensor = request.inputs[self.input.name]
+        if tensor.datatype != self.input.datatype:
+            raise BadRequest(
+                f"{tensor.name!r} is {tensor.datatype}; {self.name} takes {self.input.datatype}", tensor.name
+            )
+        flat_files = self.input.shape == (1,) and len(tensor.shape) == 1
+        if not flat_files and (not tensor.shape or tensor.shape[1:] != self.input.shape):
+            wanted = [-1, *self.input.shape]
+            raise BadRequest(f"{tensor.name!r} has shape {list(tensor.shape)}; {self.name} takes {wanted}", tensor.name)
+        if not 1 <= tensor.shape[0] <= self.max_batch:
+            raise BadRequest(
+                f"{tensor.name!r} has a batch of {tensor.shape[0]}; 1 to {self.max_batch} are taken", tensor.name
+            )
+        return tensor
+
+    def asked_outputs(self, request: InferRequest) -> dict[str, bool]:
+        """Output name -> whether it is asked for as binary, in the order asked."""
+        known = [edge.name for edge in self.outputs]
+        if unknown := sorted(set(request.wanted) - set(known)):
+            raise BadRequest(f"{self.name} has no output {unknown}; it has {', '.join(known)}", "outputs")
+        return dict(request.wanted) or dict.fromkeys(known, request.binary_default)
+
+
+def models_of(engine: Engine, max_batch: int) -> Mapping[str, OipModel]:
+    """The models of a loaded bundle, by name."""
+    size, dim = engine.framing.size_px, engine.model.latent_dim
+    platform = "tensorrt_plan" if engine.model.runtime.startswith("tensorrt") else "onnxruntime_onnx"
+    encoded = tuple(Edge(name, "FP32", (dim,)) for name in ("embedding", "mu", "logvar"))
+    picture = Edge("image", "UINT8", (size, size, 3))
+    models = (
+        OipModel("ear-encoder", picture, encoded, platform, max_batch),
+        OipModel("ear-image", Edge("image", "BYTES", (1,)), encoded, platform, max_batch),
+        OipModel("ear-decoder", Edge("latent", "FP32", (dim,)), (picture,), platform, max_batch),
+    )
+    return {model.name: model for model in models}
+
+
+def find(models: Mapping[str, OipModel], name: str, version: str = VERSION) -> OipModel:
+    """A model by name and version. Raises NotHere."""
+    if name not in models:
+        raise NotHere(f"unknown model {name[:80]!r}; there are {', '.join(models)}")
+    if version != VERSION:
+        raise NotHere(f"model {name!r} has no version {version[:20]!r}; it has {VERSION}")
+    return models[name]
+
+
+def _meta(edge: Edge) -> dict[str, Any]:
+    return {"name": edge.name, "datatype": edge.datatype, "shape": [-1, *edge.shape]}
+
+
+def _configured(edge: Edge) -> dict[str, Any]:
+    kind = "TYPE_STRING" if edge.datatype == "BYTES" else f"TYPE_{edge.datatype}"
+    return {"name": edge.name, "data_type": kind, "dims": list(edge.shape)}
