@@ -20,6 +20,7 @@ from serve.errors import NotHere, NotReady
 from serve.intake import Intake
 from serve.keys import Keyring
 from serve.oip.statistics import ModelStatistics
+from serve.remote import Fetcher
 from serve.settings import Settings
 from serve.trace import trace_of
 
@@ -52,6 +53,7 @@ class Service:
         self.settings = settings
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels)
         self.intake = Intake(settings.decode_workers, settings.queue_size, limits)
+        self.fetcher = Fetcher(settings)
         self.keyring = Keyring.of(settings)
         self.active: Active | None = None
         self.failure: Exception | None = None
@@ -93,6 +95,7 @@ class Service:
             if self.active.desk is not None:
                 await asyncio.to_thread(self.active.desk.close)
         self.intake.close()
+        await self.fetcher.close()
 
 
 def open_active(settings: Settings) -> Active:

@@ -9,10 +9,10 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from serve.errors import ConfigurationError
 
@@ -51,7 +51,18 @@ class Settings(BaseSettings):
     max_pixels: int = Field(50_000_000, ge=1, description="largest picture")
     max_inputs: int = Field(64, ge=1, description="most pictures in one request")
 
+    url_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="hosts (or host:port) that pictures may be fetched from by URL, comma separated; none: no URLs"
+    )
+    url_private: bool = Field(False, description="allowed hosts may have private addresses")
+    url_timeout_s: float = Field(10.0, gt=0, description="longest that fetching a URL may take")
+
     api_key: SecretStr | None = Field(None, description="one API key that may do everything")
+
+    @field_validator("url_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(filter(None, map(str.strip, value.lower().split(",")))) if isinstance(value, str) else value
 
     @property
     def is_loopback(self) -> bool:

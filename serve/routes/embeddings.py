@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from bundle.errors import ImageError
+from bundle.framing import Framing
 from bundle.image import Picture
 from serve.answers import Answer, base64_floats
 from serve.bodies import read_json
@@ -35,11 +36,16 @@ class EmbeddingsRequest(BaseModel):
     messages: Any = None
     modality: str | None = "image"
     encoding_format: Literal["float", "base64"] = "float"
+    embedding_type: Literal["float", "base64"] | None = Field(None, description="Jina's name of encoding_format")
+    output_encoding: Literal["base64"] | None = Field(None, description="Voyage's name of encoding_format")
     dimensions: int | None = None
+    output_dimension: int | None = Field(None, description="Voyage's name of dimensions")
     user: str | None = None
     side: Side = "unknown"
 
 
+USAGE = {"prompt_tokens": 0, "total_tokens": 0, "text_tokens": 0, "image_pixels": 0, "video_pixels": 0}
+"""OpenAI's, Jina's and Voyage's names: pictures cost no tokens here."""
 BODY = {
     "requestBody": {
         "required": True,
@@ -49,6 +55,8 @@ BODY = {
 
 
 @router.post("/v1/embeddings", openapi_extra=BODY, response_class=Answer)
+@router.post("/v1/multimodalembeddings", openapi_extra=BODY, response_class=Answer, include_in_schema=False)
+@router.post("/embeddings", openapi_extra=BODY, response_class=Answer, include_in_schema=False)
 async def embeddings(request: Request) -> Answer:
     """Embed pictures (OpenAI-compatible). `side` (an extension) says which ear they all show."""
     service, trace = service_of(request), trace_of(request)
@@ -60,32 +68,32 @@ async def embeddings(request: Request) -> Answer:
     if len(sources) > service.settings.max_inputs:
         raise BadRequest(f"{len(sources)} pictures in one request; at most {service.settings.max_inputs}", "input")
     active.engine.encoder.check_room(len(sources))
-    crops = await asyncio.gather(*(_crop(service, trace, where, source, asked.side) for where, source in sources))
+    framing = active.engine.framing
+    crops = await asyncio.gather(*(_crop(service, trace, framing, place, asked.side) for place in sources))
     encoded = await attended(request, active.engine.encode(trace, crops))
-    as_asked = base64_floats if asked.encoding_format == "base64" else (lambda vector: vector)
+    packed = "base64" in (asked.encoding_format, asked.embedding_type, asked.output_encoding)
     data = [
-        {"object": "embedding", "index": index, "embedding": as_asked(one.embedding)}
-        for index, one in enumerate(encoded)
+        {"object": "embedding", "index": n, "embedding": base64_floats(one.embedding) if packed else one.embedding}
+        for n, one in enumerate(encoded)
     ]
-    usage = {"prompt_tokens": 0, "total_tokens": 0}
-    model = asked.model or active.engine.ids[1]
-    envelope = {"id": f"embd-{trace.request_id}", "created": int(time.time()), "model": model, "usage": usage}
-    return Answer({"object": "list", "data": data, **envelope})
+    head = {"id": f"embd-{trace.request_id}", "created": int(time.time()), "model": asked.model or active.engine.ids[1]}
+    return Answer({"object": "list", "data": data, **head, "usage": USAGE})
 
 
 def _check(asked: EmbeddingsRequest, dim: int) -> None:
-    if asked.dimensions not in (None, dim):
-        raise BadRequest(f"dimensions is {asked.dimensions}; this model has {dim} and no shorter ones", "dimensions")
+    for name in ("dimensions", "output_dimension"):
+        if (given := getattr(asked, name)) not in (None, dim):
+            raise BadRequest(f"{name} is {given}; this model has {dim} and no shorter ones", name)
     if asked.modality not in (None, "image"):
         raise BadRequest(f"modality is {asked.modality!r}; only 'image' is served", "modality")
 
 
-async def _crop(service: Service, trace: Trace, where: str, source: Source, side: Side) -> Picture:
-    active = service.active
-    assert active is not None
-    if isinstance(source, Remote):
-        raise BadRequest(f"{where} is a URL; this service fetches none: send the picture itself (data URI)", where)
+async def _crop(service: Service, trace: Trace, framing: Framing, place: tuple[str, Source], side: Side) -> Picture:
+    where, source = place
     try:
-        return await service.intake.crop(trace, source, side, None, active.engine.framing)
+        file = await service.fetcher.fetch(source.url) if isinstance(source, Remote) else source
+        return await service.intake.crop(trace, file, side, None, framing)
     except ImageError as error:
         raise type(error)(f"{where}: {error}") from None
+    except BadRequest as error:
+        raise BadRequest(f"{where} {error}", where) from None
