@@ -45,10 +45,10 @@ class Patch:
 
 
 def take_numbers(connection: Connection, changes: int, keys: int = 0) -> tuple[int, int]:
-    """Reserve numbers: the first sequence number and the first key of this transaction's own."""
+    """Reserve numbers for `changes` changes and `keys` new items: the first sequence number and the first key."""
     taken = connection.execute(
         update(ledger)
-        .values(seq=ledger.c.seq + changes, next_key=ledger.c.next_key + keys)
+        .values(seq=ledger.c.seq + changes, next_key=ledger.c.next_key + keys, item_count=ledger.c.item_count + keys)
         .returning(ledger.c.seq, ledger.c.next_key)
     ).one()
     return taken.seq - changes + 1, taken.next_key - keys
@@ -114,7 +114,9 @@ def remove(connection: Connection, keys: Sequence[int]) -> None:
     for some in rows.in_parts(keys):
         connection.execute(delete(items).where(items.c.key.in_(some)))
     connection.execute(insert(tombstones), [{"key": key, "seq": seq + n} for n, key in enumerate(keys)])
-    connection.execute(update(ledger).values(deleted_seq=seq + len(keys) - 1))
+    connection.execute(
+        update(ledger).values(deleted_seq=seq + len(keys) - 1, item_count=ledger.c.item_count - len(keys))
+    )
 
 
 def keys_of_subject(connection: Connection, subject: str) -> list[int]:

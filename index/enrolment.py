@@ -15,18 +15,22 @@ from index.vectors import as_matrix, as_unit
 Dims = Mapping[str, int]  # space id -> numbers per vector, of every live space
 
 
-def columns(items: Sequence[NewItem], active: str, dims: Dims) -> dict[str, Columns]:
-    """The vectors of all items, by space. Raises BadVector, SpaceMismatch for a space that is not live."""
-    found = {active: column([(n, Vectors(item.mu, item.embedding)) for n, item in enumerate(items)], dims[active])}
-    others: dict[str, list[tuple[int, Vectors]]] = {}
+def columns(items: Sequence[NewItem], own: str, dims: Dims) -> dict[str, Columns]:
+    """All items' vectors, by space; `own` is that of their `mu` and `embedding`. Raises BadVector, SpaceMismatch."""
+    by_space: dict[str, list[tuple[int, Vectors]]] = {}
     for n, item in enumerate(items):
-        for space_id, pair in item.also.items():
-            others.setdefault(space_id, []).append((n, pair))
-    for space_id, pairs in others.items():
-        if space_id not in dims or space_id == active:
-            raise SpaceMismatch(active, space_id, f"live spaces are {', '.join(dims)}")
-        found[space_id] = column(pairs, dims[space_id])
-    return found
+        for space_id, pair in {**item.also, own: Vectors(item.mu, item.embedding)}.items():
+            by_space.setdefault(space_id, []).append((n, pair))
+    for space_id in by_space:
+        if space_id not in dims:
+            raise SpaceMismatch(" or ".join(dims), space_id)
+    return {space_id: column(pairs, dims[space_id]) for space_id, pairs in by_space.items()}
+
+
+def check_covers(given: Mapping[str, Columns], active: str, count: int) -> None:
+    """Every item needs vectors in the active space, or it would not be found. Raises SpaceMismatch."""
+    if active not in given or len(given[active].rows) != count:
+        raise SpaceMismatch(active, ", ".join(given))
 
 
 def column(pairs: Sequence[tuple[int, Vectors]], dim: int) -> Columns:
@@ -41,12 +45,10 @@ def column(pairs: Sequence[tuple[int, Vectors]], dim: int) -> Columns:
 
 
 def replacement(vectors: Mapping[str, Vectors], active: str, dims: Dims) -> dict[str, Vectors]:
-    """The checked vectors that replace an item's, the active space first; the active one must be there."""
+    """Checked vectors that replace an item's; the active space must be among them. Raises SpaceMismatch, BadVector."""
     if active not in vectors:
         raise SpaceMismatch(active, ", ".join(vectors) or "none", "give the vectors of the active space too")
-    pair = vectors[active]
-    others = {space_id: other for space_id, other in vectors.items() if space_id != active}
-    checked = columns([NewItem(b"-", pair.mu, pair.embedding, also=others)], active, dims)
+    checked = columns([NewItem(b"-", vectors[active].mu, vectors[active].embedding, also=vectors)], active, dims)
     return {space_id: Vectors(some.mu[0], some.embeddings[0]) for space_id, some in checked.items()}
 
 

@@ -8,6 +8,8 @@ GalleryError
 ├── BadFilter          a filter, cursor, k or threshold that cannot be asked
 ├── GalleryLocked      another process owns the folder
 ├── GalleryReadOnly    the disk is full or the folder cannot be written: reading goes on
+├── BackupRefused      a backup that cannot be made, or must not be restored
+├── PromotionRefused   a space that cannot be activated, rolled back to or retired now
 └── GalleryCorrupt     the truth itself cannot be read
 """
 
@@ -55,6 +57,14 @@ class GalleryLocked(GalleryError):
 
 class GalleryReadOnly(GalleryError):
     """Writing is impossible at the moment; reading and searching go on."""
+
+
+class PromotionRefused(GalleryError):
+    """The spaces are not in a state that allows this step."""
+
+
+class BackupRefused(GalleryError):
+    """A backup or an archive that cannot be made, or must not be restored."""
 
 
 class GalleryCorrupt(GalleryError):

@@ -11,22 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Final, TypeVar
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sqlalchemy import Connection
 
 from index import changes, cursor, enrolment, rows
 from index.config import GalleryConfig
-from index.errors import BadFilter, SpaceMismatch
+from index.errors import BadFilter
 from index.items import Filter, Hit, Item, NewItem, Page, Side, Vectors
 from index.keeper import Keeper
+from index.live import LiveSpaces
 from index.lock import FolderLock
-from index.neighbours import Entries, Label, Matrix
+from index.promotion import Spaces
 from index.schema import begin_ledger, migrate
 from index.search import find
-from index.space_index import SpaceIndex
 from index.space_rows import open_active
 from index.truth import Truth
 from index.truth_sqlite import SqliteTruth
@@ -79,16 +78,16 @@ class Gallery:
             migrate(connection)
             begin_ledger(connection)
             known = open_active(connection, space_id, dim)
-        self.space_id = space_id
-        self._indexes = {
-            space.space_id: SpaceIndex(
-                folder / "neighbours" / space.space_id, truth, space.space_id, space.dim, config.threads
-            )
-            for space in known.values()
-        }
-        self._keeper = Keeper(self.save, config.snapshot_changes, config.snapshot_s)
+        self._live = LiveSpaces(folder / "neighbours", truth, known, config.threads)
+        self._keeper = Keeper(self._keep_house, config.snapshot_changes, config.snapshot_s)
+        self.spaces: Final = Spaces(truth, self._live, self._changing)
 
     # Reading
+
+    @property
+    def space_id(self) -> str:
+        """The active space."""
+        return self._live.active
 
     def get(self, item_id: str) -> Item:
         """Raises ItemNotFound."""
@@ -100,7 +99,7 @@ class Gallery:
 
     def vectors(self, item_id: str, space_id: str | None = None) -> Vectors | None:
         """An item's vectors in a space (the active one by default); None where it has none there yet."""
-        index = self._index(space_id)
+        index = self._live.index(space_id)
         return self._read(lambda connection: rows.vectors_of(connection, item_id, index.space_id, index.dim))
 
     def list(self, after: str | None = None, limit: int = 100, filter: Filter | None = None) -> Page:
@@ -135,22 +134,28 @@ class Gallery:
         The filter is evaluated inside the search: fewer than `k` hits mean that no more items are admitted.
         Raises SpaceMismatch, BadVector, BadFilter.
         """
-        index = self._index(space_id)
+        index = self._live.index(space_id)
         return find(self._truth, index.neighbours, index.dim, embeddings, k, filter, threshold)
 
     # Writing
 
-    def enrol(self, items: Sequence[NewItem]) -> Items:
-        """Enrol all items or none, durably. Raises BadVector, SpaceMismatch, GalleryReadOnly."""
+    def enrol(self, items: Sequence[NewItem], space_id: str | None = None) -> Items:
+        """Enrol all items or none, durably.
+
+        `space_id` names the space of the items' `mu` and `embedding` (the active one by default); a caller whose model
+        can be replaced under it names its own. Raises BadVector, GalleryReadOnly, and SpaceMismatch for vectors of a
+        space that is not live, or if the items have none in the active space: embed them again then.
+        """
         if not items:
             return []
-        columns = enrolment.columns(items, self.space_id, self._dims())
+        given = enrolment.columns(items, space_id or self.space_id, self._live.dims())
         with self._changing:
             self._truth.check_writable()
+            enrolment.check_covers(given, self.space_id, len(items))
             with self._truth.write() as connection:
-                stored = changes.enrol(connection, items, columns)
-            for space_id, some in columns.items():
-                self._put(space_id, [stored[n] for n in some.rows], some.embeddings)
+                stored = changes.enrol(connection, items, given)
+            for space, some in given.items():
+                self._live.put(space, [stored[n] for n in some.rows], some.embeddings)
         self._keeper.note(len(items))
         return [item for _, item in stored]
 
@@ -172,8 +177,8 @@ class Gallery:
         """
         given = {"subject": subject, "side": side, "tags": tags, "source": source}
         given = {name: value for name, value in given.items() if value is not KEEP}
-        fresh = None if vectors is None else enrolment.replacement(vectors, self.space_id, self._dims())
         with self._changing:
+            fresh = None if vectors is None else enrolment.replacement(vectors, self.space_id, self._live.dims())
             with self._truth.write() as connection:
                 old, item = rows.get(connection, item_id)
                 patch = enrolment.patched(item, given, fresh is not None)
@@ -181,7 +186,10 @@ class Gallery:
                     key, item = changes.relabel(connection, old, patch)
                 else:
                     key, item = changes.remake(connection, old, patch, fresh)
-            self._follow(old, key, item, fresh)
+            if fresh is None:
+                self._live.relabel(key, item)
+            else:
+                self._live.remake(old, key, item, fresh)
         self._keeper.note(1)
         return item
 
@@ -199,8 +207,7 @@ class Gallery:
 
     def save(self) -> None:
         """Write snapshots of what changed, so that the next start is fast. Nothing acknowledged depends on it."""
-        for index in tuple(self._indexes.values()):
-            index.save()
+        self._live.save()
 
     def close(self) -> None:
         """Save, and give the folder free. The gallery must not be used afterwards."""
@@ -228,38 +235,16 @@ class Gallery:
         with self._truth.read() as connection:
             return question(connection)
 
-    def _index(self, space_id: str | None) -> SpaceIndex:
-        index = self._indexes.get(space_id or self.space_id)
-        if index is None:
-            raise SpaceMismatch(self.space_id, str(space_id))
-        return index
-
-    def _dims(self) -> dict[str, int]:
-        return {space_id: index.dim for space_id, index in self._indexes.items()}
-
     def _delete(self, which: Callable[[Connection], Sequence[int]]) -> int:
         with self._changing:
             with self._truth.write() as connection:
                 keys = which(connection)
                 changes.remove(connection, keys)
-            for index in self._indexes.values():
-                index.neighbours.remove(keys)
+            self._live.remove(keys)
         if keys:
             self._keeper.note(len(keys))
         return len(keys)
 
-    def _put(self, space_id: str, stored: Sequence[tuple[int, Item]], embeddings: Matrix) -> None:
-        keys = np.array([key for key, _ in stored], dtype=np.int64)
-        labels = [Label(item.subject, item.side, item.tags) for _, item in stored]
-        self._indexes[space_id].neighbours.put(Entries(keys, labels, embeddings))
-
-    def _follow(self, old: int, key: int, item: Item, fresh: Mapping[str, Vectors] | None) -> None:
-        """Let the indexes know of a patch."""
-        label = Label(item.subject, item.side, item.tags)
-        for index in self._indexes.values():
-            if fresh is None:
-                index.neighbours.relabel(key, label)
-            else:
-                index.neighbours.remove([old])
-        for space_id, pair in (fresh or {}).items():
-            self._put(space_id, [(key, item)], pair.embedding[None])
+    def _keep_house(self) -> None:
+        self.save()
+        self._truth.tidy()

@@ -6,7 +6,6 @@ truth is set aside with a log line, and the index is rebuilt. FAISS itself neith
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import faiss
+
+from index.durable import rename, sha256_file, sync, write_json
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +59,10 @@ class Snapshots:
         sync(working / INDEX)
         facts = {"format": FORMAT, **asdict(stamp), "count": int(index.ntotal), "faiss": faiss.__version__}
         facts |= {"size_bytes": (working / INDEX).stat().st_size, "sha256": sha256_file(working / INDEX)}
-        (working / MANIFEST).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        sync(working / MANIFEST)
+        write_json(working / MANIFEST, facts)
         sync(working)
         shutil.rmtree(target, ignore_errors=True)
-        os.rename(working, target)
-        sync(self._folder)
+        rename(working, target)
         self._prune(deleted_sequence)
         return target
 
@@ -83,8 +82,7 @@ class Snapshots:
     def _set_aside(self, generation: Path, reason: str) -> None:
         aside = self._folder / f"{ASIDE}{generation.name}"
         shutil.rmtree(aside, ignore_errors=True)
-        os.rename(generation, aside)
-        sync(self._folder)
+        rename(generation, aside)
         log.warning("snapshot %s is set aside as %s and will be rebuilt: %s", generation, aside.name, reason)
 
     def _prune(self, deleted_sequence: int) -> None:
@@ -119,17 +117,3 @@ def check_facts(facts: dict[str, Any], wanted: Stamp) -> None:
             raise UnusableSnapshot(f"its {name} is {facts[name]}, the gallery's is {getattr(wanted, name)}")
     if facts["sequence"] > wanted.sequence:
         raise UnusableSnapshot(f"it is true up to change {facts['sequence']}, the gallery has only {wanted.sequence}")
-
-
-def sync(path: Path) -> None:
-    """fsync a file or a folder."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sha256_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

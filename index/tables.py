@@ -41,6 +41,7 @@ ledger = Table(
     Column("seq", BigInteger, nullable=False),  # number of the last change
     Column("next_key", BigInteger, nullable=False),  # keys are never used twice
     Column("deleted_seq", BigInteger, nullable=False),  # number of the last change that removed something
+    Column("item_count", BigInteger, nullable=False, server_default="0"),  # how many there are: counting rows is slow
 )
 
 spaces = Table(
@@ -48,8 +49,9 @@ spaces = Table(
     metadata,
     Column("space_id", String(64), primary_key=True),
     Column("dim", Integer, nullable=False),
-    Column("state", String(16), nullable=False),  # active | staged | retained
+    Column("state", String(16), nullable=False),  # active | staged | retained | retiring
     Column("created", String(32), nullable=False),
+    Column("activated", String(32)),  # when it last became active
 )
 
 items = Table(
@@ -59,7 +61,7 @@ items = Table(
     Column("id", String(40), nullable=False, unique=True),
     Column("seq", BigInteger, nullable=False, index=True),
     Column("subject", String(256), index=True),
-    Column("side", String(5)),
+    Column("side", String(5), index=True),
     Column("tags", JSON, nullable=False),  # what is read; item_tags is what is searched
     Column("source", String(2048)),
     Column("sha256", String(64), nullable=False, index=True),

@@ -7,7 +7,6 @@ implementation of this protocol only opens transactions, keeps writers in one li
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -28,7 +27,7 @@ class Truth(Protocol):
     def check_writable(self) -> None:
         """Raise GalleryReadOnly if a write would fail."""
 
-    def backup(self, target: Path) -> None:
-        """Write a consistent copy to `target` while reads and writes go on."""
+    def tidy(self) -> None:
+        """Housekeeping: let nothing that was deleted linger in logs of the database."""
 
     def close(self) -> None: ...

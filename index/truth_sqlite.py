@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,9 +61,10 @@ class SqliteTruth:
                 "kept in reserve: reading and searching go on; free some space to enrol and delete again"
             )
 
-    def backup(self, target: Path) -> None:
-        with sqlite3.connect(self._file) as source, sqlite3.connect(target) as copy:
-            source.backup(copy)
+    def tidy(self) -> None:
+        # The write-ahead log still holds pages as they were before a deletion overwrote them.
+        with self._writers, self._engine.connect() as connection:
+            connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
 
     def close(self) -> None:
         self._engine.dispose()
