@@ -13,16 +13,39 @@ from starlette.responses import Response
 
 from bundle.errors import BundleError
 from index.errors import GalleryError
+from measure.errors import MeasureError
 from serve.bodies import bad_request
 from serve.envelope import Envelope, error_answer
 from serve.errors import ServeError
-from serve.routes import embed, embeddings, health, items, models, page, reconstruct, search, v2
+from serve.routes import (
+    decode,
+    embed,
+    embeddings,
+    explain,
+    health,
+    items,
+    models,
+    page,
+    reconstruct,
+    search,
+    v2,
+    verify,
+)
 from serve.service import Service
 from serve.settings import Settings
 from serve.trace import trace_of
 
 DESCRIPTION = "Embeddings, reconstructions and nearest neighbours of ears."
-ROUTES = (embed, embeddings, reconstruct, search, items, models, health, v2, page)
+EXPECTED = (
+    ServeError,
+    BundleError,
+    GalleryError,
+    MeasureError,
+    HTTPException,
+    RequestValidationError,
+    ClientDisconnect,
+)
+ROUTES = (embed, embeddings, reconstruct, decode, search, verify, explain, items, models, health, v2, page)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -37,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
         root_path=settings.root_path,
     )
     app.state.service = service
-    for kind in (ServeError, BundleError, GalleryError, HTTPException, RequestValidationError, ClientDisconnect):
+    for kind in EXPECTED:
         app.add_exception_handler(kind, _answer_error)
     app.add_middleware(Envelope, settings=settings, active_ids=service.active_ids)
     for module in ROUTES:

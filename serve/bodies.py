@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
@@ -31,3 +33,9 @@ def bad_request(errors: Any) -> BadRequest:
     given = first.get("input")
     shown = f", given {given!r:.80}" if isinstance(given, (str, int, float, bool)) else ""
     return BadRequest(f"{where}: {first['msg']}{shown}", where)
+
+
+def floats(values: list[float]) -> NDArray[np.float32]:
+    """Numbers as float32; one too large becomes infinite, which whoever takes the vector refuses."""
+    with np.errstate(over="ignore"):
+        return np.asarray(values, np.float32)

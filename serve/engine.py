@@ -11,12 +11,14 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
-from bundle.model import EarModel
 from numpy.typing import NDArray
 
 from bundle.framing import Framing
 from bundle.image import Picture
+from bundle.model import EarModel
 from serve.batcher import Batcher, BatchLimits
+from serve.eigenears import load_eigenears
+from serve.quality import load_reference
 from serve.settings import Settings
 from serve.trace import Trace
 
@@ -50,6 +52,8 @@ class Engine:
     def __init__(self, model: EarModel, settings: Settings, observe: BatchObserver = _ignore) -> None:
         self.model = model
         self.framing: Framing = model.manifest.framing
+        self.eigenears = load_eigenears(model.folder)
+        self.reference = load_reference(model.folder)
         limits = BatchLimits(settings.max_batch, settings.queue_size, settings.stalled_after_s)
         self.encoder = Batcher(self._encode, "encoder", limits, observe=partial(observe, "encoder"))
         self.decoder = Batcher(self._decode, "decoder", limits, observe=partial(observe, "decoder"))

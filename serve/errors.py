@@ -21,9 +21,11 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from bundle.errors import BundleError, ContractError, ImageError, ImageTooLarge, ImageTooSmall
 from index.errors import BadFilter, BadItem, BadVector, GalleryError, GalleryReadOnly, ItemNotFound, SpaceMismatch
+from measure.errors import MeasureError
 
 
 class ServeError(Exception):
@@ -113,7 +115,9 @@ TABLE: dict[type[BaseException], Problem] = {
     ImageTooSmall: Problem(400, INVALID, "image_too_small"),
     ImageError: Problem(400, INVALID, "invalid_image"),
     ContractError: Problem(400, INVALID, "contract_broken"),
+    ClientDisconnect: Problem(499, INVALID, "client_gone"),
     BundleError: Problem(503, "unavailable_error", "bundle_unusable"),
+    MeasureError: Problem(400, INVALID, "not_calibrated"),
     SpaceMismatch: Problem(409, INVALID, "space_mismatch"),
     ItemNotFound: Problem(404, INVALID, "item_not_found"),
     BadItem: Problem(400, INVALID, "bad_item"),

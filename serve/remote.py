@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -28,13 +27,11 @@ NAT64 = ipaddress.ip_network("64:ff9b::/96")
 class Fetcher:
     """Fetches from allowed hosts; one connection pool for all requests."""
 
-    def __init__(
-        self, settings: Settings, resolve: Resolve | None = None, context: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, resolve: Resolve | None = None) -> None:
         self._hosts = frozenset(settings.url_hosts)
         self._limit_bytes, self._timeout_s = settings.max_image_bytes, settings.url_timeout_s
         backend = _GuardedBackend(resolve or resolve_host, settings.url_private)
-        self._pool = httpcore.AsyncConnectionPool(context, network_backend=backend, max_connections=16)
+        self._pool = httpcore.AsyncConnectionPool(network_backend=backend, max_connections=16)
 
     async def fetch(self, url: str) -> bytes:
         """The body behind a URL. Raises BadRequest for every reason not to, or not to have, fetched it."""
@@ -51,7 +48,7 @@ class Fetcher:
     async def _follow(self, url: str) -> bytes:
         for _ in range(MAX_REDIRECTS + 1):
             self._check_host(url)
-            headers = {"Host": urlsplit(url).netloc, "Accept": "image/*", "User-Agent": "ear-teacher"}
+            headers = [("Host", urlsplit(url).netloc), ("Accept", "image/*"), ("User-Agent", "ear-teacher")]
             async with self._pool.stream("GET", url, headers=headers) as answer:
                 if answer.status in REDIRECTS:
                     url = urljoin(url, _header(answer, b"location"))

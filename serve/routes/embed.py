@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
 from serve.answers import Answer
 from serve.errors import BadRequest
+from serve.quality import assess
 from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, needs
 from serve.service import attended, service_of
 from serve.trace import trace_of
@@ -15,7 +17,7 @@ from serve.uploads import parse_box, read_upload
 
 router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
 
-EXTRAS = ("mu",)
+EXTRAS = ("mu", "quality")
 IncludeParam = Annotated[str, Query(description=f"what to answer besides, of {', '.join(EXTRAS)}; comma separated")]
 
 
@@ -25,21 +27,30 @@ async def embed(
 ) -> Answer:
     """Embed the ear in a picture.
 
-    `embedding` has length 1: compare two by their dot product (cosine). `mu`, the latent that `/v1/decode` takes,
-    comes with `include=mu`. Vectors are in left-ear orientation: a right ear is mirrored first.
+    `embedding` has length 1: compare two by their dot product (cosine). `include=mu` adds the latent that `/v1/decode`
+    takes, `include=quality` how usable the picture is. Vectors are in left-ear orientation: a right ear is mirrored.
     """
     wanted = _wanted(include)
     service, trace = service_of(request), trace_of(request)
-    active = service.use(request)
-    active.engine.encoder.check_room()
+    engine = service.use(request).engine
+    engine.encoder.check_room()
     ear_box = parse_box(box)
     upload = await read_upload(request)
-    crop = await service.intake.crop(trace, upload.data, side, ear_box, active.engine.framing)
-    (encoded,) = await attended(request, active.engine.encode(trace, [crop]))
-    space_id, bundle_id = active.engine.ids
-    answer = {"embedding": encoded.embedding, "side": side, "space_id": space_id, "bundle_id": bundle_id}
+    crop = await service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
+    (encoded,) = await attended(request, engine.encode(trace, [crop]))
+    space_id, bundle_id = engine.ids
+    answer: dict[str, Any] = {
+        "embedding": encoded.embedding,
+        "side": side,
+        "space_id": space_id,
+        "bundle_id": bundle_id,
+    }
     if "mu" in wanted:
         answer["mu"] = encoded.mu
+    if "quality" in wanted:
+        (decoded,) = await attended(request, engine.decode(trace, [encoded.mu]))
+        quality = await service.intake.run(trace, lambda: assess(crop, decoded, engine.reference))
+        answer["quality"] = dataclasses.asdict(quality)
     return Answer({**answer, "timing_ms": trace.timing_ms()})
 
 

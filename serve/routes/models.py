@@ -49,4 +49,12 @@ def described(engine: Engine, state: str) -> dict[str, Any]:
         "latent_dim": model.latent_dim,
         "parity": manifest.parity,
         "training": manifest.training,
+        "eigenears": _eigenears(engine),
+        "calibration": manifest.calibration,
     }
+
+
+def _eigenears(engine: Engine) -> dict[str, Any] | None:
+    if engine.eigenears is None:
+        return None
+    return {"count": engine.eigenears.count, "shares": engine.eigenears.shares}

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from bundle.image import mirror, to_png
-from measure.picture import psnr, ssim
 from serve.answers import Answer, data_uri
 from serve.orientation import is_mirrored
 from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, needs
@@ -49,6 +48,8 @@ async def reconstruct(request: Request, side: SideParam = "unknown", box: BoxPar
     space_id, bundle_id = engine.ids
 
     def describe() -> dict[str, object]:
+        from measure.picture import psnr, ssim  # scipy takes long to import; the service starts without it
+
         return {
             "image": data_uri(to_png(back(decoded))),
             "input": data_uri(to_png(back(crop))),

@@ -13,7 +13,7 @@ from bundle.image import mirror
 from index.errors import SpaceMismatch
 from index.items import Filter, Hit
 from serve.answers import Answer
-from serve.bodies import read_json
+from serve.bodies import floats, read_json
 from serve.desk import Question
 from serve.orientation import Probe, Side, is_mirrored, probes, vector_sides
 from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, needs
@@ -97,8 +97,7 @@ async def _search_vector(request: Request, active: Active, trace: Trace) -> Answ
         raise SpaceMismatch(space_id, query.space_id)
     question = Question(query.k, query.threshold, Filter(subjects=_listed(query.subject), tags=_listed(query.tag)))
     probe = Probe(mirrored=False, sides=vector_sides(query.side, cross_ear=query.cross_ear))
-    vector = np.asarray(query.embedding, np.float32)
-    return await _answer(active, trace, [(probe, vector)], question)
+    return await _answer(active, trace, [(probe, floats(query.embedding))], question)
 
 
 async def _answer(

@@ -17,6 +17,7 @@ from bundle.framing import Framing
 from bundle.golden import GOLDEN_NAME, golden_crops, write_golden
 from bundle.manifest import FileEntry, GraphContract, Manifest, Tensor, Variant, write_manifest
 from bundle.session import open_session
+from measure.calibration import calibrate
 
 LATENT = 1024
 COARSE = 3 * 16 * 16
@@ -35,7 +36,8 @@ def write_tiny_bundle(folder: Path, seed: int = 0) -> Manifest:
     outputs = with_encoder.run({"image": crops})
     with_decoder = open_session(folder / "decoder.onnx", "onnxruntime-cpu", 1)
     write_golden(folder, crops, {**outputs, **with_decoder.run({"latent": outputs["mu"]})})
-    names = ("encoder.onnx", "decoder.onnx", GOLDEN_NAME)
+    write_eigenears(folder, basis)
+    names = ("encoder.onnx", "decoder.onnx", GOLDEN_NAME, "eigenears.npz")
     manifest = Manifest(
         space_id=space_id({"basis": basis}, {"kind": "linear", "seed": seed}, Framing()),
         created="2026-01-01T00:00:00+00:00",
@@ -49,8 +51,21 @@ def write_tiny_bundle(folder: Path, seed: int = 0) -> Manifest:
         ],
         parity={"fp32": {"cosine_min": 1.0}},
         training={"rank1": 0.5},
+        calibration=calibrate(rng.normal(0.8, 0.1, 500), rng.normal(0.2, 0.1, 5000)).to_dict(),
     )
     return write_manifest(folder, manifest)
+
+
+def write_eigenears(folder, basis, count=16):
+    """Components that the decoder can draw: rows of its basis, by falling variance."""
+    variance = np.linspace(20.0, 1.0, count, dtype=np.float32)
+    arrays = {
+        "mean": np.zeros(LATENT, np.float32),
+        "components": basis[:count],
+        "explained_variance": variance,
+        "explained_variance_ratio": variance / (2 * variance.sum()),
+    }
+    np.savez_compressed(folder / "eigenears.npz", count=np.int64(100), **arrays)
 
 
 PICTURE = ("uint8", ["batch", 128, 128, 3])
