@@ -91,23 +91,30 @@ def load(folder: str | Path, runtime: str = AUTO, precision: str = AUTO, threads
     """Load a bundle whose every byte is as its manifest says.
 
     runtime: one of `bundle.session.RUNTIMES`, or "auto": the fastest that loads and, where there is a choice, passes
-    the golden check. precision: fp32, fp16, int8, or "auto": what the exporter measured as best for the runtime.
-    threads: of the CPU, 0 for one a physical core. Raises ManifestError, ChecksumError, ContractError,
-    RuntimeUnavailable or GoldenMismatch.
+    the golden check. A TensorRT runtime asked for by name builds engines that are missing (minutes); "auto" does not.
+    precision: fp32, fp16, int8, or "auto": what the exporter measured as best for the runtime. threads: of the CPU,
+    0 for one a physical core.
+    Raises ManifestError, ChecksumError, ContractError, RuntimeUnavailable, EngineError or GoldenMismatch.
     """
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
     if runtime != AUTO:
-        return _open_model(Path(folder), manifest, runtime, precision, threads)
+        return _open_model(Path(folder), manifest, runtime, precision, threads, build=True)
     *faster, last = candidates() or ("onnxruntime-cpu",)
     passed_over = []
     for name in faster:
         try:
             model = _open_model(Path(folder), manifest, name, precision, threads)
-            model.check_golden()
         except BundleError as error:
             passed_over.append(f"{name}: {error}")
             continue
+        try:
+            model.check_golden()
+        except BundleError as error:
+            model.close()
+            passed_over.append(f"{name}: {error}")
+            continue
+        model.passed_over = tuple(passed_over)
         return model
     model = _open_model(Path(folder), manifest, last, precision, threads)
     model.passed_over = tuple(passed_over)
@@ -128,28 +135,29 @@ def choose_variant(manifest: Manifest, graph: Graph, runtime: str, precision: st
     return min(wanted, key=lambda variant: (runtime not in variant.default_for, preferred.index(variant.precision)))
 
 
-def _open_model(folder: Path, manifest: Manifest, runtime: str, precision: str, threads: int) -> EarModel:
-    encoder = _open_graph(folder, manifest, choose_variant(manifest, "encoder", runtime, precision), runtime, threads)
+def _open_model(
+    folder: Path, manifest: Manifest, runtime: str, precision: str, threads: int, build: bool = False
+) -> EarModel:
+    def open_graph(variant: Variant) -> Session:
+        session = open_session(folder / variant.file, runtime, threads, variant.precision, build)
+        try:
+            check_contract(session.signature(), manifest.tensors[variant.graph], variant.file)
+        except ContractError:
+            session.close()
+            raise
+        return session
+
+    encoder = open_graph(choose_variant(manifest, "encoder", runtime, precision))
     try:
         variant = choose_variant(manifest, "decoder", runtime, precision)
     except RuntimeUnavailable:  # the precision asked for is the encoder's: not every one has a decoder
         variant = choose_variant(manifest, "decoder", runtime)
     try:
-        decoder = _open_graph(folder, manifest, variant, runtime, threads)
+        decoder = open_graph(variant)
     except BundleError:
         encoder.close()
         raise
     return EarModel(folder, manifest, encoder, decoder)
-
-
-def _open_graph(folder: Path, manifest: Manifest, variant: Variant, runtime: str, threads: int) -> Session:
-    session = open_session(folder / variant.file, runtime, threads, variant.precision)
-    try:
-        check_contract(session.signature(), manifest.tensors[variant.graph], variant.file)
-    except ContractError:
-        session.close()
-        raise
-    return session
 
 
 def check_contract(signature: Signature, contract: GraphContract, name: str) -> None:

@@ -1,11 +1,12 @@
-"""ONNX Runtime: the CPU session, and the CUDA one behind the same class.
+"""ONNX Runtime on the CPU, and the loading that its CUDA session shares.
 
-The only module that imports onnxruntime. What was asked for is what runs: a session that fell back to another provider
-is refused, never used silently.
+With `bundle.session_cuda` the only place that imports onnxruntime. What was asked for is what runs: a session that fell
+back to another provider is refused, never used silently.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,7 @@ try:
 except ImportError as error:
     raise RuntimeUnavailable(f"onnxruntime cannot be imported ({error}); install ear-teacher[cpu] or [gpu]") from error
 
-CPU = "CPUExecutionProvider"
-PROVIDERS = {"onnxruntime-cpu": CPU, "onnxruntime-cuda": "CUDAExecutionProvider"}
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 DTYPES = {
     "tensor(uint8)": "uint8",
     "tensor(int8)": "int8",
@@ -34,13 +34,15 @@ ERRORS_ONLY = 3  # ONNX Runtime's log level: its warnings are about graph rewrit
 
 
 class OnnxSession:
-    """An ONNX file in ONNX Runtime. See `bundle.session.Session`."""
+    """An ONNX file on the CPU. See `bundle.session.Session`; concurrent runs share the session's own threads."""
 
-    def __init__(self, path: Path, runtime: str = "onnxruntime-cpu", threads: int = 0, precision: str = "fp32") -> None:
-        """threads: of the CPU, 0 for one a physical core. Raises RuntimeUnavailable or ContractError."""
-        self.runtime, self.precision, self.path = runtime, precision, path
-        self._session: Any = _load(path, PROVIDERS[runtime], threads)
-        self._signature = Signature(_edges(self._session.get_inputs()), _edges(self._session.get_outputs()))
+    runtime = "onnxruntime-cpu"
+
+    def __init__(self, path: Path, threads: int = 0, precision: str = "fp32") -> None:
+        """threads: 0 for one a physical core. Raises RuntimeUnavailable or ContractError."""
+        self.precision, self.path = precision, path
+        self._session: Any = load_provider(path, CPU, threads, {})
+        self._signature = read_signature(self._session)
 
     def signature(self) -> Signature:
         """As the file declares it."""
@@ -59,23 +61,35 @@ class OnnxSession:
         self._session = None
 
 
-def _load(path: Path, provider: str, threads: int) -> Any:
-    available = ort.get_available_providers()
-    if provider not in available:
-        raise RuntimeUnavailable(
-            f"this onnxruntime has no {provider} (it has {', '.join(available)}): {_advice(provider)}"
-        )
+def providers() -> list[str]:
+    """The execution providers that this build of ONNX Runtime has, whether or not their hardware is here."""
+    return list(ort.get_available_providers())
+
+
+def load_provider(path: Path, provider: str, threads: int, settings: Mapping[str, str]) -> Any:
+    """An InferenceSession that really runs on `provider`. Raises RuntimeUnavailable or ContractError."""
+    if provider not in providers():
+        have = ", ".join(providers())
+        raise RuntimeUnavailable(f"this onnxruntime has no {provider} (it has {have}): {_advice(provider)}")
+    if provider == CUDA and hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # CUDA and cuDNN as pip installs them are on no library path
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or physical_cores()
     options.log_severity_level = ERRORS_ONLY
+    # CPU stands behind CUDA for the few shape operators that run there by design.
+    wanted: list[Any] = [(provider, dict(settings))] + ([CPU] if provider != CPU else [])
     try:
-        # CPU stands behind CUDA for the few shape operators that run there by design.
-        session = ort.InferenceSession(str(path), options, providers=list(dict.fromkeys((provider, CPU))))
+        session = ort.InferenceSession(str(path), options, providers=wanted)
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise ContractError(f"{path} cannot be loaded by ONNX Runtime: {str(error).splitlines()[0]}") from error
     if session.get_providers()[0] != provider:
         raise RuntimeUnavailable(f"ONNX Runtime could not start {provider} and fell back to CPU: {_advice(provider)}")
     return session
+
+
+def read_signature(session: Any) -> Signature:
+    """Names, dtypes and shapes as the file declares them; a size without a name is -1."""
+    return Signature(_edges(session.get_inputs()), _edges(session.get_outputs()))
 
 
 def _edges(nodes: Any) -> dict[str, tuple[str, Shape]]:
@@ -86,6 +100,6 @@ def _edges(nodes: Any) -> dict[str, tuple[str, Shape]]:
 
 
 def _advice(provider: str) -> str:
-    if provider == "CUDAExecutionProvider":
+    if provider == CUDA:
         return "it needs a CUDA GPU with its driver, and ear-teacher[gpu] in place of [cpu]"
     return "install ear-teacher[cpu]"

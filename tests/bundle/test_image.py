@@ -119,7 +119,7 @@ def test_a_source_crop_keeps_pixels_surroundings_and_the_place_of_the_ear() -> N
 
 
 def test_a_large_source_crop_is_shrunk_and_frames_nearly_the_same() -> None:
-    picture, box = scene(3000, 2000), (400.0, 300.0, 1500.0, 1900.0)
+    picture, box = scene(1200, 900), (200.0, 100.0, 700.0, 800.0)
     crop, moved = source_crop(picture, box, max_side_px=512)
     assert max(crop.shape) == 512
     assert moved is not None
