@@ -28,6 +28,8 @@ VERBS: dict[str, Verb] = {
     "train": Verb("training.command_train", "pictures of ears -> checkpoint"),
     "weights": Verb("training.command_weights", "fetch or verify the pretrained SAM and VGG16 weights"),
     "export": Verb("export.command_export", "checkpoint -> bundle (ONNX behind a parity gate)"),
+    "bundle": Verb("bundle.command_bundle", "verify a bundle: checksums, contracts, golden outputs"),
+    "engine": Verb("bundle.command_engine", "build a bundle's TensorRT engines ahead of time"),
     "serve": Verb("serve.command_serve", "serve a bundle over HTTP"),
 }
 

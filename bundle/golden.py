@@ -60,43 +60,56 @@ def check(
     folder: str | Path,
     tolerances: Mapping[Any, GoldenTolerance] = DEFAULT_GOLDEN,
 ) -> GoldenReport:
-    """Run the golden crops and compare; the decoder is given torch's mu, so that its error is its own.
+    """Run the golden crops through both sessions and compare.
 
     Raises GoldenMismatch that names the figure, its limit and the runtime.
     """
-    golden = _read(Path(folder) / GOLDEN_NAME)
+    embedding_cosine, mu_cosine, mu_error = check_encoder(encoder, folder, tolerances)
+    psnr_db = check_decoder(decoder, folder, tolerances)
+    return GoldenReport(len(_read(folder)["crops"]), embedding_cosine, mu_cosine, mu_error, psnr_db)
+
+
+def check_encoder(
+    encoder: Session, folder: str | Path, tolerances: Mapping[Any, GoldenTolerance] = DEFAULT_GOLDEN
+) -> tuple[float, float, float]:
+    """embedding_cosine, mu_cosine and mu_error of the report. Raises GoldenMismatch."""
+    golden = _read(folder)
     encoded = encoder.run({"image": golden["crops"]})
-    image = decoder.run({"latent": golden["mu"]})["image"]
-    report = GoldenReport(
-        crops=len(golden["crops"]),
-        embedding_cosine=_worst_cosine(encoded["embedding"], golden["embedding"]),
-        mu_cosine=_worst_cosine(encoded["mu"], golden["mu"]),
-        mu_error=_relative_error(encoded["mu"], golden["mu"]),
-        psnr_db=_worst_psnr(image, golden["image"]),
-    )
-    _judge(report, encoder, tolerances, {"embedding_cosine": "cosine_min", "mu_cosine": "cosine_min"})
-    _judge(report, decoder, tolerances, {"psnr_db": "psnr_min_db"})
-    return report
+    least = _tolerance(encoder, tolerances).cosine_min
+    cosines = [_worst_cosine(encoded[name], golden[name]) for name in ("embedding", "mu")]
+    _judge(encoder, "embedding_cosine", cosines[0], least)
+    _judge(encoder, "mu_cosine", cosines[1], least)
+    return cosines[0], cosines[1], _relative_error(encoded["mu"], golden["mu"])
 
 
-def _judge(
-    report: GoldenReport, session: Session, tolerances: Mapping[Any, GoldenTolerance], limits: Mapping[str, str]
-) -> None:
-    tolerance = tolerances.get(session.precision)
-    if tolerance is None:
+def check_decoder(
+    decoder: Session, folder: str | Path, tolerances: Mapping[Any, GoldenTolerance] = DEFAULT_GOLDEN
+) -> float:
+    """psnr_db of the report. The decoder is given torch's mu, so that its error is its own. Raises GoldenMismatch."""
+    golden = _read(folder)
+    psnr_db = _worst_psnr(decoder.run({"latent": golden["mu"]})["image"], golden["image"])
+    _judge(decoder, "psnr_db", psnr_db, _tolerance(decoder, tolerances).psnr_min_db)
+    return psnr_db
+
+
+def _tolerance(session: Session, tolerances: Mapping[Any, GoldenTolerance]) -> GoldenTolerance:
+    try:
+        return tolerances[session.precision]
+    except KeyError:
+        have = ", ".join(sorted(tolerances))
+        raise GoldenMismatch(f"the manifest has no golden tolerance for {session.precision}; it has: {have}") from None
+
+
+def _judge(session: Session, figure: str, value: float, least: float) -> None:
+    if not value >= least:  # a NaN fails too
         raise GoldenMismatch(
-            f"the manifest has no golden tolerance for {session.precision}; it has {sorted(tolerances)}"
+            f"{session.runtime} {session.precision} does not reproduce {GOLDEN_NAME}: {figure} is {value:.6g}, "
+            f"at least {least:g} is needed; try another --runtime or --precision, or export the bundle again"
         )
-    for figure, limit in limits.items():
-        value, least = getattr(report, figure), getattr(tolerance, limit)
-        if not value >= least:  # a NaN fails too
-            raise GoldenMismatch(
-                f"{session.runtime} {session.precision} does not reproduce {GOLDEN_NAME}: {figure} is {value:.6g}, "
-                f"at least {least:g} is needed; try another --runtime or --precision, or export the bundle again"
-            )
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _read(folder: str | Path) -> dict[str, NDArray[Any]]:
+    path = Path(folder) / GOLDEN_NAME
     try:
         # Opened here: numpy leaves its own file open when the archive is damaged.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
