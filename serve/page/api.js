@@ -24,6 +24,7 @@ export class ApiError extends Error {
 
 let askForKey = async () => null; // set by the key dialog; resolves to a key, or null when the reader declines
 let asking = null; // requests refused at the same time wait for one dialog
+let declinedAt = 0; // and those sent before the reader declined do not ask again
 const listeners = new Set();
 
 /** Register the function that asks the reader for a key: (wasRefused: boolean) => Promise<string | null>. */
@@ -61,10 +62,11 @@ export async function callBlob(path, options = {}) {
 
 async function send(path, options, tries = 0) {
   const key = sessionStorage.getItem(KEY_NAME);
+  const sentAt = performance.now();
   const response = await fetchOnce(path, options, key);
   if (response.ok) return response;
   const error = await readError(response);
-  if (error.status === 401 && !options.quiet && (await newKey(key))) return send(path, options, tries);
+  if (error.status === 401 && !options.quiet && (await newKey(key, sentAt))) return send(path, options, tries);
   if (error.status === 429 && tries < PATIENCE && error.retryAfter_s <= LONGEST_WAIT_S) {
     await pause(error.retryAfter_s || 1, options.signal);
     return send(path, options, tries + 1);
@@ -102,12 +104,16 @@ async function readError(response) {
   return new ApiError(response.status, detail, retryAfter_s);
 }
 
-async function newKey(refused) {
+async function newKey(refused, sentAt) {
   const current = sessionStorage.getItem(KEY_NAME);
+  if (sentAt < declinedAt) return false;
   if (current !== refused) return true; // another request got a key meanwhile
   asking ??= askForKey(refused !== null).finally(() => { asking = null; });
   const key = await asking;
-  if (key === null) return false;
+  if (key === null) {
+    declinedAt = performance.now();
+    return false;
+  }
   sessionStorage.setItem(KEY_NAME, key);
   dispatchEvent(new Event("ear-key")); // what was left unasked for want of a key can be asked now
   return true;

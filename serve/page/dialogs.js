@@ -33,4 +33,5 @@ async function askForKey(wasRefused) {
 /** Let the key dialog answer when the service asks for a key. */
 export function startDialogs() {
   onKeyNeeded(askForKey);
+  $("#key-no").addEventListener("click", () => $("#key-dialog").close("no")); // not a submit button: Enter means yes
 }
