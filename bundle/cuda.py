@@ -32,9 +32,12 @@ class Cuda:
 
     def __init__(self) -> None:
         self._runtime: Any = _bindings()
-        count = self._call(self._runtime.cudaGetDeviceCount())
-        if count < 1:
-            raise RuntimeUnavailable("no CUDA GPU is visible; check nvidia-smi and CUDA_VISIBLE_DEVICES")
+        error, count = self._runtime.cudaGetDeviceCount()
+        if error != self._runtime.cudaError_t.cudaSuccess or count < 1:
+            raise RuntimeUnavailable(
+                f"no CUDA GPU can be used ({error.name}): it needs an NVIDIA GPU that nvidia-smi lists, its driver at "
+                "version 580 or newer, and no CUDA_VISIBLE_DEVICES that hides it"
+            )
 
     def gpu(self) -> Gpu:
         """Name, compute capability and memory."""

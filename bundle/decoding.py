@@ -40,6 +40,7 @@ MAGIC: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
     (b"II+\x00", TiffImageFile),
     (b"MM\x00+", TiffImageFile),
 )
+MUTED: dict[str, object] = {}  # our own entry among the warning filters
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -69,9 +70,7 @@ def decode(data: bytes, limits: ImageLimits = ImageLimits(), alpha_grey: int = 1
 
     Returns (H, W, 3) uint8 RGB. Raises UndecodableImage, ImageTooLarge or ImageTooSmall, and nothing else.
     """
-    # What Pillow warns about (damaged EXIF, odd palettes) is put right or refused here. Asked for at each call: it is
-    # idempotent, and whoever resets the filters in between would otherwise see warnings become errors.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+    _mute_pillow()
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(f"image is {len(data):,} bytes; at most {limits.max_bytes:,} are allowed")
     plugin = _plugin(data)
@@ -101,6 +100,16 @@ def read(path: str | Path, limits: ImageLimits = ImageLimits(), alpha_grey: int 
         return decode(data, limits, alpha_grey)
     except ImageError as error:
         raise type(error)(f"{path}: {error}") from error
+
+
+def _mute_pillow() -> None:
+    """What Pillow warns about (damaged EXIF, odd palettes) is put right or refused here, so nobody is warned twice.
+
+    Looked at for each picture: whoever sets filters in between would otherwise see warnings become errors.
+    """
+    if not warnings.filters or warnings.filters[0] is not MUTED.get("filter"):
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        MUTED["filter"] = warnings.filters[0]
 
 
 def _plugin(data: bytes) -> type[ImageFile.ImageFile]:

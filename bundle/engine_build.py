@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundle.cuda import gpu_present
+from bundle.cuda import Cuda
 from bundle.engine_flavour import Flavour, complaints
 from bundle.errors import EngineError, RuntimeUnavailable
 
@@ -61,7 +61,7 @@ def build_plan(
 
     Raises RuntimeUnavailable where no GPU can build it, EngineError with TensorRT's own words otherwise.
     """
-    _check_target(flavour, options)
+    check_target(flavour, options)
     trt, logger = flavour.trt, flavour.logger()
     builder = _create(lambda: trt.Builder(logger), flavour, logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -79,22 +79,22 @@ def build_plan(
     return BuiltPlan(bytes(plan), bytes(config.get_timing_cache().serialize()) if flavour.name == "tensorrt" else b"")
 
 
-def _check_target(flavour: Flavour, options: BuildOptions) -> None:
-    if options.target != CURRENT_GPU:
-        if flavour.name != "tensorrt-rtx":
-            raise RuntimeUnavailable(
-                f"--target builds ahead with TensorRT-RTX only; {flavour.name} needs the GPU itself"
-            )
+def check_target(flavour: Flavour, options: BuildOptions) -> None:
+    """Raise RuntimeUnavailable or EngineError unless this machine can build for the target."""
+    if options.target == CURRENT_GPU:
+        try:
+            Cuda()
+        except RuntimeUnavailable as error:
+            hint = "; or name a GPU to build for, such as --target sm89" if flavour.name == "tensorrt-rtx" else ""
+            raise RuntimeUnavailable(f"{flavour.name} builds on the GPU that will run it: {error}{hint}") from error
+    elif flavour.name != "tensorrt-rtx":
+        raise RuntimeUnavailable(f"--target builds ahead with TensorRT-RTX only; {flavour.name} needs the GPU itself")
+    else:
         known = [name.lower() for name in flavour.trt.ComputeCapability.__members__ if name.startswith("SM")]
         if options.target not in known:
             raise EngineError(
                 f"--target is {options.target!r}; TensorRT-RTX {flavour.version} knows {', '.join(known)}"
             )
-    elif not gpu_present():
-        hint = " or name one to build for, such as --target sm89" if flavour.name == "tensorrt-rtx" else ""
-        raise RuntimeUnavailable(
-            f"{flavour.name} builds on the GPU that will run it, and none is visible: use one{hint}"
-        )
 
 
 def _configure(flavour: Flavour, builder: Any, network: Any, precision: str, options: BuildOptions) -> Any:

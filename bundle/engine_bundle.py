@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.engine_build import DEFAULT_OPTIONS, BuildOptions
+from bundle.engine_build import DEFAULT_OPTIONS, BuildOptions, check_target
 from bundle.engine_cache import EngineCache, engine_key
 from bundle.engine_flavour import FLAVOURS, INSTALL, Flavour, FlavourName, installed_flavours, load_flavour
 from bundle.errors import RuntimeUnavailable
@@ -60,6 +60,7 @@ def build_engines(
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
     flavour, cache = choose_flavour(runtime), cache or EngineCache()
+    check_target(flavour, options)
     engines = []
     for variant in engine_variants(manifest, flavour.name, precision):
         onnx = Path(folder) / variant.file

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bundle.cuda import Cuda
 from bundle.engine_build import CURRENT_GPU, BuildOptions, BuiltPlan, build_plan
 from bundle.engine_flavour import Flavour
 from bundle.errors import EngineError, RuntimeUnavailable
@@ -46,8 +47,6 @@ class EngineKey:
 def engine_key(onnx: Path, flavour: Flavour, precision: str, options: BuildOptions) -> EngineKey:
     """The key of an ONNX file on this machine's GPU, or for `options.target`. Raises RuntimeUnavailable with no GPU."""
     if options.target == CURRENT_GPU:
-        from bundle.cuda import Cuda
-
         gpu = Cuda().gpu()
         name, sm = gpu.name, gpu.sm
     else:

@@ -1,7 +1,7 @@
 """ONNX Runtime on CUDA with bound memory: what TensorRT is compared with, and what runs where it is not installed.
 
 Inputs and outputs live at fixed addresses on the GPU, one set a batch bucket, so that a CUDA graph can replay each.
-Where a graph has parts that only the CPU runs, capture is impossible and the session runs without, and says so.
+Where a graph has parts that only the CPU runs, capture is impossible and the session runs without (`uses_graphs`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bundle.errors import ContractError
 from bundle.session import Arrays, Signature, check_inputs
-from bundle.session_onnx import load_provider, read_signature
+from bundle.session_onnx import CUDA, load_provider, read_signature
 
 MAX_BUCKET = 32
 """Larger batches are run in parts."""
@@ -36,18 +36,17 @@ class CudaSession:
     """An ONNX file on GPU 0. See `bundle.session.Session`; runs wait for each other."""
 
     runtime = "onnxruntime-cuda"
+    provider, device = CUDA, "cuda"
 
     def __init__(self, path: Path, threads: int = 0, precision: str = "fp32") -> None:
         """threads: of the CPU, for what runs there. Raises RuntimeUnavailable where CUDA does not start."""
         self.precision, self.path = precision, path
-        provider = {"use_tf32": "0" if precision == "fp32" else "1", "cudnn_conv_algo_search": "EXHAUSTIVE"}
+        settings = {"use_tf32": "0" if precision == "fp32" else "1", "cudnn_conv_algo_search": "EXHAUSTIVE"}
+        self.uses_graphs = True
         try:
-            self._session: Any = load_provider(
-                path, "CUDAExecutionProvider", threads, provider | {"enable_cuda_graph": "1"}
-            )
-            self.uses_graphs = True
+            self._session: Any = load_provider(path, self.provider, threads, settings | {"enable_cuda_graph": "1"})
         except ContractError:
-            self._session = load_provider(path, "CUDAExecutionProvider", threads, provider)
+            self._session = load_provider(path, self.provider, threads, settings)
             self.uses_graphs = False
         self._signature = read_signature(self._session)
         self._buckets: dict[int, Bucket] = {}
@@ -99,9 +98,10 @@ class CudaSession:
         inputs, outputs = {}, {}
         for name, (dtype, shape) in self._signature.inputs.items():
             empty: NDArray[Any] = np.zeros([width, *map(int, shape[1:])], dtype)
-            inputs[name] = ort.OrtValue.ortvalue_from_numpy(empty, "cuda", 0)
+            inputs[name] = ort.OrtValue.ortvalue_from_numpy(empty, self.device, 0)
             binding.bind_ortvalue_input(name, inputs[name])
         for name, (dtype, shape) in self._signature.outputs.items():
-            outputs[name] = ort.OrtValue.ortvalue_from_shape_and_type([width, *shape[1:]], np.dtype(dtype), "cuda", 0)
+            full = [width, *shape[1:]]
+            outputs[name] = ort.OrtValue.ortvalue_from_shape_and_type(full, np.dtype(dtype), self.device, 0)
             binding.bind_ortvalue_output(name, outputs[name])
         return Bucket(inputs, outputs, binding, options)

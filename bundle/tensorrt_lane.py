@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bundle.cuda import Cuda
 from bundle.engine_flavour import Flavour
-from bundle.errors import EngineError
+from bundle.errors import BundleError, EngineError
 from bundle.session import Arrays, Shape, Signature
 
 
@@ -52,6 +52,7 @@ class Lane:
         self._inputs = {name: self._stage(*edge, max_batch) for name, edge in signature.inputs.items()}
         self._outputs = {name: self._stage(*edge, max_batch) for name, edge in signature.outputs.items()}
         self._programs: dict[int, Program] = {}
+        self.uses_graphs = flavour.name == "tensorrt"
 
     def run(self, inputs: Arrays, size: int, bucket: int, profile: int) -> dict[str, NDArray[Any]]:
         """inputs: arrays of `size` rows; the rows up to `bucket` keep what they held and are thrown away."""
@@ -63,9 +64,8 @@ class Lane:
             self._enqueue(program, bucket)
         self._cuda.synchronise(self._stream)
         outputs = {name: staging.host[:size].copy() for name, staging in self._outputs.items()}
-        if program.graph is None and self._flavour.name == "tensorrt":
-            # Only now: a context must have run once with its shapes before it may be captured.
-            program.graph = self._cuda.capture(self._stream, lambda: self._enqueue(program, bucket))
+        if program.graph is None and self.uses_graphs:
+            self._capture(program, bucket)
         return outputs
 
     def times_ms(self, inputs: Arrays, bucket: int, profile: int) -> tuple[float, float, float]:
@@ -107,6 +107,13 @@ class Lane:
     def _enqueue(self, program: Program, bucket: int) -> None:
         for step in (self._copy_in, self._compute, self._copy_out):
             step(program, bucket)
+
+    def _capture(self, program: Program, bucket: int) -> None:
+        """Record the bucket's graph after its first plain run: only a context that has run may be captured."""
+        try:
+            program.graph = self._cuda.capture(self._stream, lambda: self._enqueue(program, bucket))
+        except BundleError:  # an engine that cannot be captured (it talks to the host) still runs, call by call
+            self.uses_graphs = False
 
     def _copy_in(self, program: Program, bucket: int) -> None:
         for staging in self._inputs.values():

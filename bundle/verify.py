@@ -61,7 +61,7 @@ def _verify_variant(
             embedding, mu, _ = check_encoder(session, folder, manifest.golden)
             return f"contract holds, golden cosine {embedding:.6f} (mu {mu:.6f})"
         if golden and variant.graph == "decoder":
-            return f"contract holds, golden pictures within {check_decoder(session, folder, manifest.golden):.1f} dB"
+            return f"contract holds, golden pictures at {check_decoder(session, folder, manifest.golden):.1f} dB"
         return "contract holds"
     finally:
         session.close()

@@ -19,7 +19,7 @@ def test_a_whole_bundle_is_told_so(bundle_folder: Path, capsys: pytest.CaptureFi
     assert verify(bundle_folder) == 0
     out = capsys.readouterr().out
     assert "encoder fp32 (encoder.onnx): contract holds, golden cosine 1.000000" in out
-    assert "decoder fp32 (decoder.onnx): contract holds, golden pictures within" in out
+    assert "decoder fp32 (decoder.onnx): contract holds, golden pictures at" in out
     assert out.endswith("the bundle is whole\n")
 
 

@@ -5,9 +5,43 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bundle.errors import ContractError
 from bundle.golden import golden_crops
 from bundle.model import load
 from bundle.session import open_session
+from bundle.session_cuda import CudaSession
+from bundle.session_onnx import CPU, OnnxSession
+
+
+class BoundOnCpu(CudaSession):
+    """The same binding, padding and parts on ONNX Runtime's CPU: all but the device."""
+
+    provider, device = CPU, "cpu"
+
+
+def test_bound_memory_gives_what_a_plain_run_gives_for_every_batch(bundle_folder: Path) -> None:
+    session = BoundOnCpu(bundle_folder / "encoder.onnx", threads=1)
+    reference = OnnxSession(bundle_folder / "encoder.onnx", threads=1)
+    for batch in (1, 3, 6, 40, 3, 1):
+        crops = np.roll(np.resize(golden_crops(), (batch, 128, 128, 3)), batch, axis=0)
+        bound, plain = session.run({"image": crops}), reference.run({"image": crops})
+        assert list(bound) == list(plain)
+        np.testing.assert_allclose(bound["mu"], plain["mu"], rtol=1e-4, atol=1e-4)
+
+
+def test_an_answer_is_not_overwritten_by_the_next(bundle_folder: Path) -> None:
+    session = BoundOnCpu(bundle_folder / "encoder.onnx", threads=1)
+    first = session.run({"image": golden_crops()[:2]})["mu"]
+    kept = first.copy()
+    session.run({"image": golden_crops()[2:4]})
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_a_closed_session_does_not_run(bundle_folder: Path) -> None:
+    session = BoundOnCpu(bundle_folder / "encoder.onnx", threads=1)
+    session.close()
+    with pytest.raises(ContractError, match="closed"):
+        session.run({"image": golden_crops()})
 
 
 @pytest.mark.gpu

@@ -68,6 +68,16 @@ def test_the_first_run_is_plain_and_the_later_ones_are_one_graph(cuda: FakeCuda)
     assert (cuda.launches, cuda.graphs) == (2, 2)
 
 
+def test_an_engine_that_cannot_be_captured_runs_without(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(stream: int, work: Any) -> None:
+        raise RuntimeUnavailable("CUDA: operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(cuda, "capture", refuses)
+    session = TensorRtSession(FakeEngine(cuda), fake_flavour(), cuda, "fp16")
+    for seed in range(3):
+        np.testing.assert_allclose(session.run({"x": rows(4, seed)})["y"], expected(rows(4, seed)), rtol=1e-6)
+
+
 def test_rtx_captures_its_graphs_itself(cuda: FakeCuda) -> None:
     engine = FakeEngine(cuda)
     session = TensorRtSession(engine, fake_flavour("tensorrt-rtx"), cuda, "fp16")
