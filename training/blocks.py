@@ -67,6 +67,22 @@ class GridPool(nn.Module):
         return self.weights @ features @ self.weights.T
 
 
+class SpatialSoftmax(nn.Module):
+    """Learned heat maps and their expected places (Levine et al. 2016, section 4.2)."""
+
+    def __init__(self, in_channels: int, keypoints: int) -> None:
+        super().__init__()
+        self.to_heat = nn.Conv2d(in_channels, keypoints, 1)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, G, G) -> heat (B, K, G, G) float32, logits; places (B, K, 2) float32, x and y from 0 to 1."""
+        heat = self.to_heat(features).float()  # a softmax over the grid is too coarse in half precision
+        share = heat.flatten(2).softmax(2).view_as(heat)
+        centres = (torch.arange(heat.shape[-1], device=heat.device) + 0.5) / heat.shape[-1]
+        places = torch.stack([(share.sum(2) * centres).sum(2), (share.sum(3) * centres).sum(2)], dim=2)
+        return heat, places
+
+
 class UpStage(nn.Module):
     """Double the side by a transposed convolution, with two skip connections.
 

@@ -5,9 +5,12 @@ Knows nothing of the decoder, of losses or of identity.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import torch
 from torch import Tensor, nn
 
-from training.blocks import GridPool, ResidualAttentionBlock
+from training.blocks import GridPool, ResidualAttentionBlock, SpatialSoftmax
 from training.config import LATENT_SIDE, ModelConfig
 from training.sam import SamEncoder
 
@@ -15,21 +18,36 @@ LOGVAR_RANGE = (-12.0, 8.0)
 """Log variances are clamped to this range, so that exp() is finite in half precision too."""
 
 
+class Reading(NamedTuple):
+    """All that the encoder says of B crops."""
+
+    mu: Tensor
+    """(B, D) float32."""
+    logvar: Tensor
+    """(B, D) float32, natural log of the variance."""
+    heat: Tensor | None
+    """(B, K, G, G) float32, logits of the keypoints' heat maps; None where the model has no keypoints."""
+    places: Tensor | None
+    """(B, K, 2) float32, the keypoints' expected x and y, 0 to 1."""
+
+
 class EarEncoder(nn.Module):
-    """SAM ViT -> 3 residual blocks with spatial attention -> 4 x 4 grid -> mu and logvar."""
+    """SAM ViT -> 3 residual blocks with spatial attention -> 4 x 4 grid (and keypoints) -> mu and logvar."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.sam = SamEncoder(config.sam, config.freeze_layers)
         blocks: list[nn.Module] = []
         channels, side = config.sam.output_channels, config.sam.grid_side
-        for width in config.block_channels:
-            stride = 2 if side > LATENT_SIDE else 1
+        for width, wanted in zip(config.block_channels, config.block_strides, strict=True):
+            stride = wanted if side > LATENT_SIDE else 1
             blocks.append(ResidualAttentionBlock(channels, width, stride))
             channels, side = width, -(-side // stride)
         self.blocks = nn.Sequential(*blocks)
         self.pool = GridPool(side, LATENT_SIDE)
-        features = channels * LATENT_SIDE**2
+        self.keypoints = SpatialSoftmax(channels, config.keypoints) if config.keypoints else None
+        features = channels * LATENT_SIDE**2 + 2 * config.keypoints
+        self.norm = nn.BatchNorm1d(features) if config.norm_features else nn.Identity()
         self.to_mu = nn.Linear(features, config.latent_dim)
         self.to_logvar = nn.Linear(features, config.latent_dim)
         # Start almost deterministic: noise of the prior's size would drown the signal for the first epochs.
@@ -45,5 +63,16 @@ class EarEncoder(nn.Module):
         Returns:
             mu (B, D) float32 and logvar (B, D) float32 (natural log of the variance), D = `latent_dim`.
         """
-        features = self.pool(self.blocks(self.sam(images))).flatten(1)
-        return self.to_mu(features), self.to_logvar(features).clamp(*LOGVAR_RANGE)
+        reading = self.read(images)
+        return reading.mu, reading.logvar
+
+    def read(self, images: Tensor) -> Reading:
+        """Like `forward`, with the keypoints beside it."""
+        grid = self.blocks(self.sam(images))
+        features = self.pool(grid).flatten(1)
+        heat = places = None
+        if self.keypoints is not None:
+            heat, places = self.keypoints(grid)
+            features = torch.cat([features, (4 * places - 2).flatten(1).to(features.dtype)], dim=1)
+        features = self.norm(features)
+        return Reading(self.to_mu(features), self.to_logvar(features).clamp(*LOGVAR_RANGE), heat, places)

@@ -1,0 +1,68 @@
+"""`ear-teacher weights fetch|verify`: get SAM and VGG16 where there is internet, and check them where there is none."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from training.errors import TrainingError, WeightsMissing
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ear-teacher weights",
+        description="Pretrained weights for training: SAM ViT-B (375 MB) and VGG16 (528 MB, for the perceptual loss).",
+    )
+    parser.add_argument("action", choices=("fetch", "verify"), help="fetch: download and check; verify: check only")
+    parser.add_argument("--only", choices=("sam", "vgg16"), help="just this one (default: both)")
+    parser.add_argument("--sam-weights", default=None, metavar="ID|FOLDER", help="default: facebook/sam-vit-base")
+    parser.add_argument("--vgg-weights", type=Path, metavar="FILE", help="default: the weights folder of this user")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Run the verb; 0 when everything asked for is there and sound."""
+    arguments = _parser().parse_args(argv)
+    jobs = {"sam": _sam, "vgg16": _vgg}
+    chosen = [arguments.only] if arguments.only else list(jobs)
+    failed = 0
+    for name in chosen:
+        try:
+            print(f"{name}: {jobs[name](arguments)}")
+        except TrainingError as error:
+            print(f"{name}: MISSING. {error}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0
+
+
+def _sam(arguments: argparse.Namespace) -> str:
+    from training.config import SamShape
+    from training.sam import SamEncoder
+    from training.weights import SAM_HUB_ID, load_sam
+
+    source = arguments.sam_weights or SAM_HUB_ID
+    encoder = SamEncoder(SamShape())
+    load_sam(encoder, source, fetch=arguments.action == "fetch")
+    count = sum(parameter.numel() for parameter in encoder.parameters())
+    return f"ok, {source}: {count / 1e6:.1f} M parameters of ViT-B's shape"
+
+
+def _vgg(arguments: argparse.Namespace) -> str:
+    import torch
+
+    from training.weights import VGG_FILE, VGG_SHA256_PREFIX, VGG_URL, default_folder, find_vgg, load_vgg
+    from training.weights import sha256_prefix_matches as matches
+
+    target = arguments.vgg_weights or default_folder() / VGG_FILE
+    if arguments.action == "fetch" and not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(VGG_URL, str(target), hash_prefix=VGG_SHA256_PREFIX)
+        except (OSError, RuntimeError) as error:
+            raise WeightsMissing(f"{VGG_URL} cannot be fetched to {target} ({error})") from None
+    found = find_vgg(arguments.vgg_weights)
+    load_vgg(found)
+    if not matches(found, VGG_SHA256_PREFIX):
+        raise WeightsMissing(f"{found}: damaged or not torchvision's file: its SHA-256 must begin {VGG_SHA256_PREFIX}")
+    return f"ok, {found}"

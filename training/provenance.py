@@ -1,0 +1,68 @@
+"""How a checkpoint was made, for whoever holds it later: data, code, versions, seed, flags.
+
+Names no path of the machine: those tell nothing elsewhere.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from training.config import TrainConfig
+from training.prepare import Prepared
+
+_PACKAGES = ("ear-teacher", "torch", "transformers", "lightning", "numpy", "pillow")
+_PATHS = ("data", "out", "val", "vgg_weights", "resume")
+
+
+def provenance(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
+    """Plain JSON types."""
+    flags = {name: value for name, value in config.to_dict().items() if name not in (*_PATHS, "model")}
+    if config.sam_weights and Path(config.sam_weights).is_dir():
+        flags["sam_weights"] = Path(config.sam_weights).name
+    return {
+        "data_sha256": prepared.sha256,
+        "data": config.data.name,
+        "split": prepared.split,
+        "train_pictures": len(prepared.train.records),
+        "val_pictures": len(prepared.val.records),
+        "train_subjects": subjects(prepared.train.records),
+        "val_subjects": subjects(prepared.val.records),
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "seed": config.seed,
+        "flags": flags,
+    }
+
+
+def subjects(records: list[Any]) -> int:
+    """How many subjects are known among the records."""
+    return len({record.subject for record in records if record.subject is not None})
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide the numbers."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit this code is at, "+" appended where files differ from it; None outside a repository."""
+    here = Path(__file__).parent
+
+    def ask(*arguments: str) -> str:
+        command = ["git", "-C", str(here), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
