@@ -1,0 +1,46 @@
+"""What `ear-teacher export` may be told, as a frozen dataclass that checks itself. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from export.errors import OptionError
+
+PRECISIONS = ("fp32", "fp16")
+MIN_OPSET, MAX_OPSET = 18, 23
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Choices of one export; every default is what the demo and the service want."""
+
+    precisions: tuple[str, ...] = PRECISIONS
+    """Variants to write. `fp32` is the canonical one and always among them."""
+    opset: int = 18
+    """ONNX operator set. 18 runs everywhere this project runs and was the faster one on CPU."""
+    parity_crops: int | None = None
+    """Crops the gate compares on; None: as many as fit `parity_budget_s` of torch, at least `MIN_PARITY_CROPS`."""
+    parity_budget_s: float = 20.0
+    """Seconds of torch forward passes that the gate may cost where `parity_crops` is None."""
+    max_batch: int = 32
+    """Largest batch the gate runs; the graphs themselves take any."""
+    force: bool = False
+    """Replace an existing bundle."""
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.precisions if name not in PRECISIONS]
+        if unknown or not self.precisions:
+            raise OptionError(f"--precision {','.join(self.precisions)!r}: give one or more of {','.join(PRECISIONS)}")
+        if "fp32" not in self.precisions:
+            raise OptionError("--precision must name fp32: it is what the others are compared with and what CPUs run")
+        if not MIN_OPSET <= self.opset <= MAX_OPSET:
+            raise OptionError(f"--opset {self.opset}: allowed are {MIN_OPSET} to {MAX_OPSET}")
+        if self.parity_crops is not None and self.parity_crops < MIN_PARITY_CROPS:
+            raise OptionError(
+                f"--parity-crops {self.parity_crops}: the gate needs at least {MIN_PARITY_CROPS} different pictures"
+            )
+        if self.max_batch < 1:
+            raise OptionError(f"--max-batch {self.max_batch}: must be at least 1")
+
+
+MIN_PARITY_CROPS = 3

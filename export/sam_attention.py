@@ -1,0 +1,113 @@
+"""SAM's attention for graphs: windows, decomposed relative positions (Li et al. 2022, MViTv2, section 4.1), softmax.
+
+Tokens travel as (B * N, C) rows, N = G * G in row-major order of the grid. Knows nothing of the layers around it.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.models.sam.modeling_sam import SamVisionAttention
+
+
+class Windows(nn.Module):
+    """Cuts a grid of tokens into square windows, padding with zeros at the right and lower edge, and joins them again.
+
+    A window as large as the grid cuts nothing, and costs nothing.
+    """
+
+    def __init__(self, grid: int, window: int) -> None:
+        super().__init__()
+        self.grid, self.window = grid, window
+        self.count = -(-grid // window)
+        self.padding = self.count * window - grid
+
+    def cut(self, tokens: Tensor) -> Tensor:
+        """(B * G * G, C) -> (B * windows * W * W, C)."""
+        if self.count == 1 and not self.padding:
+            return tokens
+        channels = tokens.shape[-1]
+        squares = tokens.reshape(-1, self.grid, self.grid, channels)
+        if self.padding:
+            squares = F.pad(squares, (0, 0, 0, self.padding, 0, self.padding))
+        squares = squares.reshape(-1, self.count, self.window, self.count, self.window, channels)
+        return squares.transpose(2, 3).reshape(-1, channels)
+
+    def join(self, tokens: Tensor) -> Tensor:
+        """(B * windows * W * W, C) -> (B * G * G, C), padding dropped."""
+        if self.count == 1 and not self.padding:
+            return tokens
+        channels = tokens.shape[-1]
+        squares = tokens.reshape(-1, self.count, self.count, self.window, self.window, channels).transpose(2, 3)
+        side = self.count * self.window
+        squares = squares.reshape(-1, side, side, channels)[:, : self.grid, : self.grid]
+        return squares.reshape(-1, channels)
+
+
+class GraphAttention(nn.Module):
+    """Multi-head attention within windows (or over the whole grid, where the window is as large).
+
+    Args:
+        attention: the layer whose weights to take.
+        grid: tokens along one side of the feature map.
+        window: tokens along one side of a window; 0: the whole grid.
+    """
+
+    rel_h: Tensor
+    rel_w: Tensor
+
+    def __init__(self, attention: SamVisionAttention, grid: int, window: int) -> None:
+        super().__init__()
+        self.windows = Windows(grid, window or grid)
+        self.heads = attention.num_attention_heads
+        self.query, self.key, self.value = split_projection(attention)
+        self.softmax = nn.Softmax(dim=-1)
+        self.proj = attention.proj
+        side = self.windows.window
+        # The query arrives scaled; relative positions want it unscaled.
+        rel_h = attention.get_rel_pos(side, side, attention.rel_pos_h) / attention.scale
+        rel_w = attention.get_rel_pos(side, side, attention.rel_pos_w) / attention.scale
+        self.register_buffer(
+            "rel_h", rel_h.detach().transpose(1, 2).contiguous(), persistent=False
+        )  # (q row, d, k row)
+        self.register_buffer(
+            "rel_w", rel_w.detach().transpose(1, 2).contiguous(), persistent=False
+        )  # (q col, d, k col)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B * N, C) -> (B * N, C)."""
+        rows = self.windows.cut(tokens)
+        query, value = self._heads(self.query(rows)), self._heads(self.value(rows))
+        key = self._heads(self.key(rows)).transpose(2, 3)
+        side = self.windows.window
+        scores = (query @ key).reshape(-1, side, side, side, side) + self._relative_positions(query)
+        weights = self.softmax(scores.reshape(-1, self.heads, side * side, side * side))
+        mixed = (weights @ value).transpose(1, 2).reshape(-1, tokens.shape[-1])
+        projected: Tensor = self.proj(self.windows.join(mixed))
+        return projected
+
+    def _heads(self, rows: Tensor) -> Tensor:
+        """(M * W * W, C) -> (M, heads, W * W, d)."""
+        tokens = self.windows.window**2
+        return rows.reshape(-1, tokens, self.heads, rows.shape[-1] // self.heads).transpose(1, 2)
+
+    def _relative_positions(self, query: Tensor) -> Tensor:
+        """What each query adds to its score with each key: (M * heads, q row, q col, k row, k col)."""
+        side = self.windows.window
+        squares = query.reshape(-1, side, side, query.shape[-1])  # (M * heads, row, col, d)
+        down = squares @ self.rel_h  # (M * heads, row, col, k row): every row has a matrix of its own
+        across = (squares.transpose(1, 2) @ self.rel_w).transpose(1, 2)
+        return down.unsqueeze(4) + across.unsqueeze(3)
+
+
+def split_projection(attention: SamVisionAttention) -> tuple[nn.Linear, nn.Linear, nn.Linear]:
+    """The joint projection as query, key and value, the query's carrying the factor 1 / sqrt(d)."""
+    weights, biases = attention.qkv.weight.detach().chunk(3), attention.qkv.bias.detach().chunk(3)
+    factors = (attention.scale, 1.0, 1.0)
+    made = []
+    for weight, bias, factor in zip(weights, biases, factors, strict=True):
+        linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+        linear.weight, linear.bias = nn.Parameter(weight * factor, False), nn.Parameter(bias * factor, False)
+        made.append(linear)
+    query, key, value = made
+    return query, key, value
