@@ -1,0 +1,90 @@
+"""The pictures an export is judged on: framed crops, and whose ear each shows where that is known.
+
+Reads what training reads, with training's own code; takes the validation pictures where the data tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.errors import BundleError
+from bundle.framing import Framing
+from export.errors import NoCrops
+from training.crops import Framer
+from training.errors import TrainingError
+from training.records import EarRecord, load_records
+from training.splits import VAL_FILE
+
+WHOLE_SUBJECTS = 32
+"""From so many crops on, whole subjects say more than crops of as many people as possible."""
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops to compare on."""
+
+    pixels: NDArray[np.uint8]
+    """(N, S, S, 3) uint8 RGB, left orientation."""
+    identities: tuple[Hashable, ...] | None = None
+    """N (subject, side); None where a subject is unknown."""
+    skipped: tuple[str, ...] = ()
+    """What could not be used, a line each."""
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def sample(self, count: int) -> Crops:
+        """At most `count` of them: neighbours in the file where there are many, since these are whole subjects, and
+        spread over all where there are few, since these must differ."""
+        if count >= len(self):
+            return self
+        rows = np.arange(count) if count >= WHOLE_SUBJECTS else np.linspace(0, len(self) - 1, count).astype(int)
+        identities = None if self.identities is None else tuple(self.identities[row] for row in rows)
+        return Crops(self.pixels[rows], identities)
+
+
+def load_crops(data: Path, framing: Framing, limit: int, use_boxes: bool = True) -> Crops:
+    """Frame at most `limit` pictures of `data`, in the order of the file.
+
+    Args:
+        data: a teacher file, a `metadata.csv`, or a folder of either or of pictures. `val_teacher.npy` and rows whose
+            `split` is `val` are preferred: a model agrees best with itself on what it was trained on.
+        framing: the rule of the bundle.
+        limit: most pictures to take.
+        use_boxes: frame by the ear's box where there is one.
+
+    Raises:
+        NoCrops: nothing there, or nothing readable.
+    """
+    try:
+        records = _validation(data)
+    except TrainingError as error:
+        raise NoCrops(f"--crops: {error}") from None
+    framer = Framer(framing, use_boxes)
+    pixels, kept, problems = [], [], []
+    for record in records[:limit]:
+        try:
+            pixels.append(framer(record).crop)
+            kept.append(record)
+        except BundleError as error:
+            problems.append(f"{record.path.name}: {error}")
+    if not pixels:
+        raise NoCrops(f"--crops {data}: none of {len(records)} pictures can be used; the first: {problems[0]}")
+    return Crops(np.stack(pixels), _identities(kept), tuple(problems))
+
+
+def _validation(data: Path) -> list[EarRecord]:
+    records = load_records(data / VAL_FILE if (data / VAL_FILE).is_file() else data)
+    held_out = [record for record in records if record.attributes.get("split") == "val"]
+    return held_out or records
+
+
+def _identities(records: Sequence[EarRecord]) -> tuple[Hashable, ...] | None:
+    if any(record.subject is None for record in records):
+        return None
+    return tuple((record.subject, record.side) for record in records)

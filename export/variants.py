@@ -1,0 +1,115 @@
+"""One file of a bundle: a graph at a precision, exported and judged. Knows neither manifest nor folder layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bundle.manifest import Graph, GraphContract, Precision, Tensor
+from bundle.session import open_session
+from export.crops import Crops
+from export.gate import ParityRow, judge_decoder, judge_encoder
+from export.graphs import (
+    DECODER_INPUT,
+    DECODER_OUTPUTS,
+    ENCODER_INPUT,
+    ENCODER_OUTPUTS,
+    DecoderGraph,
+    EncoderGraph,
+)
+from export.half import to_half
+from export.limits import LIMITS
+from export.onnx_export import GraphSpec, export_onnx
+from export.parity import Outputs, batches, run_session
+from training.config import ModelConfig
+from training.vae import EarVAE
+
+RUNTIME = "onnxruntime-cpu"
+"""What the gate runs files with: every machine has it."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What torch gave, in float32, with the networks as they were trained."""
+
+    crops: Crops
+    encoded: Outputs
+    """embedding, mu, logvar: (N, D) float32."""
+    latents: NDArray[np.float32]
+    """(M, D): the crops' mu, and samples of the prior."""
+    decoded: NDArray[np.uint8]
+    """(M, S, S, 3)."""
+
+
+def file_name(graph: Graph, precision: Precision) -> str:
+    """`encoder.onnx`, `encoder.fp16.onnx`, ..."""
+    return f"{graph}.onnx" if precision == "fp32" else f"{graph}.{precision}.onnx"
+
+
+def contracts(config: ModelConfig) -> dict[Graph, GraphContract]:
+    """The tensors at the edges of both graphs."""
+    side, dim = config.image_size_px, config.latent_dim
+    picture: list[int | str] = ["batch", side, side, 3]
+    vector: list[int | str] = ["batch", dim]
+    return {
+        "encoder": GraphContract(
+            inputs=[Tensor(name=ENCODER_INPUT, dtype="uint8", shape=picture)],
+            outputs=[Tensor(name=name, dtype="float32", shape=vector) for name in ENCODER_OUTPUTS],
+        ),
+        "decoder": GraphContract(
+            inputs=[Tensor(name=DECODER_INPUT, dtype="float32", shape=vector)],
+            outputs=[Tensor(name=name, dtype="uint8", shape=picture) for name in DECODER_OUTPUTS],
+        ),
+    }
+
+
+def write_variant(rewritten: EarVAE, graph: Graph, precision: Precision, folder: Path, opset: int) -> Path:
+    """Export one graph of the rewritten networks. Raises GraphError."""
+    networks = to_half(rewritten) if precision == "fp16" else rewritten
+    path = folder / file_name(graph, precision)
+    side, dim = rewritten.config.image_size_px, rewritten.config.latent_dim
+    if graph == "encoder":
+        spec = GraphSpec(graph, ENCODER_INPUT, (side, side, 3), torch.uint8, ENCODER_OUTPUTS, opset)
+        export_onnx(EncoderGraph(networks), spec, path)
+    else:
+        spec = GraphSpec(graph, DECODER_INPUT, (dim,), torch.float32, DECODER_OUTPUTS, opset)
+        export_onnx(DecoderGraph(networks), spec, path)
+    return path
+
+
+def judge_variant(
+    path: Path,
+    graph: Graph,
+    precision: Precision,
+    reference: Reference,
+    max_batch: int,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[ParityRow]:
+    """Run an exported file at several batch sizes and judge each against torch."""
+    session = open_session(path, RUNTIME, precision=precision)
+    name, inputs = (ENCODER_INPUT, reference.crops.pixels) if graph == "encoder" else (DECODER_INPUT, reference.latents)
+    rows = []
+    try:
+        for batch, count in batches(len(inputs), max_batch):
+            tell(f"{path.name}: batch {batch}, {count} inputs")
+            given = run_session(session, name, inputs[:count], batch)
+            row = ParityRow(graph, precision, session.runtime, batch, count)
+            rows.append(_judge(row, reference, given, count))
+    finally:
+        session.close()
+    return rows
+
+
+def _judge(row: ParityRow, reference: Reference, given: dict[str, NDArray[Any]], count: int) -> ParityRow:
+    limits = LIMITS[row.precision]
+    if row.graph == "decoder":
+        return judge_decoder(row, reference.decoded[:count], given[DECODER_OUTPUTS[0]], limits)
+    wanted = {name: values[:count] for name, values in reference.encoded.items()}
+    identities = reference.crops.identities
+    return judge_encoder(row, wanted, given, limits, None if identities is None else identities[:count])
