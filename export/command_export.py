@@ -1,0 +1,111 @@
+"""`ear-teacher export CHECKPOINT --out FOLDER --crops DATA`: flags in, a bundle and its parity table out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export.config import PRECISIONS, ExportConfig
+from export.errors import ParityError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from bundle.manifest import Manifest
+
+LOG_WIDTH = 160
+REFUSED = 1
+"""Exit status where the gate refused something; the bundle, if one was written, does without it."""
+
+
+def main(argv: list[str]) -> int:
+    """Export a checkpoint. 0: everything passed the gate; 1: something was refused."""
+    options = _parser().parse_args(argv)
+    config = ExportConfig(
+        precisions=tuple(options.precision.split(",")),
+        opset=options.opset,
+        parity_crops=options.parity_crops,
+        max_batch=options.max_batch,
+        force=options.force,
+    )
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = LOG_WIDTH  # a log file has no width of its own, and the table needs one
+    return _export(options, config, console)
+
+
+def _export(options: argparse.Namespace, config: ExportConfig, console: Console) -> int:
+    from export.crops import load_crops
+    from export.write import export_bundle
+    from training.checkpoint import read_checkpoint
+    from training.prepare import framing
+
+    start = time.perf_counter()
+    size_px = read_checkpoint(options.checkpoint).config.image_size_px
+    crops = load_crops(options.crops, framing(size_px), options.crops_limit, options.crop == "box")
+    for problem in crops.skipped:
+        console.print(f"[yellow]left out[/] {problem}")
+    try:
+        manifest = export_bundle(
+            options.checkpoint, options.out, crops.pixels, crops.identities, config, lambda text: console.print(text)
+        )
+    except ParityError as error:
+        _show(console, [row.to_dict() for row in error.rows])
+        raise
+    _show(console, manifest.parity["rows"])
+    return _conclude(console, options.out, manifest, time.perf_counter() - start)
+
+
+def _show(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    from export.table import rich_tables
+
+    for table in rich_tables(rows):
+        console.print(table)
+
+
+def _conclude(console: Console, out: Path, manifest: Manifest, seconds: float) -> int:
+    refused = manifest.parity["refused"]
+    size_mb = sum(entry.size_bytes for entry in manifest.files.values()) / 1e6
+    console.print(
+        f"{out}: {len(manifest.variants)} variants, {size_mb:.0f} MB, space {manifest.space_id}, "
+        f"{manifest.parity['crops']} crops compared, {seconds:.0f} s"
+    )
+    if refused:
+        console.print(f"[red]refused by the gate and not in the bundle: {', '.join(refused)}[/]")
+    return REFUSED if refused else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ear-teacher export", description="Checkpoint -> bundle, behind a parity gate."
+    )
+    parser.add_argument("checkpoint", type=Path, help="a .ckpt written by ear-teacher train")
+    parser.add_argument("--out", type=Path, required=True, help="the bundle's folder; must not exist (see --force)")
+    parser.add_argument("--force", action="store_true", help="replace an existing bundle")
+    data = parser.add_argument_group("pictures to judge on")
+    data.add_argument(
+        "--crops", type=Path, required=True, help="teacher file, metadata.csv or folder; validation rows are preferred"
+    )
+    data.add_argument("--crop", choices=("box", "none"), default="box", help="frame by the ear's box (default) or not")
+    data.add_argument("--crops-limit", type=int, default=2048, help="most pictures to read (default %(default)s)")
+    data.add_argument(
+        "--parity-crops",
+        type=int,
+        default=None,
+        help="crops the gate compares (default: what 20 s of torch allow, 3 to 256)",
+    )
+    data.add_argument("--max-batch", type=int, default=32, help="largest batch the gate runs (default %(default)s)")
+    graph = parser.add_argument_group("graphs")
+    graph.add_argument(
+        "--precision",
+        default=",".join(PRECISIONS),
+        help="variants, comma-separated (default %(default)s); fp32 is a must",
+    )
+    graph.add_argument("--opset", type=int, default=ExportConfig.opset, help="ONNX operator set (default %(default)s)")
+    return parser
