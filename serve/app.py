@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
     for kind in EXPECTED:
         app.add_exception_handler(kind, _answer_error)
-    app.add_middleware(Envelope, settings=settings, active_ids=service.active_ids)
+    app.add_middleware(Envelope, settings=settings, active_ids=service.active_ids, observers=service.observers())
     for module in ROUTES:
         app.include_router(module.router)
     app.include_router(v2.models_router)

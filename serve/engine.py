@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bundle.framing import Framing
+from bundle.golden import GOLDEN_NAME
 from bundle.image import Picture
 from bundle.model import EarModel
 from serve.batcher import Batcher, BatchLimits
@@ -36,6 +37,15 @@ class Encoded:
     logvar: Vector
 
 
+@dataclass(frozen=True)
+class Golden:
+    """One golden crop, (S, S, 3) uint8, the embedding (D,) float32 that it must give, and how nearly."""
+
+    crop: Picture
+    embedding: Vector
+    cosine_min: float
+
+
 class BatchObserver(Protocol):
     """Told of every batch that ran: which graph, how many items, how long."""
 
@@ -54,6 +64,7 @@ class Engine:
         self.framing: Framing = model.manifest.framing
         self.eigenears = load_eigenears(model.folder)
         self.reference = load_reference(model.folder)
+        self.golden = _golden(model)
         limits = BatchLimits(settings.max_batch, settings.queue_size, settings.stalled_after_s)
         self.encoder = Batcher(self._encode, "encoder", limits, observe=partial(observe, "encoder"))
         self.decoder = Batcher(self._decode, "decoder", limits, observe=partial(observe, "decoder"))
@@ -94,6 +105,13 @@ class Engine:
 
     def _decode(self, latents: list[Vector]) -> list[Picture]:
         return list(self.model.decode(np.stack(latents)))
+
+
+def _golden(model: EarModel) -> Golden:
+    with np.load(model.folder / GOLDEN_NAME, allow_pickle=False) as archive:
+        crop, embedding = archive["crops"][0], archive["embedding"][0]
+    precision: Any = model.precision
+    return Golden(crop, embedding, model.manifest.golden[precision].cosine_min)
 
 
 async def _submit(batcher: Batcher[ItemT, ResultT], trace: Trace, items: Sequence[ItemT]) -> list[ResultT]:

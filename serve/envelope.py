@@ -10,7 +10,8 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,19 +25,35 @@ log = logging.getLogger("serve.requests")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 Ids = tuple[str, str]
+CLIENT_GONE = 499
+
+
+class Observer(Protocol):
+    """Told of every request that has ended."""
+
+    def finished(self, trace: Trace, route: str, method: str, status: int) -> None:
+        """route: its template. status: 499 where the client had gone before an answer."""
 
 
 class Envelope:
-    """ASGI middleware. active_ids: (space_id, bundle_id) of the active model, None while there is none."""
+    """ASGI middleware.
 
-    def __init__(self, app: ASGIApp, settings: Settings, active_ids: Callable[[], Ids | None]) -> None:
-        self._app, self._settings, self._active_ids = app, settings, active_ids
+    active_ids: (space_id, bundle_id) of the active model, None while there is none. observers: told of every request
+    that has ended.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, active_ids: Callable[[], Ids | None], observers: Sequence[Observer]
+    ) -> None:
+        self._app, self._settings, self._active_ids, self._observers = app, settings, active_ids, observers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        trace = Trace(_request_id(scope), time.monotonic() + self._settings.request_timeout_s)
+        headers = Headers(scope=scope)
+        deadline = time.monotonic() + self._settings.request_timeout_s
+        trace = Trace(_request_id(headers), deadline, traceparent=headers.get("traceparent", ""))
         scope[SCOPE_KEY] = trace
         stamped = _Stamp(send, trace, self._active_ids)
         try:
@@ -47,6 +64,10 @@ class Envelope:
                 log.exception("request %s failed", trace.request_id)
             if not stamped.started:
                 await error_answer(error, trace.request_id, scope["path"])(scope, receive, stamped)
+        finally:
+            route = getattr(scope.get("route"), "path", "unmatched")
+            for observer in self._observers:
+                observer.finished(trace, route, scope["method"], stamped.status)
 
     def _guard_body(self, scope: Scope, receive: Receive) -> Receive:
         """Refuse a body that is too large (at once, where it says so) or takes too long to arrive."""
@@ -86,11 +107,15 @@ class _Stamp:
 
     def __init__(self, send: Send, trace: Trace, active_ids: Callable[[], Ids | None]) -> None:
         self._send, self._trace, self._active_ids = send, trace, active_ids
-        self.started = False
+        self.status = CLIENT_GONE
+
+    @property
+    def started(self) -> bool:
+        return self.status != CLIENT_GONE
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self._trace.request_id
             ids = self._ids()
@@ -119,8 +144,8 @@ def error_answer(error: BaseException, request_id: str, path: str) -> Answer:
     return Answer(body, status, headers)
 
 
-def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get("x-request-id", "")
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
     return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
 
 

@@ -26,7 +26,8 @@ async def _checks(service: Service) -> dict[str, str]:
     if service.active is None:
         return {"model": "loading"}
     active = service.active
-    checks = {"model": "ok", "golden": "ok", **_workers(active.engine)}  # active = it passed its golden check
+    golden = active.watchdog.trouble or "ok"  # it passed its golden check before it became active
+    checks = {"model": "ok", "golden": golden, **_workers(active.engine)}
     if active.desk is not None:
         checks["gallery"] = await _store(active.desk)
     return checks

@@ -9,21 +9,26 @@ import uvicorn
 from bundle.manifest import read_manifest
 from serve.app import create_app
 from serve.errors import ConfigurationError
+from serve.logs import configure
 from serve.service import Service
 from serve.settings import Settings
 
 BACKLOG = 2048
 
 
-def run(settings: Settings) -> None:
-    """Serve until told to stop. Raises what kept the service from starting, as the room that found it says it."""
+def run(settings: Settings, sample: str = "ear.jpg") -> None:
+    """Serve until told to stop. Raises what kept the service from starting, as the room that found it says it.
+
+    sample: the picture in the `curl` line that is printed once the service is ready.
+    """
+    configure(settings.log_format)
     manifest = read_manifest(settings.bundle)  # the commonest mistake is answered before anything is loaded
     app = create_app(settings)
     service: Service = app.state.service
     listener = _bind(settings)
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
@@ -36,7 +41,7 @@ def run(settings: Settings) -> None:
         if service.failure is not None:
             server.should_exit = True
         else:
-            print(_greeting(settings, listener.getsockname()[1], manifest.bundle_id), flush=True)
+            print(_greeting(settings, listener.getsockname()[1], manifest.bundle_id, sample), flush=True)
 
     service.on_loaded = loaded
     with listener:
@@ -59,7 +64,7 @@ def _bind(settings: Settings) -> socket.socket:
     return listener
 
 
-def _greeting(settings: Settings, port: int, bundle_id: str) -> str:
+def _greeting(settings: Settings, port: int, bundle_id: str, sample: str) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{port}"
     key = " -H 'Authorization: Bearer YOUR_KEY'" if settings.has_keys else ""
@@ -67,5 +72,5 @@ def _greeting(settings: Settings, port: int, bundle_id: str) -> str:
         f"ear-teacher serves {bundle_id}\n"
         f"  page      {address}/\n"
         f"  API docs  {address}/docs\n"
-        f"  try       curl{key} --data-binary @ear.jpg '{address}/v1/embed?side=left'"
+        f"  try       curl{key} --data-binary @{sample} '{address}/v1/embed?side=left'"
     )

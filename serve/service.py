@@ -15,14 +15,20 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from bundle.image import ImageLimits
 from serve.desk import Desk
-from serve.engine import Engine
+from serve.engine import BatchObserver, Engine
+from serve.envelope import Observer
 from serve.errors import NotHere, NotReady
+from serve.gauges import gauges
 from serve.intake import Intake
 from serve.keys import Keyring
+from serve.logs import AccessLog
+from serve.metrics import Metrics
 from serve.oip.statistics import ModelStatistics
 from serve.remote import Fetcher
 from serve.settings import Settings
 from serve.trace import trace_of
+from serve.tracing import open_spans
+from serve.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +39,11 @@ PATIENCE_S = 0.05
 
 @dataclass(frozen=True)
 class Active:
-    """A model and the gallery whose vectors it made; `desk` is None where the service has no gallery."""
+    """A model, its watchdog, and the gallery whose vectors it made; `desk` is None where there is no gallery."""
 
     engine: Engine
     desk: Desk | None
+    watchdog: Watchdog
 
     @property
     def gallery_desk(self) -> Desk:
@@ -57,9 +64,12 @@ class Service:
         self.keyring = Keyring.of(settings)
         self.active: Active | None = None
         self.failure: Exception | None = None
+        self.metrics = Metrics(lambda: gauges(self))
+        self.spans = open_spans(settings.otlp_endpoint) if settings.otlp_endpoint else None
         self.oip_statistics: dict[str, ModelStatistics] = {}
         self.on_loaded: Callable[[], None] = lambda: None
         self._loading: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to load the model and the gallery; until that is done requests are answered 503."""
@@ -67,7 +77,8 @@ class Service:
 
     async def _load(self) -> None:
         try:
-            self.active = await asyncio.to_thread(open_active, self.settings)
+            self.active = await asyncio.to_thread(open_active, self.settings, self.metrics.ran)
+            self._watching = asyncio.create_task(self.active.watchdog.watch())
         except Exception as error:
             self.failure = error
             log.error("the service cannot start: %s", error)
@@ -82,6 +93,11 @@ class Service:
         trace.space_id, trace.bundle_id = active.engine.ids
         return active
 
+    def observers(self) -> list[Observer]:
+        """Who is told of every request that has ended."""
+        chosen: list[Observer | None] = [self.metrics, AccessLog() if self.settings.log_requests else None, self.spans]
+        return [one for one in chosen if one is not None]
+
     def active_ids(self) -> tuple[str, str] | None:
         """(space_id, bundle_id) of the active model."""
         return None if self.active is None else self.active.engine.ids
@@ -90,31 +106,36 @@ class Service:
         """Finish what runs, within `drain_s`, and free everything."""
         if self._loading is not None:
             await self._loading
+        if self._watching is not None:
+            self._watching.cancel()
         if self.active is not None:
             await asyncio.to_thread(self.active.engine.close, self.settings.drain_s)
             if self.active.desk is not None:
                 await asyncio.to_thread(self.active.desk.close)
         self.intake.close()
         await self.fetcher.close()
+        if self.spans is not None:
+            self.spans.close()
 
 
-def open_active(settings: Settings) -> Active:
+def open_active(settings: Settings, observe: BatchObserver) -> Active:
     """Load the bundle, let it prove itself on its golden crops, warm it up, open the gallery of its space."""
     from bundle.model import load
     from index.gallery import open_gallery
 
     model = load(settings.bundle, settings.runtime, settings.precision, settings.threads)
     model.check_golden()
-    engine = Engine(model, settings)
+    engine = Engine(model, settings, observe)
     engine.warm_up()
+    watchdog = Watchdog(engine, settings.probe_s, settings.stalled_after_s)
     if settings.gallery is None:
-        return Active(engine, None)
+        return Active(engine, None, watchdog)
     try:
         gallery = open_gallery(settings.gallery, dim=model.latent_dim, space_id=model.space_id)
     except Exception:
         engine.close()
         raise
-    return Active(engine, Desk(gallery, settings.index_threads))
+    return Active(engine, Desk(gallery, settings.index_threads), watchdog)
 
 
 def service_of(request: HTTPConnection) -> Service:

@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     request_timeout_s: float = Field(30.0, gt=0, description="a request that waited longer is answered 503")
     body_timeout_s: float = Field(20.0, gt=0, description="a body that takes longer to arrive is answered 408")
     stalled_after_s: float = Field(30.0, gt=0, description="a model run that takes longer makes the service not ready")
+    probe_s: float = Field(30.0, gt=0, description="how often a golden crop proves the model at work")
     drain_s: float = Field(15.0, ge=0, description="on SIGTERM, running requests get this long")
 
     max_body_bytes: int = Field(32 << 20, ge=1, description="largest request body")
@@ -56,6 +57,10 @@ class Settings(BaseSettings):
     )
     url_private: bool = Field(False, description="allowed hosts may have private addresses")
     url_timeout_s: float = Field(10.0, gt=0, description="longest that fetching a URL may take")
+
+    log_format: Literal["text", "json"] = Field("text", description="style of the log on stderr")
+    log_requests: bool = Field(True, description="one log line per request")
+    otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; needs ear-teacher[otel]")
 
     api_key: SecretStr | None = Field(None, description="one API key that may do everything")
 

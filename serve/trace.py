@@ -22,6 +22,8 @@ class Trace:
     """On the `time.monotonic` clock; work that has not begun by then is dropped."""
     started: float = field(default_factory=time.perf_counter)
     caller: str = "anonymous"
+    traceparent: str = ""
+    """The caller's own trace (W3C Trace Context), where it sent one."""
     space_id: str | None = None
     bundle_id: str | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)

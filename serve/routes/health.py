@@ -1,8 +1,11 @@
-"""GET /health/live and /health/ready: alive is not ready, and ready is not said unless it is true."""
+"""GET /health/live, /health/ready and /metrics: alive is not ready, and ready is not said unless it is true."""
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter, Request
+from fastapi.responses import Response
 
 from serve.answers import Answer
 from serve.readiness import check
@@ -22,3 +25,10 @@ async def ready(request: Request) -> Answer:
     """Send traffic only while this is 200: the golden crops came out right, the workers live, the store writes."""
     report = await check(service_of(request))
     return Answer(report, 200 if report["status"] == "ready" else 503)
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(request: Request) -> Response:
+    """Prometheus metrics. No names of people, no pictures: counts and times."""
+    text = await asyncio.to_thread(service_of(request).metrics.text)  # the gallery is asked for its count
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -23,9 +23,9 @@ def test_a_loading_model_is_alive_but_not_ready(serve, monkeypatch):
     gate = threading.Event()
     real = open_active
 
-    def slow(settings):
+    def slow(settings, observe):
         assert gate.wait(20)
-        return real(settings)
+        return real(settings, observe)
 
     monkeypatch.setattr("serve.service.open_active", slow)
     with serve(ready=False) as client:
