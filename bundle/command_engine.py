@@ -15,7 +15,7 @@ def main(argv: list[str]) -> int:
 
     options = BuildOptions(
         batches=tuple(arguments.batches),
-        workspace_bytes=int(arguments.workspace_gib * (1 << 30)),
+        workspace_bytes=int(arguments.workspace_gib * (1 << 30)) if arguments.workspace_gib is not None else None,
         optimisation_level=arguments.level,
         target=arguments.target or CURRENT_GPU,
     )
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     )
     how = result.add_argument_group("how to build")
     how.add_argument(
-        "--workspace-gib", type=float, default=8.0, metavar="GIB", help="scratch memory in GiB (default: 8)"
+        "--workspace-gib", type=float, metavar="GIB", help="memory it may take, in GiB (default: all of the GPU's)"
     )
     how.add_argument("--level", type=int, default=3, help="0 builds fastest, 5 runs fastest (default: 3)")
     how.add_argument("--anew", action="store_true", help="build again even where the cache has the engine")

@@ -23,8 +23,8 @@ class BuildOptions:
 
     batches: tuple[int, ...] = (1, 8, 32)
     """The batch sizes that the profiles are tuned for; the last is the largest that will run. (--batches)"""
-    workspace_bytes: int = 8 << 30
-    """Device memory that tactics may use as scratch. (--workspace-gib)"""
+    workspace_bytes: int | None = None
+    """Device memory that activations and scratch may take; None for all that the GPU has. (--workspace-gib)"""
     optimisation_level: int = 3
     """0 (fast build) to 5 (fast engine). (--level)"""
     target: str = CURRENT_GPU
@@ -35,7 +35,7 @@ class BuildOptions:
             raise EngineError(f"--batches is {self.batches}; needed are growing sizes from 1 on, such as 1,8,32")
         if not 0 <= self.optimisation_level <= 5:
             raise EngineError(f"--level is {self.optimisation_level}; allowed are 0 to 5")
-        if self.workspace_bytes < 1 << 20:
+        if self.workspace_bytes is not None and self.workspace_bytes < 1 << 20:
             raise EngineError(f"--workspace-gib gives {self.workspace_bytes} bytes; at least 1 MiB is needed")
 
     def profiles(self) -> list[tuple[int, int, int]]:
@@ -75,6 +75,8 @@ def build_plan(
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         reason = complaints(logger) or "no reason given"
+        if "OutOfMemory" in reason or "workspace" in reason:
+            reason += f"; end --batches ({','.join(map(str, options.batches))}) at a smaller size, or allow more memory"
         raise EngineError(f"{flavour.name} {flavour.version} cannot build {onnx.name}: {reason}")
     return BuiltPlan(bytes(plan), bytes(config.get_timing_cache().serialize()) if flavour.name == "tensorrt" else b"")
 
@@ -100,7 +102,8 @@ def check_target(flavour: Flavour, options: BuildOptions) -> None:
 def _configure(flavour: Flavour, builder: Any, network: Any, precision: str, options: BuildOptions) -> Any:
     trt = flavour.trt
     config = builder.create_builder_config()
-    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
+    if options.workspace_bytes is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_bytes)
     config.builder_optimization_level = options.optimisation_level
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     if precision == "fp32":

@@ -89,6 +89,12 @@ def test_a_build_that_fails_tells_tensorrts_reason(monkeypatch, tmp_path: Path) 
         build_plan(tmp_path / "x.onnx", Flavour("tensorrt", "11.4.0", trt), "fp16")
 
 
+def test_too_little_memory_for_the_largest_batch_is_told_with_the_way_out(rtx: Flavour, bundle_folder: Path) -> None:
+    options = BuildOptions(batches=(1, 4096), workspace_bytes=1 << 20, target="sm89")
+    with pytest.raises(EngineError, match=r"workspace.*end --batches \(1,4096\) at a smaller size"):
+        build_plan(bundle_folder / "encoder.onnx", rtx, "fp32", options)
+
+
 def test_a_builder_that_does_not_start_is_no_traceback(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bundle.engine_build, "Cuda", FakeCuda)
     monkeypatch.setattr(bundle.engine_flavour, "LOGGERS", {})
