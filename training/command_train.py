@@ -87,6 +87,7 @@ def _loss_flags(group: Any) -> None:
         "contrastive": "views of one ear attract, other ears repel",
         "center": "L1, weighted towards the centre",
         "kl": "of the latent to the prior, nats",
+        "coarse": "the decoder's coarse picture, of the whole batch",
         "landmark": "landmarks read from mu, where known",
         "keypoint": "the encoder's keypoints on the landmarks",
     }

@@ -79,6 +79,12 @@ class ModelConfig:
     """Heat maps whose expected places (spatial softmax) join the features of the heads; 0: none."""
     norm_features: bool = False
     """Batch norm before the heads: for training from scratch, with batches large enough for it."""
+    logvar_rank: int = 0
+    """Width of a bottleneck in the logvar head, which has little to say; 0: none."""
+    code_dim: int = 768
+    """What the decoder first projects the latent to; both its paths start there."""
+    coarse_side_px: int = 32
+    """Side of the picture that a linear skip path draws from the code, below the convolutions' detail."""
     decoder_channels: tuple[int, ...] = (512, 512, 512, 256, 128, 64)
     """Channels at 4 x 4, 8 x 8, ... up to `image_size_px`."""
 
@@ -91,6 +97,8 @@ class ModelConfig:
                 f"--freeze-layers {self.freeze_layers}: the {self.preset} encoder has {self.sam.num_layers} layers; "
                 f"give 0 to {self.sam.num_layers}"
             )
+        if self.image_size_px % self.coarse_side_px:
+            raise ConfigError(f"coarse_side_px {self.coarse_side_px}: must divide --image-size {self.image_size_px}")
         if self.latent_dim < 2:
             raise ConfigError(f"--latent-dim {self.latent_dim}: must be at least 2")
         doublings = self.image_size_px // LATENT_SIDE
@@ -135,6 +143,8 @@ class LossWeights:
     contrastive: float = 0.1
     center: float = 3.0
     kl: float = 1e-6
+    coarse: float = 0.0
+    """L1 of the decoder's coarse picture, of every picture of the batch, however few are decoded in full."""
     landmark: float = 0.0
     """Landmarks read from mu by a linear layer that only training has; needs landmarks in the data."""
     keypoint: float = 0.0

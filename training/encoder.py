@@ -49,10 +49,13 @@ class EarEncoder(nn.Module):
         features = channels * LATENT_SIDE**2 + 2 * config.keypoints
         self.norm = nn.BatchNorm1d(features) if config.norm_features else nn.Identity()
         self.to_mu = nn.Linear(features, config.latent_dim)
-        self.to_logvar = nn.Linear(features, config.latent_dim)
+        last = nn.Linear(config.logvar_rank or features, config.latent_dim)
         # Start almost deterministic: noise of the prior's size would drown the signal for the first epochs.
-        nn.init.normal_(self.to_logvar.weight, std=1e-3)
-        nn.init.constant_(self.to_logvar.bias, -4.0)
+        nn.init.normal_(last.weight, std=1e-3)
+        nn.init.constant_(last.bias, -4.0)
+        self.to_logvar: nn.Module = last
+        if config.logvar_rank:
+            self.to_logvar = nn.Sequential(nn.Linear(features, config.logvar_rank), last)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Encode crops.

@@ -44,9 +44,10 @@ def step_memory(config: TrainConfig) -> StepMemory:
     weights = 4 * sum(p.numel() for p in model.parameters())
     fixed = weights + 12 * sum(p.numel() for p in trainable)  # a gradient and Adam's two moments
     views = config.views if config.losses.contrastive > 0 else 1
-    small, large = (_kept_bytes(model, config, count, views) for count in (1, 2))
+    some = 2 * config.decode_every  # batch norm wants more than one picture, and some of them are decoded
+    small, large = (_kept_bytes(model, config, count, views) for count in (some, 2 * some))
     share = 1.0 if config.precision == "32" else MIXED_SHARE
-    return StepMemory(fixed, max(int((large - small) * share), 1))
+    return StepMemory(fixed, max(int((large - small) / some * share), 1))
 
 
 def _kept_bytes(model: EarVAE, config: TrainConfig, count: int, views: int) -> int:

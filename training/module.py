@@ -12,6 +12,7 @@ from typing import Any, cast
 import lightning
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from training.augment import AugmentStrength, View, augment
 from training.checkpoint import HEADER_KEY, header
@@ -22,6 +23,7 @@ from training.losses.contrastive import contrastive
 from training.losses.kl import kl
 from training.losses.landmark import heatmap, landmark
 from training.losses.perceptual import Vgg16Features
+from training.losses.reconstruction import l1
 from training.objective import Objective, Terms
 from training.optimizer import make_optimizer
 from training.schedule import learning_rate_factor
@@ -109,16 +111,20 @@ class EarModule(lightning.LightningModule):
         views = self.views(batch)
         reading = self.model.encoder.read(torch.cat([view.input for view in views]))
         mu, logvar = reading.mu.float(), reading.logvar.float()
-        shown = slice(0, len(batch.images), self.run.decode_every)
-        reconstruction = self.model.decoder(sample(mu[shown], logvar[shown], self._noise())).float()
+        count, every = len(batch.images), self.run.decode_every
+        latent = sample(mu[:count], logvar[:count], self._noise())
+        reconstruction = self.model.decoder(latent[::every]).float()
         with torch.autocast(self.device.type, enabled=False):
-            terms = self.objective.compare(reconstruction, views[0].target[shown])
+            terms = self.objective.compare(reconstruction, views[0].target[::every])
             terms["kl"] = kl(mu, logvar)
+            if self.run.losses.coarse > 0:
+                coarse = self.model.decoder.coarse(latent)
+                terms["coarse"] = l1(coarse, F.adaptive_avg_pool2d(views[0].target, coarse.shape[-1]))
             terms |= self._identity_terms(batch, mu)
             terms |= self._landmark_terms(batch, views, mu, reading)
             loss = self.objective.total(terms)
         names = {f"train_{name}": value.detach() for name, value in {"loss": loss, **terms}.items()}
-        self.log_dict(names, on_step=True, on_epoch=True, batch_size=len(batch.images))
+        self.log_dict(names, on_step=True, on_epoch=True, batch_size=count)
         return loss
 
     def views(self, batch: Batch) -> list[View]:

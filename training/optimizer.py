@@ -20,15 +20,8 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration that drives singular values towards 1."""
 # What AdamW keeps even where Muon takes the rest: embeddings, and the layers next to pixels and latents.
 _NOT_FOR_MUON = (
-    "patch_embed",
-    "pos_embed",
-    "rel_pos",
-    "to_mu",
-    "to_logvar",
-    "from_latent",
-    "to_rgb",
-    "identity",
-    "head",
+    *("patch_embed", "pos_embed", "rel_pos", "to_mu", "to_logvar", "to_code", "to_coarse", "to_grid", "to_rgb"),
+    *("to_heat", "gate", "identity", "reader"),
 )
 # Not drawn towards zero: these have meaning of their own (W is near the identity).
 _NO_DECAY = ("pos_embed", "rel_pos", "identity")

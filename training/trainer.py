@@ -28,6 +28,7 @@ from training.announce import announcement, out_of_memory
 from training.callbacks import Pictures, Progress, Projector, Say, Speed, StopAfter, TimeLimit
 from training.config import TrainConfig
 from training.datamodule import EarDataModule
+from training.dataset import to_unit
 from training.errors import ConfigError
 from training.finish import MODEL_FILE, finish
 from training.module import EarModule
@@ -35,6 +36,9 @@ from training.prepare import Prepared, prepare
 from training.provenance import provenance
 from training.vae import EarVAE
 from training.weights import load_sam, load_vgg
+
+START_PICTURES = 2000
+"""Training pictures whose principal components the decoder's linear path starts from."""
 
 
 def fit(config: TrainConfig, say: Say = print) -> Path:
@@ -55,6 +59,8 @@ def fit(config: TrainConfig, say: Say = print) -> Path:
     prepared = prepare(config, _reader(say))
     for line in announcement(config, model, prepared):
         say(line)
+    if config.resume is None:
+        model.decoder.start_from_pictures(to_unit(prepared.train.dataset.images(0, START_PICTURES)))
     module = EarModule(config, model, vgg, prepared.landmarks, provenance(config, prepared))
     data = EarDataModule(prepared, config.batch_size, config.per_identity, config.seed, config.num_workers)
     clock = TimeLimit(config.max_minutes)

@@ -15,7 +15,7 @@ def test_regions_are_half_and_heads_are_not(vae):
     halved = to_half(rewrite(vae))
     assert dtypes(halved.get_submodule("encoder.sam.layers.0.lin1")) == {torch.float16}
     assert dtypes(halved.get_submodule("decoder.stages.0.refine")) == {torch.float16}
-    for head in (halved.encoder.to_mu, halved.encoder.to_logvar, halved.identity, halved.decoder.from_latent):
+    for head in (halved.encoder.to_mu, halved.encoder.to_logvar, halved.identity, halved.decoder.to_grid):
         assert dtypes(head) == {torch.float32}
 
 

@@ -19,6 +19,8 @@ MICRO = ModelConfig(
     latent_dim=24,
     image_size_px=32,
     block_channels=(8, 12, 16),
+    code_dim=12,
+    coarse_side_px=8,
     decoder_channels=(16, 12, 8, 8),
 )
 """32 px crops, 24-D latent: milliseconds a step."""
