@@ -31,6 +31,7 @@ VERBS: dict[str, Verb] = {
     "bundle": Verb("bundle.command_bundle", "verify a bundle: checksums, contracts, golden outputs"),
     "engine": Verb("bundle.command_engine", "build a bundle's TensorRT engines ahead of time"),
     "serve": Verb("serve.command_serve", "serve a bundle over HTTP"),
+    "keys": Verb("serve.command_keys", "make, list and remove API keys"),
 }
 
 

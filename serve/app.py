@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
@@ -63,6 +64,10 @@ def create_app(settings: Settings) -> FastAPI:
     for kind in EXPECTED:
         app.add_exception_handler(kind, _answer_error)
     app.add_middleware(Envelope, settings=settings, active_ids=service.active_ids, observers=service.observers())
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
+        )
     for module in ROUTES:
         app.include_router(module.router)
     app.include_router(v2.models_router)

@@ -21,6 +21,15 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument("--host", help="address to bind to (default 127.0.0.1)")
     where.add_argument("--port", type=int, help="port to bind to (default 8350; 0: any free one)")
     where.add_argument("--insecure", action="store_true", help="bind beyond loopback without an API key")
+    where.add_argument("--tls-cert", type=Path, metavar="FILE", help="PEM certificate: serve https")
+    where.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM private key of the certificate")
+    who = parser.add_argument_group("who may ask (one key for all: EAR_TEACHER_API_KEY)")
+    who.add_argument(
+        "--api-key-file", type=Path, metavar="FILE", help="keys with scopes, made by: ear-teacher keys add"
+    )
+    who.add_argument("--rate-limit", metavar="RATE", help="most requests of one key or address, such as 600/minute")
+    who.add_argument("--allowed-hosts", metavar="NAMES", help="names in Host headers that are answered")
+    who.add_argument("--cors-origins", metavar="ORIGINS", help="other web pages that may call this service")
     run = parser.add_argument_group("how it runs")
     run.add_argument("--runtime", choices=["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt"])
     run.add_argument("--precision", choices=["auto", "fp32", "fp16", "int8"])
@@ -29,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--queue-size", type=int, metavar="PICTURES", help="pictures that may wait (default 256)")
     run.add_argument("--request-timeout-s", type=float, metavar="SECONDS", help="longest a request waits (default 30)")
     run.add_argument("--drain-s", type=float, metavar="SECONDS", help="time to finish on SIGTERM (default 15)")
+    run.add_argument("--log-format", choices=["text", "json"], help="style of the log on stderr (default text)")
     return parser
 
 

@@ -18,6 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.answers import Answer
 from serve.errors import BodyTooLarge, TooSlow, error_body, message_of, problem_of, retry_after_s
+from serve.origins import Origins
+from serve.security_headers import security_headers
 from serve.settings import Settings
 from serve.trace import SCOPE_KEY, Trace
 
@@ -46,6 +48,7 @@ class Envelope:
         self, app: ASGIApp, settings: Settings, active_ids: Callable[[], Ids | None], observers: Sequence[Observer]
     ) -> None:
         self._app, self._settings, self._active_ids, self._observers = app, settings, active_ids, observers
+        self._origins = Origins(settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -55,8 +58,9 @@ class Envelope:
         deadline = time.monotonic() + self._settings.request_timeout_s
         trace = Trace(_request_id(headers), deadline, traceparent=headers.get("traceparent", ""))
         scope[SCOPE_KEY] = trace
-        stamped = _Stamp(send, trace, self._active_ids)
+        stamped = _Stamp(send, trace, scope["path"], self._active_ids)
         try:
+            self._origins.check(scope["method"], headers)
             guarded = self._guard_body(scope, receive)
             await self._app(scope, guarded, stamped)
         except Exception as error:
@@ -105,8 +109,8 @@ class _BodyGuard:
 class _Stamp:
     """Puts the request id and the model's ids on the answer as it starts."""
 
-    def __init__(self, send: Send, trace: Trace, active_ids: Callable[[], Ids | None]) -> None:
-        self._send, self._trace, self._active_ids = send, trace, active_ids
+    def __init__(self, send: Send, trace: Trace, path: str, active_ids: Callable[[], Ids | None]) -> None:
+        self._send, self._trace, self._path, self._active_ids = send, trace, path, active_ids
         self.status = CLIENT_GONE
 
     @property
@@ -121,6 +125,8 @@ class _Stamp:
             ids = self._ids()
             if ids is not None:
                 headers["X-Ear-Space-Id"], headers["X-Ear-Bundle-Id"] = ids
+            for name, value in security_headers(self._path):
+                headers.setdefault(name, value)
         await self._send(message)
 
     def _ids(self) -> Ids | None:

@@ -5,6 +5,7 @@
     ├── BadRequest              400, names the parameter
     ├── Unauthorized            401
     ├── Forbidden               403, the key lacks a scope
+    ├── WrongHost               421, not a name of this service (DNS rebinding)
     ├── NotHere                 404, nothing of that name, or this service was started without it
     ├── BodyTooLarge            413
     ├── TooSlow                 408, the body did not arrive in time
@@ -52,6 +53,10 @@ class Unauthorized(ServeError):
 
 class Forbidden(ServeError):
     """The API key does not cover this."""
+
+
+class WrongHost(ServeError):
+    """The request named a host that this service does not answer to."""
 
 
 class NotHere(ServeError):
@@ -103,6 +108,7 @@ TABLE: dict[type[BaseException], Problem] = {
     BadRequest: Problem(400, INVALID, "bad_request"),
     Unauthorized: Problem(401, "authentication_error", "invalid_api_key"),
     Forbidden: Problem(403, "permission_error", "missing_scope"),
+    WrongHost: Problem(421, INVALID, "wrong_host"),
     NotHere: Problem(404, INVALID, "not_found"),
     TooSlow: Problem(408, INVALID, "body_too_slow"),
     BodyTooLarge: Problem(413, INVALID, "body_too_large"),

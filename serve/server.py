@@ -34,6 +34,8 @@ def run(settings: Settings, sample: str = "ear.jpg") -> None:
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
         backlog=BACKLOG,
         proxy_headers=False,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
     )
     server = uvicorn.Server(config)
 
@@ -66,7 +68,7 @@ def _bind(settings: Settings) -> socket.socket:
 
 def _greeting(settings: Settings, port: int, bundle_id: str, sample: str) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{host}:{port}"
+    address = f"{'https' if settings.tls_cert else 'http'}://{host}:{port}"
     key = " -H 'Authorization: Bearer YOUR_KEY'" if settings.has_keys else ""
     return (
         f"ear-teacher serves {bundle_id}\n"

@@ -6,7 +6,6 @@ The active pair is one frozen value, read once per request and swapped in one st
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from bundle.image import ImageLimits
+from serve.audit import Audit
 from serve.desk import Desk
 from serve.engine import BatchObserver, Engine
 from serve.envelope import Observer
@@ -24,13 +24,12 @@ from serve.keys import Keyring
 from serve.logs import AccessLog
 from serve.metrics import Metrics
 from serve.oip.statistics import ModelStatistics
+from serve.rates import Rates
 from serve.remote import Fetcher
 from serve.settings import Settings
 from serve.trace import trace_of
 from serve.tracing import open_spans
 from serve.watchdog import Watchdog
-
-log = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 PATIENCE_S = 0.05
@@ -61,7 +60,9 @@ class Service:
         limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels)
         self.intake = Intake(settings.decode_workers, settings.queue_size, limits)
         self.fetcher = Fetcher(settings)
-        self.keyring = Keyring.of(settings)
+        self.keyring = Keyring(settings)
+        self.rates = Rates(settings.rate_limit)
+        self.audit = Audit(None)
         self.active: Active | None = None
         self.failure: Exception | None = None
         self.metrics = Metrics(lambda: gauges(self))
@@ -78,10 +79,10 @@ class Service:
     async def _load(self) -> None:
         try:
             self.active = await asyncio.to_thread(open_active, self.settings, self.metrics.ran)
+            self.audit = Audit(self.settings.gallery if self.settings.audit else None)
             self._watching = asyncio.create_task(self.active.watchdog.watch())
         except Exception as error:
             self.failure = error
-            log.error("the service cannot start: %s", error)
         self.on_loaded()
 
     def use(self, request: HTTPConnection) -> Active:

@@ -11,13 +11,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from serve.errors import ConfigurationError
 
 Runtime = Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
+
+
+def _split(value: Any) -> Any:
+    return tuple(filter(None, map(str.strip, value.lower().split(",")))) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+"""Comma separated in the environment and in flags."""
 
 
 class Settings(BaseSettings):
@@ -52,8 +60,8 @@ class Settings(BaseSettings):
     max_pixels: int = Field(50_000_000, ge=1, description="largest picture")
     max_inputs: int = Field(64, ge=1, description="most pictures in one request")
 
-    url_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="hosts (or host:port) that pictures may be fetched from by URL, comma separated; none: no URLs"
+    url_hosts: Names = Field(
+        (), description="hosts (or host:port) that pictures are fetched from by URL; none: no URLs"
     )
     url_private: bool = Field(False, description="allowed hosts may have private addresses")
     url_timeout_s: float = Field(10.0, gt=0, description="longest that fetching a URL may take")
@@ -63,11 +71,13 @@ class Settings(BaseSettings):
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; needs ear-teacher[otel]")
 
     api_key: SecretStr | None = Field(None, description="one API key that may do everything")
-
-    @field_validator("url_hosts", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(filter(None, map(str.strip, value.lower().split(",")))) if isinstance(value, str) else value
+    api_key_file: Path | None = Field(None, description="file of hashed API keys with scopes (ear-teacher keys)")
+    rate_limit: str | None = Field(None, description="most requests of one key (or address), such as 600/minute")
+    allowed_hosts: Names = Field((), description="names in Host headers that are answered; none: see docs/security.md")
+    cors_origins: Names = Field((), description="origins of other web pages that may call this service")
+    tls_cert: Path | None = Field(None, description="PEM file: serve https")
+    tls_key: Path | None = Field(None, description="PEM file of the certificate's private key")
+    audit: bool = Field(True, description="keep an audit log in the gallery's folder")
 
     @property
     def is_loopback(self) -> bool:
@@ -80,7 +90,7 @@ class Settings(BaseSettings):
     @property
     def has_keys(self) -> bool:
         """Whether callers must show an API key."""
-        return self.api_key is not None
+        return self.api_key is not None or self.api_key_file is not None
 
     @property
     def decode_workers(self) -> int:
@@ -92,8 +102,8 @@ class Settings(BaseSettings):
         if self.is_loopback or self.has_keys or self.insecure:
             return
         raise ConfigurationError(
-            f"--host {self.host} can be reached from other machines and no API key is set: set EAR_TEACHER_API_KEY, "
-            "bind to 127.0.0.1, or say --insecure"
+            f"--host {self.host} can be reached from other machines and no API key is set: set EAR_TEACHER_API_KEY "
+            "(or --api-key-file), bind to 127.0.0.1, or say --insecure"
         )
 
 

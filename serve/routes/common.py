@@ -82,7 +82,10 @@ def needs(scope: Scope) -> Any:
 
 def _check(scope: Scope) -> Callable[..., Coroutine[Any, Any, None]]:
     async def check(request: Request, bearer: _Bearer, header: _Header) -> None:
-        trace_of(request).caller = service_of(request).keyring.admit(request, scope).name
+        service = service_of(request)
+        key = service.keyring.admit(request, scope)
+        trace_of(request).caller = key.name
+        service.rates.count(request, key)
 
     return check
 

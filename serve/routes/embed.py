@@ -17,7 +17,7 @@ from serve.uploads import parse_box, read_upload
 
 router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
 
-EXTRAS = ("mu", "quality")
+EXTRAS = ("mu", "quality", "eigenears")
 IncludeParam = Annotated[str, Query(description=f"what to answer besides, of {', '.join(EXTRAS)}; comma separated")]
 
 
@@ -28,7 +28,8 @@ async def embed(
     """Embed the ear in a picture.
 
     `embedding` has length 1: compare two by their dot product (cosine). `include=mu` adds the latent that `/v1/decode`
-    takes, `include=quality` how usable the picture is. Vectors are in left-ear orientation: a right ear is mirrored.
+    takes, `include=quality` how usable the picture is, `include=eigenears` where the ear lies along each eigenear, in
+    standard deviations (null where the bundle has none). Vectors are in left-ear orientation: a right ear is mirrored.
     """
     wanted = _wanted(include)
     service, trace = service_of(request), trace_of(request)
@@ -47,6 +48,8 @@ async def embed(
     }
     if "mu" in wanted:
         answer["mu"] = encoded.mu
+    if "eigenears" in wanted:
+        answer["eigenears"] = engine.eigenears.coefficients(encoded.mu) if engine.eigenears else None
     if "quality" in wanted:
         (decoded,) = await attended(request, engine.decode(trace, [encoded.mu]))
         quality = await service.intake.run(trace, lambda: assess(crop, decoded, engine.reference))

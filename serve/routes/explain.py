@@ -51,6 +51,7 @@ async def explain_match(
     similarity, best, _ = best_pair([one.embedding for one in encoded], [vectors.embedding])
     pictures = await attended(request, engine.decode(trace, morph(encoded[best].mu, vectors.mu, steps)))
     drawn = await service.intake.run(trace, lambda: _drawn(pictures))
+    service.audit.note(request, "explain", item=item)
     space_id, bundle_id = engine.ids
     body = {"item": shown(stored), "similarity": round(similarity, 6), "query_mirrored": turns[best]}
     told = {**body, **_components(engine, encoded[best], vectors), **drawn}

@@ -74,6 +74,7 @@ async def enrol(request: Request) -> Answer:
         box=stored.box,
     )
     (item,) = await desk.run(trace, lambda: desk.gallery.enrol([new]))
+    service.audit.note(request, "enrol", item=item.id, subject=item.subject)
     return Answer({**shown(item), "space_id": engine.ids[0]}, 201, {"Location": f"/v1/gallery/items/{item.id}"})
 
 
@@ -96,7 +97,9 @@ async def items(
         total = desk.gallery.count(asked)
         return {"items": [shown(item) for item in page.items], "next_cursor": page.next_cursor, "total": total}
 
-    return Answer(await desk.run(trace_of(request), job))
+    page = await desk.run(trace_of(request), job)
+    service_of(request).audit.note(request, "list", items=len(page["items"]))
+    return Answer(page)
 
 
 @router.get("/v1/gallery/items/{item_id}", response_class=Answer, dependencies=[needs("search")])
@@ -113,6 +116,7 @@ async def image(request: Request, item_id: ItemId) -> Response:
     """The stored crop of an item."""
     desk = service_of(request).use(request).gallery_desk
     crop = await desk.run(trace_of(request), lambda: desk.gallery.crop(item_id))
+    service_of(request).audit.note(request, "view", item=item_id)
     kind = "image/png" if crop.startswith(b"\x89PNG") else "image/jpeg"
     return Response(crop, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
 
@@ -133,6 +137,7 @@ async def patch(request: Request, item_id: ItemId) -> Answer:
         changes["side"] = stored_side(asked.side or "unknown")
         changes["vectors"] = await _turned(service, active, trace, item_id, asked.side or "unknown")
     changed = await desk.run(trace, lambda: desk.gallery.patch(item_id, **changes))
+    service.audit.note(request, "change", item=item_id, fields=sorted(asked.model_fields_set))
     return Answer({**shown(changed), "space_id": active.engine.ids[0]})
 
 
@@ -155,6 +160,7 @@ async def delete(request: Request, item_id: ItemId) -> Response:
     """Delete an item: its row, its crop, its vectors."""
     desk = service_of(request).use(request).gallery_desk
     await desk.run(trace_of(request), lambda: desk.gallery.delete(item_id))
+    service_of(request).audit.note(request, "delete", item=item_id)
     return Response(status_code=204)
 
 
@@ -162,7 +168,9 @@ async def delete(request: Request, item_id: ItemId) -> Response:
 async def delete_subject(request: Request, subject: Annotated[str, Path(max_length=256)]) -> Answer:
     """Delete everything of one person: rows, crops, vectors."""
     desk = service_of(request).use(request).gallery_desk
-    return Answer({"deleted": await desk.run(trace_of(request), lambda: desk.gallery.delete_subject(subject))})
+    deleted = await desk.run(trace_of(request), lambda: desk.gallery.delete_subject(subject))
+    service_of(request).audit.note(request, "delete_subject", subject=subject, deleted=deleted)
+    return Answer({"deleted": deleted})
 
 
 def shown(item: Item) -> dict[str, Any]:

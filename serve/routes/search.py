@@ -87,7 +87,7 @@ async def search(
     encoded = await attended(request, engine.encode(trace, crops))
     queries = [(probe, one.embedding) for probe, one in zip(asked, encoded, strict=True)]
     question = Question(k, threshold, Filter(subjects=tuple(subject), tags=tuple(tag)))
-    return await _answer(active, trace, queries, question)
+    return await _answer(request, active, trace, queries, question)
 
 
 async def _search_vector(request: Request, active: Active, trace: Trace) -> Answer:
@@ -97,14 +97,15 @@ async def _search_vector(request: Request, active: Active, trace: Trace) -> Answ
         raise SpaceMismatch(space_id, query.space_id)
     question = Question(query.k, query.threshold, Filter(subjects=_listed(query.subject), tags=_listed(query.tag)))
     probe = Probe(mirrored=False, sides=vector_sides(query.side, cross_ear=query.cross_ear))
-    return await _answer(active, trace, [(probe, floats(query.embedding))], question)
+    return await _answer(request, active, trace, [(probe, floats(query.embedding))], question)
 
 
 async def _answer(
-    active: Active, trace: Trace, queries: list[tuple[Probe, NDArray[np.float32]]], question: Question
+    request: Request, active: Active, trace: Trace, queries: list[tuple[Probe, NDArray[np.float32]]], question: Question
 ) -> Answer:
     desk, (space_id, bundle_id) = active.gallery_desk, active.engine.ids
     hits = await desk.search(trace, queries, space_id, question)
+    service_of(request).audit.note(request, "search", found=[hit.item.id for hit in hits])
     body = {
         "hits": [_shown(rank, hit) for rank, hit in enumerate(hits, start=1)],
         "searched": desk.gallery.count(),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -22,11 +24,20 @@ from tests.serve.tiny_bundle import write_tiny_bundle
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     """No setting of the machine's reaches a test."""
-    import os
-
     for name in list(os.environ):
         if name.startswith("EAR_TEACHER_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_before():
+    """The verb `serve` turns the process's log lines into its own; a test process has more to do after that."""
+    loggers = [logging.getLogger(name) for name in ("serve", "uvicorn")]
+    before = [(one, one.handlers, one.propagate, one.level) for one in loggers]
+    yield
+    for one, handlers, propagate, level in before:
+        one.handlers, one.propagate = handlers, propagate
+        one.setLevel(level)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +55,7 @@ def serve(bundle_folder, tmp_path):
     def started(ready=True, **given):
         settings = Settings(**{"bundle": bundle_folder, "gallery": tmp_path / "gallery", "threads": 1, **given})
         app = create_app(settings)
-        with TestClient(app, raise_server_exceptions=False) as client:
+        with TestClient(app, "http://127.0.0.1", raise_server_exceptions=False) as client:
             if ready:
                 wait_until_loaded(app)
             yield client

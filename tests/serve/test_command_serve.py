@@ -7,11 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 
 import httpx
 import pytest
 
 import ear_teacher
+from bundle.manifest import read_manifest
+from index.gallery import open_gallery
 from tests.serve.conftest import png, until
 
 
@@ -22,35 +25,37 @@ def serve(*flags, **environment):
     )
 
 
-@pytest.fixture
-def running(bundle_folder, tmp_path):
-    process = serve("--bundle", bundle_folder, "--gallery", tmp_path / "gallery", "--port", "0", "--threads", "1")
+@contextmanager
+def serving(*flags, **environment):
+    """A running service: what it printed, and its address."""
+    process = serve(*flags, "--port", "0", "--threads", "1", **environment)
     lines = []
-    threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")), daemon=True).start()
-    until(lambda: any("try" in line for line in lines) or process.poll() is not None, 60)
-    yield process, "".join(lines)
-    process.kill()
-    process.communicate()
+    reader = threading.Thread(target=lambda: lines.extend(iter(process.stdout.readline, "")))
+    reader.start()
+    try:
+        until(lambda: any("try" in line for line in lines) or process.poll() is not None, 60)
+        told = "".join(lines)
+        assert process.poll() is None, process.stderr.read()
+        yield process, re.search(r"page +(https?://[^/]+)/", told)[1], told
+    finally:
+        process.kill()
+        reader.join(10)
+        process.communicate()
 
 
-def test_it_prints_an_address_and_a_curl_line_that_works(running, tmp_path):
-    _, told = running
-    address = re.search(r"page +(http://127\.0\.0\.1:\d+)/", told)[1]
-    assert httpx.get(f"{address}/health/ready").json()["status"] == "ready"
-    (tmp_path / "ear.jpg").write_bytes(png())
-    line = told.splitlines()[-1].split("try", 1)[1].strip()
-    done = subprocess.run([*shlex.split(line), "--silent"], cwd=tmp_path, capture_output=True, check=True)
-    assert b'"embedding"' in done.stdout
-
-
-def test_sigterm_ends_it_well_and_frees_the_gallery(running):
-    process, told = running
-    address = re.search(r"page +(http://\S+)/", told)[1]
-    httpx.post(f"{address}/v1/gallery/items", files={"file": png()}).raise_for_status()
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode in (0, -signal.SIGTERM)
-    assert "Traceback" not in err
+def test_it_prints_an_address_and_a_curl_line_that_works_until_sigterm(bundle_folder, tmp_path):
+    with serving("--bundle", bundle_folder, "--gallery", tmp_path / "gallery") as (process, address, told):
+        assert httpx.get(f"{address}/health/ready").json()["status"] == "ready"
+        (tmp_path / "ear.jpg").write_bytes(png())
+        line = told.splitlines()[-1].split("try", 1)[1].strip()
+        done = subprocess.run([*shlex.split(line), "--silent"], cwd=tmp_path, capture_output=True, check=True)
+        assert b'"embedding"' in done.stdout
+        httpx.post(f"{address}/v1/gallery/items", files={"file": png()}).raise_for_status()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) in (0, -signal.SIGTERM)
+        assert "Traceback" not in process.stderr.read()
+    with open_gallery(tmp_path / "gallery", 1024, read_manifest(bundle_folder).space_id) as gallery:
+        assert gallery.count() == 1
 
 
 def fails(capsys, *flags):
@@ -78,8 +83,6 @@ def test_a_broken_bundle_is_one_line(capsys, bundle_folder, tmp_path):
 
 
 def test_a_gallery_of_another_model_is_one_line(capsys, bundle_folder, tmp_path):
-    from index.gallery import open_gallery
-
     open_gallery(tmp_path / "gallery", dim=1024, space_id="sp_" + "0" * 32).close()
     err = fails(capsys, "--bundle", bundle_folder, "--gallery", tmp_path / "gallery", "--port", "0")
     assert "sp_" + "0" * 32 in err

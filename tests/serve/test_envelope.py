@@ -85,7 +85,7 @@ def slow_upload(address, total_s, step_s=0.05):
     """Send a body byte by byte; returns the first line of the answer and how long it took to come."""
     host, port = address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as wire:
-        wire.sendall(b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        wire.sendall(b"POST /v1/embed HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n")
         started = time.monotonic()
         wire.settimeout(step_s)
         while time.monotonic() - started < total_s:
