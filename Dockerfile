@@ -40,7 +40,7 @@ RUN python requirements.py ${TENSORRT} > tensorrt.txt \
 FROM ${PYTHON_IMAGE} AS application
 ARG BUNDLE=deploy/no-bundle
 WORKDIR /app
-COPY ear_teacher.py pyproject.toml LICENSE ./
+COPY ear_teacher.py pyproject.toml LICENSE deploy/healthcheck.py ./
 COPY bundle/ bundle/
 COPY measure/ measure/
 COPY index/ index/
@@ -73,7 +73,7 @@ USER 10001:10001
 EXPOSE 8350
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["/opt/venv/bin/python", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['EAR_TEACHER_PORT'] + '/health/ready', timeout=4)"]
+    CMD ["/opt/venv/bin/python", "/app/healthcheck.py"]
 ENTRYPOINT ["ear-teacher"]
 CMD ["serve"]
 

@@ -5,7 +5,6 @@ mount namespace. Not emulated: layers, caches, digests, networks. What it does n
 """
 
 import json
-import re
 import shlex
 import shutil
 import subprocess
@@ -39,7 +38,7 @@ class Stage:
     @property
     def healthcheck(self) -> list[str]:
         """The command of HEALTHCHECK, in its exec form."""
-        return json.loads(re.search(r"CMD (\[.*\])$", self.settings["HEALTHCHECK"])[1])
+        return json.loads(self.settings["HEALTHCHECK"].partition("CMD ")[2])
 
 
 def instructions(dockerfile: Path) -> list[tuple[str, str]]:
@@ -61,7 +60,8 @@ def stages(dockerfile: Path) -> dict[str, list[tuple[str, str]]]:
 
 def pairs(value: str) -> dict[str, str]:
     """`A=1 B="two words"` -> {"A": "1", "B": "two words"}; a name without `=` has no default."""
-    return dict(word.split("=", 1) if "=" in word else (word, "") for word in shlex.split(value))
+    parts = [word.partition("=") for word in shlex.split(value)]
+    return {name: default for name, _, default in parts}
 
 
 class Builder:

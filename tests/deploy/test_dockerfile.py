@@ -37,7 +37,6 @@ def test_the_service_stage_is_neither_root_nor_in_need_of_curl():
     settings = dict(stages(ROOT / "Dockerfile")["service"])
     assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", settings["USER"]), "a numeric user, so that runAsNonRoot can tell"
     assert "curl" not in settings["HEALTHCHECK"]
-    assert "/health/ready" in settings["HEALTHCHECK"]
 
 
 def test_no_target_asks_for_torch():
