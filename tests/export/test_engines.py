@@ -1,0 +1,39 @@
+"""TensorRT-RTX builds what the export writes, for real and without a GPU: types, uint8 edges, free batch, profiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bundle.engine_build import BuildOptions, build_plan
+from bundle.engine_bundle import build_engines
+from bundle.engine_cache import EngineCache
+from bundle.engine_flavour import load_flavour
+from export.rewrite import rewrite
+from export.variants import write_variant
+from tests.export.conftest import make_vae
+from training.presets import PRESETS
+
+pytest.importorskip("tensorrt_rtx_bindings")
+AHEAD = BuildOptions(batches=(1, 8, 32), target="sm89")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_an_exported_bundle_gets_its_engines(exported: Path, tmp_path: Path, precision: str) -> None:
+    engines = build_engines(exported, "tensorrt-rtx", precision, AHEAD, EngineCache(tmp_path))
+    assert [(engine.variant.graph, engine.variant.precision) for engine in engines] == [
+        ("encoder", precision),
+        ("decoder", precision),
+    ]
+    assert all(engine.size_bytes > 10_000 for engine in engines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("opset", [18, 23])
+def test_the_full_size_teacher_builds_with_three_profiles(tmp_path: Path, opset: int) -> None:
+    networks = rewrite(make_vae(PRESETS["teacher"]))
+    for graph in ("encoder", "decoder"):
+        onnx = write_variant(networks, graph, "fp16", tmp_path, opset)
+        built = build_plan(onnx, load_flavour("tensorrt-rtx"), "fp16", AHEAD)
+        assert len(built.plan) > 0.9 * onnx.stat().st_size
