@@ -1,4 +1,5 @@
-"""EarVAE -> the same function in fewer operations: SAM's forward rewritten, batch norms folded into convolutions.
+"""EarVAE -> the same function in fewer operations: SAM's forward rewritten, batch norms folded into convolutions, rows
+of the identity head that are zero left out.
 
 Gives a copy; the networks it was given stay as they are, to be compared with.
 """
@@ -7,11 +8,12 @@ from __future__ import annotations
 
 import copy
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from export.sam_graph import SamGraph
-from training.vae import EarVAE
+from training.vae import EarVAE, IdentityHead
 
 
 def rewrite(vae: EarVAE) -> EarVAE:
@@ -19,7 +21,27 @@ def rewrite(vae: EarVAE) -> EarVAE:
     rewritten = copy.deepcopy(vae).eval().requires_grad_(False)
     rewritten.encoder.sam = SamGraph(rewritten.encoder.sam, vae.config.image_size_px)  # type: ignore[assignment]
     fold_batch_norms(rewritten)
+    rewritten.identity = ShortIdentityHead(rewritten.identity)  # type: ignore[assignment]
     return rewritten
+
+
+class ShortIdentityHead(nn.Module):
+    """`IdentityHead` without the rows of W that are zero at its end: a fitted W has no more rows than subjects."""
+
+    mean: Tensor
+
+    def __init__(self, head: IdentityHead) -> None:
+        super().__init__()
+        self.dim = len(head.weight)
+        used = head.weight.abs().sum(1).nonzero()  # an unusable head of zeros stays whole, for the gate to refuse
+        rows = int(used.max()) + 1 if len(used) else self.dim
+        self.weight = nn.Parameter(head.weight[:rows].clone(), requires_grad=False)
+        self.register_buffer("mean", head.mean.clone())
+
+    def forward(self, mu: Tensor) -> Tensor:
+        """(B, D) float32 -> (B, D) float32 of unit length."""
+        short = F.normalize(F.linear(mu - self.mean, self.weight), dim=1)
+        return F.pad(short, (0, self.dim - len(self.weight)))
 
 
 def fold_batch_norms(module: nn.Module) -> None:

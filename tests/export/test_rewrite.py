@@ -36,3 +36,21 @@ def test_a_batch_norm_folds_into_the_convolution_before_it(convolution):
         fold_batch_norms(stack)
         torch.testing.assert_close(stack(picture), expected, atol=1e-5, rtol=1e-5)
     assert isinstance(stack[1], nn.Identity)
+
+
+def test_rows_of_zeros_at_the_end_of_the_identity_head_cost_nothing(vae):
+    mu = torch.randn(5, 16)
+    with torch.no_grad():
+        vae.identity.weight.copy_(torch.randn(16, 16))
+        vae.identity.weight[11:] = 0
+        vae.identity.mean.copy_(torch.randn(16))
+    faster = rewrite(vae)
+    assert faster.identity.weight.shape == (11, 16)
+    with torch.inference_mode():
+        torch.testing.assert_close(faster.identity(mu), vae.identity(mu))
+
+
+def test_an_identity_head_of_zeros_is_not_shortened_to_nothing(vae):
+    with torch.no_grad():
+        vae.identity.weight.zero_()
+    assert rewrite(vae).identity.weight.shape == (16, 16)
