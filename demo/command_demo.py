@@ -112,8 +112,9 @@ def serve(bundle: Path, gallery: Path, port: int) -> None:
     from serve.server import run
     from serve.settings import read_settings
 
-    sample = chain.validation_records()[-1].path
-    run(read_settings({"bundle": bundle, "gallery": gallery, "port": port}), sample=_relative(sample))
+    sample = chain.validation_records()[-1]
+    query = f"side={sample.side}&box={','.join(f'{edge:g}' for edge in sample.box or ())}"
+    run(read_settings({"bundle": bundle, "gallery": gallery, "port": port}), _relative(sample.path), query)
 
 
 @contextmanager

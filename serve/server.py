@@ -16,10 +16,10 @@ from serve.settings import Settings
 BACKLOG = 2048
 
 
-def run(settings: Settings, sample: str = "ear.jpg") -> None:
+def run(settings: Settings, sample: str = "ear.jpg", query: str = "side=left") -> None:
     """Serve until told to stop. Raises what kept the service from starting, as the room that found it says it.
 
-    sample: the picture in the `curl` line that is printed once the service is ready.
+    sample, query: the picture and what is said of it in the `curl` line that is printed once the service is ready.
     """
     configure(settings.log_format)
     manifest = read_manifest(settings.bundle)  # the commonest mistake is answered before anything is loaded
@@ -43,7 +43,7 @@ def run(settings: Settings, sample: str = "ear.jpg") -> None:
         if service.failure is not None:
             server.should_exit = True
         else:
-            print(_greeting(settings, listener.getsockname()[1], manifest.bundle_id, sample), flush=True)
+            print(_greeting(settings, listener.getsockname()[1], manifest.bundle_id, sample, query), flush=True)
 
     service.on_loaded = loaded
     with listener:
@@ -66,7 +66,7 @@ def _bind(settings: Settings) -> socket.socket:
     return listener
 
 
-def _greeting(settings: Settings, port: int, bundle_id: str, sample: str) -> str:
+def _greeting(settings: Settings, port: int, bundle_id: str, sample: str, query: str) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{'https' if settings.tls_cert else 'http'}://{host}:{port}"
     key = " -H 'Authorization: Bearer YOUR_KEY'" if settings.has_keys else ""
@@ -74,5 +74,5 @@ def _greeting(settings: Settings, port: int, bundle_id: str, sample: str) -> str
         f"ear-teacher serves {bundle_id}\n"
         f"  page      {address}/\n"
         f"  API docs  {address}/docs\n"
-        f"  try       curl{key} --data-binary @{sample} '{address}/v1/embed?side=left'"
+        f"  try       curl{key} --data-binary @{sample} '{address}/v1/embed?{query}'"
     )
