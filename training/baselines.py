@@ -53,7 +53,7 @@ class PixelPca:
 
     def embed(self, crops: NDArray[np.uint8], components: int, whiten: bool = True) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 -> (N, K) float32: the first `components` coordinates, of unit variance if `whiten`."""
-        coordinates: NDArray[np.float32] = (crops.reshape(len(crops), -1) - self.mean) @ self.axes[:components].T
+        coordinates = (crops.reshape(len(crops), -1) - self.mean) @ self.axes[:components].T
         scale = np.sqrt(self.variance[:components]) if whiten else 1.0
         return np.asarray(coordinates / scale, dtype=np.float32)
 

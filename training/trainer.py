@@ -25,7 +25,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from training.announce import announcement, out_of_memory
-from training.callbacks import Pictures, Progress, Projector, Say, Speed, StopAfter, TimeLimit
+from training.callbacks import Pictures, Progress, Projector, Say, Speed, StopAfter, TimeLimit, averaging
 from training.config import TrainConfig
 from training.datamodule import EarDataModule
 from training.dataset import to_unit
@@ -119,6 +119,8 @@ def make_trainer(config: TrainConfig, clock: TimeLimit, say: Say) -> lightning.T
     callbacks += [Projector(), *_checkpoints(config.out / "checkpoints")]
     if config.stop_after_epochs is not None:
         callbacks.append(StopAfter(config.stop_after_epochs))
+    if config.ema_decay:
+        callbacks.append(averaging(config.ema_decay))
     one = 1 if config.fast_dev_run else None
     with _quiet():
         return lightning.Trainer(

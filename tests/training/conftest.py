@@ -1,6 +1,5 @@
 """A few small pictures of ears, and a run on them that takes seconds."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,18 +56,23 @@ def ears(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def micro_run(ears, tmp_path) -> TrainConfig:
+def micro_config(ears: Path, out: Path) -> TrainConfig:
     """Two epochs of three steps of the smallest model, in float32 on the CPU."""
     return TrainConfig(
         data=ears,
-        out=tmp_path / "run",
+        out=out,
         model=MICRO,
         epochs=2,
         batch_size=8,
-        losses=replace(LossWeights(), perceptual=0.0),
+        losses=LossWeights(perceptual=0.0),
         sam_weights=None,
         precision="32",
         num_workers=0,
         accelerator="cpu",
     )
+
+
+@pytest.fixture
+def micro_run(ears, tmp_path) -> TrainConfig:
+    """A run of its own for a test."""
+    return micro_config(ears, tmp_path / "run")

@@ -1,0 +1,51 @@
+import hashlib
+
+import pytest
+import torch
+
+import ear_teacher
+from tests.training.losses.test_perceptual import published_state
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """A machine with neither weights nor internet."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    return tmp_path
+
+
+def test_missing_weights_are_told_with_what_to_do(alone, capsys):
+    assert ear_teacher.main(["weights", "verify", "--only", "vgg16"]) == 1
+    error = capsys.readouterr().err
+    assert "vgg16: MISSING" in error
+    assert "ear-teacher weights fetch" in error
+
+
+def test_missing_sam_is_told_with_what_to_do(alone, capsys):
+    assert ear_teacher.main(["weights", "verify", "--only", "sam", "--sam-weights", "nobody/no-such-model"]) == 1
+    assert "--sam-weights FOLDER" in capsys.readouterr().err
+
+
+def test_vgg_is_fetched_checked_and_then_found(alone, monkeypatch, capsys):
+    source = alone / "published.pth"
+    torch.save(published_state(), source)
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    monkeypatch.setattr("training.weights.VGG_URL", source.as_uri())
+    monkeypatch.setattr("training.weights.VGG_SHA256_PREFIX", digest[:8])
+    assert ear_teacher.main(["weights", "fetch", "--only", "vgg16"]) == 0
+    assert "vgg16: ok" in capsys.readouterr().out
+    assert (alone / ".cache" / "ear-teacher" / "weights" / "vgg16-397923af.pth").is_file()
+    assert ear_teacher.main(["weights", "verify", "--only", "vgg16"]) == 0
+
+
+def test_file_of_another_hash_is_refused(alone, capsys):
+    torch.save(published_state(), alone / "vgg.pth")
+    assert ear_teacher.main(["weights", "verify", "--only", "vgg16", "--vgg-weights", str(alone / "vgg.pth")]) == 1
+    assert "must begin 397923af" in capsys.readouterr().err
+
+
+def test_download_that_fails_is_told(alone, monkeypatch, capsys):
+    monkeypatch.setattr("training.weights.VGG_URL", (alone / "absent.pth").as_uri())
+    assert ear_teacher.main(["weights", "fetch", "--only", "vgg16"]) == 1
+    assert "cannot be fetched" in capsys.readouterr().err
