@@ -27,10 +27,12 @@ VERBS: dict[str, Verb] = {
     "demo": Verb("demo.command_demo", "run the whole chain on the demo ears and serve it"),
     "train": Verb("training.command_train", "pictures of ears -> checkpoint"),
     "weights": Verb("training.command_weights", "fetch or verify the pretrained SAM and VGG16 weights"),
+    "detector": Verb("training.command_detector", "teacher -> detector of ears and their landmarks"),
     "export": Verb("export.command_export", "checkpoint -> bundle (ONNX behind a parity gate)"),
     "bundle": Verb("bundle.command_bundle", "verify a bundle: checksums, contracts, golden outputs"),
     "engine": Verb("bundle.command_engine", "build a bundle's TensorRT engines ahead of time"),
     "serve": Verb("serve.command_serve", "serve a bundle over HTTP"),
+    "call": Verb("serve.command_call", "call a running service: embed, search, verify, enrol, ..."),
     "keys": Verb("serve.command_keys", "make, list and remove API keys"),
 }
 

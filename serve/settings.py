@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from serve.errors import ConfigurationError
 
-Runtime = Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt"]
+Runtime = Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 
 

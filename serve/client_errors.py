@@ -1,0 +1,61 @@
+"""What a call of the service may end in, for Python programs.
+
+CallError
+├── Refused            4xx: the request cannot be answered as it is
+│   ├── NotAllowed     401, 403: no key, or one without the scope
+│   ├── Missing        404
+│   └── SpaceConflict  409: vectors of another encoder
+├── Busy               429, after all retries
+└── Unavailable        5xx or no connection, after all retries
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class CallError(Exception):
+    """Root. status: HTTP status, None without an answer."""
+
+    is_user_error = True
+
+    def __init__(
+        self, message: str, status: int | None = None, code: str | None = None, request_id: str | None = None
+    ) -> None:
+        super().__init__(message + (f" (request {request_id})" if request_id else ""))
+        self.status, self.code, self.request_id = status, code, request_id
+
+
+class Refused(CallError):
+    """The request cannot be answered as it is."""
+
+
+class NotAllowed(Refused):
+    """No API key, or one that does not cover this."""
+
+
+class Missing(Refused):
+    """Nothing of that name."""
+
+
+class SpaceConflict(Refused):
+    """A vector of another encoder."""
+
+
+class Busy(CallError):
+    """The service had no room, each time it was asked."""
+
+
+class Unavailable(CallError):
+    """The service is down, starting, or failed."""
+
+
+BY_STATUS = {401: NotAllowed, 403: NotAllowed, 404: Missing, 409: SpaceConflict, 429: Busy}
+
+
+def error_of(status: int, body: Any) -> CallError:
+    """The exception for an answer that is no success."""
+    told = body.get("error") if isinstance(body, dict) else None
+    told = told if isinstance(told, dict) else {"message": str(told or f"HTTP {status}")}
+    kind = BY_STATUS.get(status, Refused if status < 500 else Unavailable)
+    return kind(str(told.get("message")), status, told.get("code"), told.get("request_id"))
