@@ -9,11 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from training.detector.detector import EarDetector
     from training.vae import EarVAE
 
-__all__ = ["EarVAE"]
+__all__ = ["EarDetector", "EarVAE"]
 
-_HOMES = {"EarVAE": "training.vae"}
+_HOMES = {"EarDetector": "training.detector.detector", "EarVAE": "training.vae"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,145 @@
+"""Photos -> ears with boxes, landmarks and sides: letterbox, the landmark graph, and back to the photo's pixels.
+
+The graph takes squares of 640 px; a photo is shrunk or enlarged into one, never stretched. Knows neither torch nor what
+the graph computes inside, and no HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bundle.errors import ContractError
+from bundle.framing import Box
+from bundle.image import Picture
+from bundle.session import Session
+
+LETTERBOX_PX = 640
+"""Side of the graph's input."""
+GREY = 128
+"""Fills what the photo leaves of the square."""
+INPUT = "image"
+OUTPUTS = ("boxes", "scores", "points", "visibilities", "sides")
+MAX_OVERLAP = 0.45
+"""Of two boxes that share more of their union, the less certain one is the same ear again."""
+THRESHOLD = 0.35
+"""Least score of an ear, where the bundle states none."""
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Letterboxed(NamedTuple):
+    """A photo in its square, and how it came there: square = photo * scale + (left, top)."""
+
+    picture: Picture
+    """(640, 640, 3) uint8 RGB."""
+    scale: float
+    left: float
+    top: float
+
+    def undo(self, places: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(..., 2) x, y in pixels of the square -> pixels of the photo."""
+        shift = np.array([self.left, self.top])
+        return np.asarray((places - shift) / self.scale, np.float32)
+
+
+@dataclass(frozen=True)
+class FoundEar:
+    """One ear in a photo; everything in the photo's pixels."""
+
+    box: Box
+    score: float
+    """0 to 1: how certain it is that this is an ear."""
+    side: Literal["left", "right"]
+    side_probability: float
+    """Of that side, 0.5 to 1."""
+    landmarks: NDArray[np.float32]
+    """(K, 2) x, y."""
+    visibility: NDArray[np.float32]
+    """(K,) probability that the landmark is seen rather than covered."""
+
+
+def letterbox(picture: Picture, size: int = LETTERBOX_PX) -> Letterboxed:
+    """Fit (H, W, 3) uint8 RGB into the middle of a grey square of `size` px, sides in proportion, antialiased."""
+    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
+        raise ContractError(f"a picture is (H, W, 3) uint8 RGB; given {picture.shape} {picture.dtype}")
+    height, width = picture.shape[:2]
+    scale = size / max(height, width)
+    wide, high = max(round(width * scale), 1), max(round(height * scale), 1)
+    left, top = (size - wide) // 2, (size - high) // 2
+    canvas = np.full((size, size, 3), GREY, np.uint8)
+    resized = Image.fromarray(picture).resize((wide, high), Image.Resampling.BILINEAR)
+    canvas[top : top + high, left : left + wide] = np.asarray(resized)
+    return Letterboxed(canvas, scale, float(left), float(top))
+
+
+class EarFinder:
+    """The landmark graph behind pictures. Thread-safe as far as its session is.
+
+    Args:
+        session: of a graph with the contract of `OUTPUTS`.
+        names: of the landmarks, in the graph's order; may be empty.
+        threshold: least score of an ear.
+    """
+
+    def __init__(self, session: Session, names: Sequence[str] = (), threshold: float = THRESHOLD) -> None:
+        self.session, self.names, self.threshold = session, tuple(names), threshold
+
+    def find(self, squares: Sequence[Letterboxed], threshold: float | None = None) -> list[list[FoundEar]]:
+        """The ears of each photo, the most certain first; a photo without an ear gets an empty list.
+
+        Args:
+            squares: `letterbox` of each photo.
+            threshold: least score, 0 to 1; None: the bundle's.
+        """
+        outputs = self.session.run({INPUT: np.stack([square.picture for square in squares])})
+        least = self.threshold if threshold is None else threshold
+        return [ears_of({name: outputs[name][row] for name in OUTPUTS}, square, least)
+                for row, square in enumerate(squares)]  # fmt: skip
+
+    def close(self) -> None:
+        """Free the session."""
+        self.session.close()
+
+
+def ears_of(candidates: Arrays, square: Letterboxed, threshold: float) -> list[FoundEar]:
+    """Candidates of one square, (N, ...) each output -> the ears among them, in the photo's pixels."""
+    found = []
+    for number in keep(candidates["boxes"], candidates["scores"], threshold):
+        corners = square.undo(candidates["boxes"][number].reshape(2, 2)).ravel()
+        right = float(candidates["sides"][number])
+        found.append(
+            FoundEar(
+                box=(float(corners[0]), float(corners[1]), float(corners[2]), float(corners[3])),
+                score=float(candidates["scores"][number]),
+                side="right" if right > 0.5 else "left",
+                side_probability=max(right, 1 - right),
+                landmarks=square.undo(candidates["points"][number]),
+                visibility=np.asarray(candidates["visibilities"][number], np.float32),
+            )
+        )
+    return found
+
+
+def keep(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> list[int]:
+    """Greedy non-maximum suppression: (N, 4), (N,) -> numbers of the boxes that stay, the most certain first."""
+    kept: list[int] = []
+    for number in np.argsort(-scores, kind="stable"):
+        if scores[number] < threshold:
+            break
+        if all(overlap(boxes[number], boxes[other]) <= MAX_OVERLAP for other in kept):
+            kept.append(int(number))
+    return kept
+
+
+def overlap(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Intersection over union of two boxes x1, y1, x2, y2."""
+    wide, high = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    shared = float(max(wide, 0) * max(high, 0))
+    areas = float((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]))
+    return shared / max(areas - shared, 1e-9)

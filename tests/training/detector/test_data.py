@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.training.detector.shapes import LANDMARKS, TINY
+from training.detector.config import DetectorRun
+from training.detector.looks import LookMaker
+from training.detector.scenes import SceneMaker, turned_box
+from training.detector.sources import free_windows, landmark_names, load_sources, some_subjects
+from training.detector.steps import Photos, Steps, order
+from training.errors import DataError
+
+
+def dice(number):
+    return np.random.Generator(np.random.Philox(key=[0, number]))
+
+
+def test_landmarks_are_named_by_the_table(photos):
+    assert landmark_names(photos) == ("top", "middle", "bottom")
+
+
+def test_splits_of_several_data_sets_are_joined(photos):
+    sources = load_sources([photos, photos], LANDMARKS)
+    assert (len(sources.train), len(sources.val)) == (24, 8)
+
+
+def test_another_number_of_landmarks_is_refused(photos):
+    with pytest.raises(DataError, match="has 3 landmarks; the detector has 17"):
+        load_sources([photos], 17)
+
+
+def test_a_share_of_the_labels_is_a_share_of_the_subjects(photos):
+    train = load_sources([photos]).train
+    half = some_subjects(train, 0.5, seed=1)
+    assert len({record.subject for record in half}) == 3
+    assert len(half) == 6
+
+
+def test_free_windows_keep_clear_of_the_ear():
+    for x1, y1, x2, y2 in free_windows((50, 50, 90, 110), 200, 200):
+        assert x2 <= 50 or x1 >= 90 or y2 <= 50 or y1 >= 110
+    assert free_windows((5, 5, 45, 45), 50, 50) == []
+
+
+def test_a_scene_is_a_function_of_its_generator(photos):
+    make = SceneMaker(load_sources([photos]).train, 160)
+    one, again, other = make(dice(1)), make(dice(1)), make(dice(2))
+    np.testing.assert_array_equal(one.picture, again.picture)
+    assert not np.array_equal(one.picture, other.picture)
+
+
+def test_boxes_of_scenes_frame_ears(photos):
+    """The drawn ears are brighter than what surrounds them: so must be the inside of a box."""
+    make = SceneMaker(load_sources([photos]).train, 160)
+    brighter, empty = [], 0
+    for number in range(60):
+        scene = make(dice(number))
+        assert scene.picture.shape == (160, 160, 3)
+        empty += len(scene.boxes) == 0
+        for box in scene.boxes:
+            x1, y1, x2, y2 = (box / 4).clip(0, 160).astype(int)
+            if x2 - x1 < 8 or y2 - y1 < 8:
+                continue
+            wide, high = (x2 - x1) // 4, (y2 - y1) // 4
+            middle = scene.picture[y1 + high : y2 - high, x1 + wide : x2 - wide].mean()
+            corners = scene.picture[[y1, y1, min(y2, 159), min(y2, 159)], [x1, min(x2, 159), x1, min(x2, 159)]].mean()
+            brighter.append(middle > corners)
+    assert 3 <= empty <= 30
+    assert np.mean(brighter) > 0.85
+
+
+def test_a_box_turned_by_nothing_is_only_moved_and_zoomed():
+    assert turned_box((0, 0, 10, 20), 2.0, 0.0, (50, 60)).tolist() == [40, 40, 60, 80]
+
+
+def test_a_look_brings_its_landmarks_along(photos):
+    """Landmarks lie on the bright ear, whichever way the square was moved and mirrored."""
+    records = load_sources([photos]).train
+    make = LookMaker(records, 64, LANDMARKS, 0.25)
+    for number in range(24):
+        look = make(number % len(records), dice(number))
+        assert look.crop.shape == (64, 64, 3)
+        if look.ear:
+            x, y = (look.points[1] * 64).astype(int)
+            assert look.crop[y, x].mean() > look.crop.mean()
+        else:
+            assert look.weights.sum() == 0
+
+
+def test_a_look_for_validation_is_in_left_orientation(photos):
+    make = LookMaker(load_sources([photos]).train, 64, LANDMARKS, 0.25)
+    left, right = make.exact(0), make.exact(1)
+    assert left.mirrored == right.mirrored == 0
+    np.testing.assert_allclose(left.points[:LANDMARKS, 0], right.points[:LANDMARKS, 0], atol=0.05)
+
+
+def test_every_record_is_looked_at_once_a_round():
+    seen = np.concatenate([order(12, 3, step, 4) for step in range(3)])
+    assert sorted(seen) == list(range(12))
+    assert len(order(2, 0, 0, 5)) == 5
+
+
+def test_a_step_is_a_function_of_seed_and_number(photos):
+    run = DetectorRun(data=(photos,), out=photos.parent / "run", looks=4, scenes=2)
+    steps = Steps(load_sources([photos]).train, TINY, run)
+    for one, again in zip(steps[3], steps[3], strict=True):
+        torch.testing.assert_close(one, again, rtol=0, atol=0)
+    assert steps[0].scenes.shape == (2, 80, 80, 3)
+    assert steps[0].points.shape == (4, LANDMARKS + 4, 2)
+
+
+def test_a_photo_is_letterboxed_with_its_truth(photos):
+    record = load_sources([photos]).val[0]
+    batch = Photos([record], LANDMARKS)[0]
+    assert batch.pictures.shape == (640, 640, 3)
+    corners = np.reshape(np.array(record.box), (2, 2)) * 5 + (0, 80)
+    np.testing.assert_allclose(batch.boxes.reshape(2, 2), corners)

@@ -1,0 +1,95 @@
+import json
+
+import pytest
+import torch
+
+import ear_teacher
+from tests.training.detector.shapes import TINY
+from training import EarDetector
+from training.command_detector import parser
+from training.detector.checkpoint import read_detector
+from training.detector.config import DetectorRun
+from training.detector.losses import coarse_terms, fine_terms
+from training.detector.module import DetectorModule
+from training.detector.sources import load_sources
+from training.detector.steps import Steps
+from training.detector.trainer import fit_detector
+from training.errors import ConfigError
+
+
+def micro_run(photos, out, **more):
+    values = {"data": (photos,), "out": out, "epochs": 2, "looks": 4, "scenes": 2, "precision": "32"}
+    return DetectorRun(**{**values, "accelerator": "cpu", **more})
+
+
+def test_a_run_leaves_a_detector_and_its_metrics(photos, tmp_path):
+    said: list[str] = []
+    path = fit_detector(micro_run(photos, tmp_path / "run"), said.append, TINY)
+    checkpoint = read_detector(path)
+    assert checkpoint.landmark_names == ("top", "middle", "bottom")
+    assert checkpoint.provenance["train_pictures"] == 12
+    assert checkpoint.provenance["steps"] == 6
+    assert set(checkpoint.metrics) == {"val_nme", "val_iou"}
+    assert "/" not in json.dumps(checkpoint.provenance["flags"])
+    header = (tmp_path / "run" / "logs" / "csv" / "version_0" / "metrics.csv").read_text().splitlines()[0]
+    assert {"train_loss_epoch", "train_landmark_epoch", "val_nme"} <= set(header.split(","))
+    assert any("12 training pictures of 6 subjects" in line for line in said)
+    EarDetector.load_from_checkpoint(path)
+
+
+def test_a_run_does_not_overwrite_a_detector(photos, tmp_path):
+    (tmp_path / "detector.ckpt").touch()
+    with pytest.raises(ConfigError, match="holds a detector already"):
+        fit_detector(micro_run(photos, tmp_path), print, TINY)
+
+
+def test_a_run_ends_when_its_time_is_over(photos, tmp_path):
+    path = fit_detector(micro_run(photos, tmp_path / "run", epochs=500, max_minutes=0.005), lambda _: None, TINY)
+    assert read_detector(path).provenance["steps"] < 1500
+
+
+def test_both_looks_learn(photos, tmp_path):
+    """The loss of one fixed step falls by a fifth within a few steps: gradients reach everything that is judged."""
+    torch.manual_seed(0)
+    run = micro_run(photos, tmp_path, looks=8)
+    detector = EarDetector(TINY).train()
+    batch = Steps(load_sources([photos]).train, TINY, run)[0]
+    module = DetectorModule(run, detector)
+    optimizer = module.configure_optimizers()
+    from training.dataset import to_unit
+
+    losses = []
+    for _ in range(15):
+        coarse, fine = detector.look(to_unit(batch.scenes)), detector.look_closer(to_unit(batch.crops))
+        terms = coarse_terms(coarse, batch.boxes, batch.right, batch.present)
+        terms |= fine_terms(fine, batch.points, batch.weights, batch.visible, batch.labels)
+        loss = torch.stack(list(terms.values())).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+    assert not [name for name, p in detector.named_parameters() if p.requires_grad and p.grad is None]
+
+
+def test_the_verb_trains_and_evaluates(photos, teacher, tmp_path, capsys):
+    flags = ["--teacher", str(teacher), "--out", str(tmp_path / "run"), "--epochs", "1", "--looks", "4"]
+    flags += ["--scenes", "1", "--precision", "32", "--accelerator", "cpu"]
+    assert ear_teacher.main(["detector", "train", "--data", str(photos), *flags]) == 0
+    evaluate = [str(tmp_path / "run" / "detector.ckpt"), "--data", str(photos), "--out", str(tmp_path / "report")]
+    assert ear_teacher.main(["detector", "evaluate", *evaluate]) == 0
+    assert "| metadata.csv |" in capsys.readouterr().out
+    report = json.loads((tmp_path / "report" / "detector.json").read_text())
+    assert report["sets"]["metadata.csv"]["ears"] == 4
+    assert (tmp_path / "report" / "ced.png").stat().st_size > 1000
+
+
+def test_a_missing_start_is_refused(photos, capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["train", "--data", str(photos)])
+    assert "--teacher --random-init" in capsys.readouterr().err
+
+
+def test_freezing_random_layers_is_refused(photos, tmp_path):
+    with pytest.raises(ConfigError, match="--freeze-encoder"):
+        micro_run(photos, tmp_path, freeze_encoder=True)

@@ -1,0 +1,108 @@
+"""An evaluation of a detector as files: `detector.json` and the CED curves in `ced.png`; and as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from training.detector.detector import EarDetector
+from training.detector.evaluation import (
+    CED_AT,
+    Seen,
+    TorchFinder,
+    by_size,
+    ced_curve,
+    figures,
+    look_at,
+    look_at_free,
+    operating_threshold,
+)
+from training.detector.sources import load_sources
+from training.detector.trainer import spread
+from training.records import EarRecord
+
+Say = Callable[[str], None]
+COLUMNS = {
+    "ears": "ears", "found": "found", "mean_iou": "IoU", "ap_50": "AP50", "map": "mAP", "nme_box": "NME (box)",
+    "nme_box_median": "median", "nme_size": "NME (size)", "failures": "failed", "side_accuracy": "side",
+}  # fmt: skip
+
+
+def evaluate_checkpoint(
+    checkpoint: Path, data: Sequence[Path], out: Path, limit: int | None, batch: int, say: Say
+) -> dict[str, Any]:
+    """Judge a detector on the validation rows of each data set, and on the ear-free parts of their pictures.
+
+    Returns:
+        What `detector.json` holds: the operating threshold, and for each set its figures, by size too, and its CED.
+    """
+    detector = EarDetector.load_from_checkpoint(checkpoint)
+    finder = TorchFinder(detector)
+    sets: dict[str, tuple[list[Seen], list[EarRecord]]] = {}
+    free: list[Seen] = []
+    for path in data:
+        val = load_sources([path], detector.config.num_landmarks).val
+        records = val if limit is None else spread(val, limit)
+        say(f"{path.name}: {len(records)} photos")
+        sets[path.name] = (look_at(finder, records, batch), records)
+        wide = [record for record in records if free_of(record)]
+        free += look_at_free(finder, wide, batch=batch)
+    threshold = operating_threshold([one for seen, _ in sets.values() for one in seen] + free)
+    report: dict[str, Any] = {"threshold": threshold, "sets": {}, "ced_at": CED_AT.tolist()}
+    for name, (seen, records) in sets.items():
+        visible = [record.visible for record in records]
+        report["sets"][name] = {
+            **figures(seen, threshold, visible).to_dict(),
+            "by_ear_height": {size: found.to_dict() for size, found in by_size(seen, threshold).items()},
+            "ced": ced_curve(seen, threshold).tolist(),
+        }
+    everything = [one for seen, _ in sets.values() for one in seen] + free
+    report["with ear-free pictures"] = figures(everything, threshold).to_dict()
+    report["ear-free pictures"] = len(free)
+    write(report, out)
+    say(f"report: {out / 'detector.json'}, {out / 'ced.png'}")
+    return report
+
+
+def free_of(record: EarRecord) -> bool:
+    """Whether the picture shows enough beside its ear for an ear-free picture."""
+    from training.detector.scenes import is_wide
+
+    return is_wide(record)
+
+
+def write(report: dict[str, Any], out: Path) -> None:
+    """Write both files."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "detector.json").write_text(json.dumps(report, indent=1) + "\n")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, found in report["sets"].items():
+        axes.plot([100 * at for at in report["ced_at"]], found["ced"], label=name)
+    axes.set_xlabel("landmark error, % of the box diagonal")
+    axes.set_ylabel("share of ears")
+    axes.set_ylim(0, 1)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(out / "ced.png", dpi=120)
+
+
+def table(report: dict[str, Any]) -> str:
+    """Markdown: a row for each set, and the share of false alarms."""
+    lines = ["| set | " + " | ".join(COLUMNS.values()) + " |", "|" + "---|" * (len(COLUMNS) + 1)]
+    for name, found in report["sets"].items():
+        lines.append(f"| {name} | " + " | ".join(_cell(found[key]) for key in COLUMNS) + " |")
+        for size, part in found["by_ear_height"].items():
+            lines.append(f"| {name}, {size} | " + " | ".join(_cell(part[key]) for key in COLUMNS) + " |")
+    alarms = report["with ear-free pictures"]["false_alarms"]
+    lines.append(f"\nfalse alarms on {report['ear-free pictures']} ear-free pictures: {_cell(alarms)}; "
+                 f"threshold {report['threshold']:.3f}")  # fmt: skip
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)

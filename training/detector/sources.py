@@ -1,0 +1,110 @@
+"""The detector's records: pictures with ears of known place, and what in them is certainly no ear.
+
+Reads tables through `training.records`; opens pictures, but composes nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle import image
+from bundle.framing import Box
+from training.crops import landmark_count
+from training.errors import DataError
+from training.records import EarRecord
+from training.splits import load_splits
+
+CLEARANCE = 0.35
+"""Kept between an ear and what counts as free of ears, as a share of the box."""
+LEAST_PX = 24
+"""Least side of an ear-free window."""
+
+
+class Sources(NamedTuple):
+    """Records of both splits."""
+
+    train: list[EarRecord]
+    val: list[EarRecord]
+    landmark_names: tuple[str, ...]
+
+
+def load_sources(paths: Sequence[Path], num_landmarks: int | None = None, val_fraction: float = 0.1) -> Sources:
+    """Read several data sets as one.
+
+    Args:
+        paths: tables, teacher files or folders; each is split as `ear-teacher train` would split it.
+        num_landmarks: how many there must be; None: as many as there are.
+        val_fraction: share of the subjects held out where a data set has no split of its own.
+
+    Raises:
+        DataError: a record without a box, other numbers of landmarks, or a subject on both sides.
+    """
+    splits = [load_splits(path, None, val_fraction) for path in paths]
+    train = [record for split in splits for record in split.train]
+    val = [record for split in splits for record in split.val]
+    bare = [record.path.name for record in (*train, *val) if record.box is None]
+    if bare:
+        raise DataError(
+            f"--data: {len(bare)} pictures have no ear box, the first: {bare[0]}; a detector learns from them"
+        )
+    both = {r.subject for r in train if r.subject} & {r.subject for r in val if r.subject}
+    if both:
+        raise DataError(f"--data: subjects {sorted(both)[:3]} are in training and in validation")
+    count = landmark_count([*train, *val])
+    if num_landmarks is not None and count not in (0, num_landmarks):
+        raise DataError(f"--data has {count} landmarks; the detector has {num_landmarks}")
+    names = next((found for path in paths if (found := landmark_names(path))), ())
+    return Sources(train, val, names or tuple(f"landmark_{number}" for number in range(count)))
+
+
+def landmark_names(path: Path) -> tuple[str, ...]:
+    """Names of the columns `<name>_x`, `<name>_y` of a table, in order; empty for data without names."""
+    table = path / "metadata.csv" if path.is_dir() else path
+    if path.suffix == ".npy":
+        table = path.parent / "metadata.csv"
+    if table.suffix != ".csv" or not table.is_file():
+        return ()
+    with table.open(newline="", encoding="utf-8-sig") as stream:
+        columns = next(csv.reader(stream), [])
+    return tuple(name[:-2] for name in columns if name.endswith("_x") and f"{name[:-2]}_y" in columns)
+
+
+def some_subjects(records: Sequence[EarRecord], share: float, seed: int) -> list[EarRecord]:
+    """The records of a share of the subjects (of the pictures, where no subject is known), at least one."""
+    owners = sorted({record.subject or record.path.name for record in records})
+    generator = np.random.default_rng(seed)
+    chosen = set(generator.permutation(owners)[: max(round(len(owners) * share), 1)].tolist())
+    return [record for record in records if (record.subject or record.path.name) in chosen]
+
+
+def read(record: EarRecord) -> tuple[NDArray[np.uint8], Box]:
+    """The picture, (H, W, 3) uint8 RGB, and the box of its ear."""
+    assert record.box is not None  # load_sources let no other in
+    return image.read(record.path), record.box
+
+
+def free_windows(box: Box, width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """The strips beside, above and below an ear, clear of it, as whole pixels x1, y1, x2, y2; may be empty."""
+    x1, y1, x2, y2 = box
+    wide, high = (x2 - x1) * CLEARANCE, (y2 - y1) * CLEARANCE
+    left, right = int(x1 - wide), int(np.ceil(x2 + wide))
+    top, bottom = int(y1 - high), int(np.ceil(y2 + high))
+    strips = [(0, 0, left, height), (right, 0, width, height), (0, 0, width, top), (0, bottom, width, height)]
+    return [strip for strip in strips if strip[2] - strip[0] >= LEAST_PX and strip[3] - strip[1] >= LEAST_PX]
+
+
+def free_picture(record: EarRecord, generator: np.random.Generator) -> NDArray[np.uint8] | None:
+    """A part of the picture without its ear, (h, w, 3) uint8; None where the ear fills the picture."""
+    picture, box = read(record)
+    strips = free_windows(box, picture.shape[1], picture.shape[0])
+    if not strips:
+        return None
+    areas = np.array([(x2 - x1) * (y2 - y1) for x1, y1, x2, y2 in strips], float)
+    x1, y1, x2, y2 = strips[int(generator.choice(len(strips), p=areas / areas.sum()))]
+    return np.ascontiguousarray(picture[y1:y2, x1:x2])
