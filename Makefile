@@ -6,7 +6,7 @@ PIP_FLAGS ?=
 EXTRAS ?= train,serve,cpu,tensorrt-rtx,docs,dev
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test test-slow check format docs diagrams gpu-check constraints release clean
+.PHONY: help install demo demo-model test test-slow check format docs diagrams gpu-check constraints release clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -39,8 +39,18 @@ format: install  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The model that the demo starts from. EARS: a folder with train_teacher.npy and val_teacher.npy, split by subject.
+EARS ?= demo/ears
+MINUTES ?= 60
+demo-model: install  ## train the shipped model anew on 2 CPU cores and export it into demo/bundle
+	$(BIN)/ear-teacher train --preset tiny --random-init --data $(EARS)/train_teacher.npy --val $(EARS)/val_teacher.npy \
+	  --out runs/demo-model --max-minutes $(MINUTES) --epochs 60 --batch-size 32 --views 1 --decode-every 4 \
+	  --optimizer muon --lr 2e-3 --perceptual-weight 0 --landmark-weight 1 --keypoint-weight 1 --coarse-weight 1 \
+	  --identity subject --identity-head fitted --num-workers 0
+	$(BIN)/ear-teacher export runs/demo-model/model.ckpt --out demo/bundle --force --precision fp32 --crops $(EARS)/val_teacher.npy
+
 docs: install  ## the documentation site in site/; a broken link is an error
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 diagrams: install  ## draw the mermaid diagrams of the docs anew (needs npm and Chromium)
 	$(BIN)/python deploy/diagrams.py
