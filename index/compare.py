@@ -40,13 +40,8 @@ class Paired:
                 keys = np.sort(np.random.default_rng(seed).choice(keys, sample, replace=False))
             wanted = keys.tolist()
             known = rows.get_many(connection, wanted)
-            in_a = rows.embeddings(connection, a.space_id, a.dim, wanted)
-            in_b = rows.embeddings(connection, b.space_id, b.dim, wanted)
-        stacks = [
-            np.stack([found[key] for key in wanted]) if wanted else np.zeros((0, dim), np.float32)
-            for found, dim in ((in_a, a.dim), (in_b, b.dim))
-        ]
-        return Paired(keys, tuple(known[key] for key in wanted), *stacks)
+            matrices = [ascending(*rows.embeddings(connection, i.space_id, i.dim, wanted)) for i in (a, b)]
+        return Paired(keys, tuple(known[key] for key in wanted), *matrices)
 
 
 @dataclass(frozen=True)
@@ -76,6 +71,10 @@ def compare(truth: Truth, a: SpaceIndex, b: SpaceIndex, sample: int, seed: int) 
         float(np.median(cosines_b[:, 0])),
         worst(paired.items, shares[max(DEPTHS)]),
     )
+
+
+def ascending(keys: Keys, matrix: Matrix) -> Matrix:
+    return matrix[np.argsort(keys)]
 
 
 def others(index: SpaceIndex, keys: Keys, queries: Matrix) -> tuple[Keys, Matrix]:

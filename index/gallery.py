@@ -19,19 +19,20 @@ from sqlalchemy import Connection
 from index import changes, cursor, enrolment, rows
 from index.config import GalleryConfig
 from index.errors import BadFilter
-from index.items import Filter, Hit, Item, NewItem, Page, Side, Vectors
+from index.items import Filter, Hit, Item, NewItem, Page, Side, SubjectHit, Vectors
 from index.keeper import Keeper
 from index.live import LiveSpaces
 from index.lock import FolderLock
 from index.promotion import Spaces
 from index.schema import begin_ledger, migrate
-from index.search import find
+from index.search import find, find_subjects
 from index.space_rows import open_active
 from index.truth import Truth
 from index.truth_sqlite import SqliteTruth
 
 Items = list[Item]
 Hits = list[list[Hit]]
+SubjectHits = list[list[SubjectHit]]
 T = TypeVar("T")
 PAGE_LIMIT = 1000
 
@@ -78,8 +79,8 @@ class Gallery:
             migrate(connection)
             begin_ledger(connection)
             known = open_active(connection, space_id, dim)
-        self._live = LiveSpaces(folder / "neighbours", truth, known, config.threads)
-        self._keeper = Keeper(self._keep_house, config.snapshot_changes, config.snapshot_s)
+        self._live = LiveSpaces(folder / "neighbours", truth, known, config)
+        self._keeper = Keeper(self.tend)
         self.spaces: Final = Spaces(truth, self._live, self._changing)
 
     # Reading
@@ -136,6 +137,18 @@ class Gallery:
         """
         index = self._live.index(space_id)
         return find(self._truth, index.neighbours, index.dim, embeddings, k, filter, threshold)
+
+    def search_subjects(
+        self,
+        embeddings: ArrayLike,
+        k: int = 10,
+        per_subject: int = 1,
+        filter: Filter | None = None,
+        space_id: str | None = None,
+    ) -> SubjectHits:
+        """Like `search`, grouped: each query's `k` nearest subjects, with up to `per_subject` nearest items each."""
+        index = self._live.index(space_id)
+        return find_subjects(self._truth, index.neighbours, index.dim, embeddings, k, per_subject, filter)
 
     # Writing
 
@@ -209,6 +222,11 @@ class Gallery:
         """Write snapshots of what changed, so that the next start is fast. Nothing acknowledged depends on it."""
         self._live.save()
 
+    def tend(self, stop: Callable[[], bool] = lambda: False) -> None:
+        """Do the housekeeping that is due: rebuild an index, fill it up, save. Runs in the background anyway."""
+        self._live.tend(stop)
+        self._truth.tidy()
+
     def close(self) -> None:
         """Save, and give the folder free. The gallery must not be used afterwards."""
         if self._closed:
@@ -244,7 +262,3 @@ class Gallery:
         if keys:
             self._keeper.note(len(keys))
         return len(keys)
-
-    def _keep_house(self) -> None:
-        self.save()
-        self._truth.tidy()

@@ -89,6 +89,18 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class SubjectHit:
+    """A found subject: its nearest items, best first, and the similarity of the best.
+
+    An item without a subject stands for itself: `subject` is None and there is one hit.
+    """
+
+    subject: str | None
+    similarity: float
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """Some items in the order of enrolment, and the cursor of the next page (None: this was the last)."""
 

@@ -6,11 +6,12 @@ Callers hold the gallery's writing lock while they change anything here; reading
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from index.config import GalleryConfig
 from index.errors import SpaceMismatch
 from index.items import Item, Vectors
 from index.neighbours import Entries, Label, Matrix
@@ -22,10 +23,10 @@ from index.truth import Truth
 class LiveSpaces:
     """The indexes of every space in `folder`. The mapping is replaced, never changed, so readers need no lock."""
 
-    def __init__(self, folder: Path, truth: Truth, known: Mapping[str, Space], threads: int) -> None:
+    def __init__(self, folder: Path, truth: Truth, known: Mapping[str, Space], config: GalleryConfig) -> None:
         self._folder = folder
         self._truth = truth
-        self._threads = threads
+        self._config = config
         self._indexes: Mapping[str, SpaceIndex] = {}
         self.active = next(space.space_id for space in known.values() if space.state == "active")
         for space in known.values():
@@ -45,11 +46,13 @@ class LiveSpaces:
 
     def add(self, space_id: str, dim: int) -> None:
         """Open a space's index."""
-        index = SpaceIndex(self._folder / space_id, self._truth, space_id, dim, self._threads)
+        index = SpaceIndex(self._folder / space_id, self._truth, space_id, dim, self._config)
         self._indexes = {**self._indexes, space_id: index}
 
     def drop(self, space_id: str) -> None:
         """Forget a space's index and remove its snapshots."""
+        if space_id in self._indexes:
+            self._indexes[space_id].close()
         self._indexes = {name: index for name, index in self._indexes.items() if name != space_id}
         shutil.rmtree(self._folder / space_id, ignore_errors=True)
 
@@ -79,6 +82,11 @@ class LiveSpaces:
         """Write a snapshot of every index that changed."""
         for index in self._indexes.values():
             index.save()
+
+    def tend(self, stop: Callable[[], bool]) -> None:
+        """Do what is due in every index."""
+        for index in self._indexes.values():
+            index.tend(stop)
 
 
 def label_of(item: Item) -> Label:

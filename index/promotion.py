@@ -16,6 +16,8 @@ from index.enrolment import column
 from index.errors import BadVector, PromotionRefused
 from index.items import Vectors
 from index.live import LiveSpaces
+from index.neighbours_faiss import State
+from index.recall import RecallReport
 from index.space_rows import Pending, Space
 from index.truth import Truth
 
@@ -24,11 +26,16 @@ RETIRE_BATCH = 1000
 
 @dataclass(frozen=True)
 class SpaceStatus:
-    """A space and how far it is filled: `items` of the gallery's have vectors in it, `lacking` have not."""
+    """A space and how far it is filled: `items` of the gallery's have vectors in it, `lacking` have not.
+
+    `index` tells how its neighbours are kept, `recall` how much they find (None: never measured, or exact).
+    """
 
     space: Space
     items: int
     lacking: int
+    index: State
+    recall: RecallReport | None
 
 
 class Spaces:
@@ -46,7 +53,15 @@ class Spaces:
             known = [space for space in space_rows.read_spaces(connection).values() if space.state != "retiring"]
             total = rows.read_ledger(connection).item_count
             counts = [rows.count_vectors(connection, space.space_id) for space in known]
-        return [SpaceStatus(space, count, total - count) for space, count in zip(known, counts, strict=True)]
+        indexes = [self._live.index(space.space_id) for space in known]
+        return [
+            SpaceStatus(space, count, total - count, index.neighbours.state(), index.recall)
+            for space, count, index in zip(known, counts, indexes, strict=True)
+        ]
+
+    def measure_recall(self, space_id: str | None = None, sample: int = 200) -> RecallReport:
+        """Compare searches of a space with exact ones, on `sample` of its own vectors. Reads every stored vector."""
+        return self._live.index(space_id).measure_recall(sample, lambda: False)
 
     def stage(self, space_id: str, dim: int) -> Space:
         """Make a space for a new encoder beside the active one; a space that is live already is returned as it is.

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, func
 
 from index.errors import ItemNotFound
 from index.items import Box, Filter, Item, Vectors
-from index.neighbours import Entries, Keys, Label, Matrix
+from index.neighbours import Keys, Label, Matrix
 from index.tables import crops, item_tags, items, ledger, vectors
 from index.vectors import unpack
 
@@ -116,6 +116,12 @@ def count_vectors(connection: Connection, space_id: str) -> int:
     return connection.scalar(select(func.count()).select_from(vectors).where(vectors.c.space_id == space_id)) or 0
 
 
+def vector_keys(connection: Connection, space_id: str) -> Keys:
+    """The keys of everything in a space."""
+    query = select(vectors.c.key).where(vectors.c.space_id == space_id)
+    return np.array(list(connection.scalars(query)), dtype=np.int64)
+
+
 def labels(connection: Connection, space_id: str) -> tuple[Keys, list[Label]]:
     """The key and label of everything in a space, ascending by key."""
     query = (
@@ -128,31 +134,28 @@ def labels(connection: Connection, space_id: str) -> tuple[Keys, list[Label]]:
     return keys, [Label(row.subject, row.side, tuple(row.tags)) for row in rows]
 
 
-def entries(connection: Connection, space_id: str, dim: int, after: int, batch: int = 2048) -> Iterator[Entries]:
-    """Everything put into a space after change number `after`, in that order, `batch` at a time."""
-    while rows := connection.execute(
-        select(items.c.key, items.c.subject, items.c.side, items.c.tags, vectors.c.embedding, vectors.c.seq)
-        .join(items, items.c.key == vectors.c.key)
-        .where(vectors.c.space_id == space_id, vectors.c.seq > after)
-        .order_by(vectors.c.seq)
-        .limit(batch)
-    ).all():
-        after = rows[-1].seq
-        keys = np.array([row.key for row in rows], dtype=np.int64)
-        named = [Label(row.subject, row.side, tuple(row.tags)) for row in rows]
-        yield Entries(keys, named, unpack([row.embedding for row in rows], dim))
-
-
-def embeddings(connection: Connection, space_id: str, dim: int, keys: Sequence[int]) -> dict[int, Matrix]:
-    """The stored (D,) embeddings of those keys that are in a space."""
-    found: dict[int, Matrix] = {}
+def embeddings(connection: Connection, space_id: str, dim: int, keys: Sequence[int]) -> tuple[Keys, Matrix]:
+    """Those of `keys` that are in a space, (N,) int64 in no order, and their stored embeddings (N, D)."""
+    found: list[Any] = []
     for some in in_parts(keys):
         query = select(vectors.c.key, vectors.c.embedding).where(
             vectors.c.key.in_(some), vectors.c.space_id == space_id
         )
-        for row in connection.execute(query):
-            found[row.key] = unpack([row.embedding], dim)[0]
-    return found
+        found += connection.execute(query).all()
+    known = np.array([row[0] for row in found], dtype=np.int64)
+    return known, unpack([row[1] for row in found], dim)
+
+
+def stream(connection: Connection, space_id: str, dim: int, after: int, limit: int) -> tuple[Keys, Matrix]:
+    """The next `limit` keys above `after` in a space, ascending, and their stored embeddings (N, D)."""
+    query = (
+        select(vectors.c.key, vectors.c.embedding)
+        .where(vectors.c.space_id == space_id, vectors.c.key > after)
+        .order_by(vectors.c.key)
+        .limit(limit)
+    )
+    found = connection.execute(query).all()
+    return np.array([row[0] for row in found], dtype=np.int64), unpack([row[1] for row in found], dim)
 
 
 def in_parts(values: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from index import rows
 from index.errors import BadFilter
-from index.items import Filter, Hit, Item
+from index.items import Filter, Hit, Item, SubjectHit
 from index.neighbours import Keys, Matrix, Neighbours, Selection
 from index.truth import Truth
 from index.vectors import as_unit
@@ -42,6 +42,38 @@ def find(
             break
         spare = 2 * gone
     return [hits[:k] for hits in to_hits(keys, cosines, items, threshold)]
+
+
+def find_subjects(
+    truth: Truth,
+    neighbours: Neighbours,
+    dim: int,
+    embeddings: ArrayLike,
+    k: int,
+    per_subject: int,
+    asked: Filter | None,
+) -> list[list[SubjectHit]]:
+    """See `Gallery.search_subjects`. Asks for more items until every query has `k` subjects or there are no more."""
+    check_question(k, None)
+    wanted = k * max(4, per_subject)
+    while True:
+        wanted = min(wanted, K_LIMIT)
+        found = find(truth, neighbours, dim, embeddings, wanted, asked, None)
+        groups = [grouped(hits, per_subject) for hits in found]
+        enough = all(len(some) >= k or len(hits) < wanted for some, hits in zip(groups, found, strict=True))
+        if enough or wanted == K_LIMIT:
+            return [some[:k] for some in groups]
+        wanted *= 4
+
+
+def grouped(hits: list[Hit], per_subject: int) -> list[SubjectHit]:
+    """Hits, best first, as subjects, best first."""
+    of_subject: dict[tuple[str, str], list[Hit]] = {}
+    for hit in hits:
+        key = ("subject", hit.item.subject) if hit.item.subject else ("item", hit.item.id)
+        of_subject.setdefault(key, []).append(hit)
+    groups = of_subject.values()
+    return [SubjectHit(some[0].item.subject, some[0].similarity, tuple(some[:per_subject])) for some in groups]
 
 
 def check_question(k: int, threshold: float | None) -> None:

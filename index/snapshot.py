@@ -49,15 +49,18 @@ class Snapshots:
         for leftover in folder.glob(f"{TEMPORARY}*"):
             shutil.rmtree(leftover)
 
-    def write(self, index: Any, stamp: Stamp, deleted_sequence: int = 0) -> Path:
-        """Write a generation durably; remove older ones, and those that hold something deleted since."""
+    def write(self, index: Any, stamp: Stamp, deleted_sequence: int, extra: dict[str, Any]) -> Path:
+        """Write a generation durably; remove older ones, and those that hold something deleted since.
+
+        `extra` is kept in the manifest and comes back from `load`.
+        """
         target = self._folder / f"{stamp.sequence:020d}"
         working = self._folder / f"{TEMPORARY}{os.getpid()}"
         shutil.rmtree(working, ignore_errors=True)
         working.mkdir()
         faiss.write_index(index, str(working / INDEX))
         sync(working / INDEX)
-        facts = {"format": FORMAT, **asdict(stamp), "count": int(index.ntotal), "faiss": faiss.__version__}
+        facts = {**extra, "format": FORMAT, **asdict(stamp), "count": int(index.ntotal), "faiss": faiss.__version__}
         facts |= {"size_bytes": (working / INDEX).stat().st_size, "sha256": sha256_file(working / INDEX)}
         write_json(working / MANIFEST, facts)
         sync(working)
@@ -66,8 +69,8 @@ class Snapshots:
         self._prune(deleted_sequence)
         return target
 
-    def load(self, stamp: Stamp) -> tuple[Any, int] | None:
-        """The newest usable FAISS index and its sequence number; unusable ones are set aside. None: there is none."""
+    def load(self, stamp: Stamp) -> tuple[Any, dict[str, Any]] | None:
+        """The newest usable FAISS index and its manifest; unusable ones are set aside. None: there is none."""
         for generation in reversed(self.generations()):
             try:
                 return read_generation(generation, stamp)
@@ -93,7 +96,7 @@ class Snapshots:
             shutil.rmtree(path)
 
 
-def read_generation(folder: Path, wanted: Stamp) -> tuple[Any, int]:
+def read_generation(folder: Path, wanted: Stamp) -> tuple[Any, dict[str, Any]]:
     """Read and check one generation against the truth's stamp. Raises UnusableSnapshot with the reason."""
     try:
         facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -105,7 +108,7 @@ def read_generation(folder: Path, wanted: Stamp) -> tuple[Any, int]:
         raise UnusableSnapshot(f"{type(error).__name__}: {error}") from error
     if index.d != wanted.dim or index.ntotal != facts["count"]:
         raise UnusableSnapshot(f"it holds {index.ntotal} vectors of {index.d} numbers, not what its manifest says")
-    return index, int(facts["sequence"])
+    return index, facts
 
 
 def check_facts(facts: dict[str, Any], wanted: Stamp) -> None:

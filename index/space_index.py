@@ -1,75 +1,159 @@
-"""One space of an open gallery: neighbours in memory, brought up to date from snapshot and truth, and saved again."""
+"""One space of an open gallery: its neighbours in memory, tended in the background, and saved as snapshots.
+
+Decides when an index is rebuilt, when it takes in its backlog and when it is worth saving; how is known elsewhere.
+"""
 
 from __future__ import annotations
 
 import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import faiss
-import numpy as np
-
-from index import rows
-from index.neighbours_faiss import FaissNeighbours
+from index import plan, restart, rows
+from index.build import Source, build_exact, build_large
+from index.config import GalleryConfig
+from index.exactly import Stopped
+from index.large import Kind, LargeIndex
+from index.neighbours import Keys, Matrix
+from index.neighbours_faiss import FaissNeighbours, State
+from index.recall import RecallReport, measure, tune
 from index.snapshot import Snapshots, Stamp
 from index.truth import Truth
 
 log = logging.getLogger(__name__)
 
+ABSORB_AT = 4096  # vectors in the exact part at which the approximate one takes them in: about a millisecond of search
+DEAD_LIMIT = 0.2  # share of dead rows at which an approximate part is built anew
+GROWTH_LIMIT = 4  # growth since training at which cells are learned anew
+LARGE_FROM = 1000  # vectors below which no approximate part is built, whatever the settings say: nothing to learn from
+CHANGED_SHARE = 20  # a twentieth of a gallery changed is worth a snapshot
+
 
 class SpaceIndex:
-    """The FAISS neighbours of one space and their snapshots in `folder`."""
+    """The FAISS neighbours of one space, and their snapshots in `folder`."""
 
-    def __init__(self, folder: Path, truth: Truth, space_id: str, dim: int, threads: int) -> None:
+    def __init__(self, folder: Path, truth: Truth, space_id: str, dim: int, config: GalleryConfig) -> None:
         self.space_id = space_id
         self.dim = dim
-        self.neighbours = FaissNeighbours(dim, threads)
+        self.neighbours = FaissNeighbours(dim, config.threads, self._fetch)
+        self.recall: RecallReport | None = None
         self._truth = truth
-        self._threads = threads
+        self._config = config
+        self._tending = threading.Lock()
+        self._closed = threading.Event()
         self._snapshots = Snapshots(folder)
-        self.saved_sequence = 0
+        self._saved_sequence = -1
+        self._saved_at = time.monotonic()
+        self._trained_on = 0
         self._load()
 
     def save(self) -> None:
         """Write a snapshot if anything changed since the last one. Searches go on meanwhile."""
-        with self._truth.read() as connection:
+        with self._tending, self._truth.read() as connection:
             ledger = rows.read_ledger(connection)
-        if ledger.seq == self.saved_sequence:
-            return
-        # Changes committed from here on may or may not be in the snapshot: replaying them again does no harm.
-        stamp = Stamp(self.space_id, ledger.epoch, ledger.seq, self.dim)
-        with self.neighbours.frozen() as index:
-            self._snapshots.write(index, stamp, ledger.deleted_seq)
-        self.saved_sequence = ledger.seq
+            if ledger.seq != self._saved_sequence and not self._closed.is_set():
+                self._write(ledger)
+
+    def tend(self, stop: Callable[[], bool]) -> None:
+        """Do what is due: rebuild, take in the backlog, save. Returns early once `stop()` says so."""
+        with self._tending:
+            try:
+                self._reshape(lambda: stop() or self._closed.is_set())
+            except Stopped:
+                return
+            with self._truth.read() as connection:
+                ledger = rows.read_ledger(connection)
+            if self._worth_saving(ledger) and not self._closed.is_set():
+                self._write(ledger)
+
+    def measure_recall(self, sample: int, stop: Callable[[], bool]) -> RecallReport:
+        """Compare searches with exact ones on `sample` stored vectors. Raises Stopped."""
+        self.recall = measure(self._source(stop), self.neighbours, sample)
+        return self.recall
+
+    def close(self) -> None:
+        """End what runs in the background; nothing is saved any more."""
+        self._closed.set()
+        with self._tending:
+            pass
 
     def _load(self) -> None:
         with self._truth.read() as connection:
             ledger = rows.read_ledger(connection)
-            found = self._snapshots.load(Stamp(self.space_id, ledger.epoch, ledger.seq, self.dim))
-            expected = rows.count_vectors(connection, self.space_id)
+        found = self._snapshots.load(self._stamp(ledger))
         if found is not None:
-            index, self.saved_sequence = found
-            self._adopt(index)
-        self._replay(self.saved_sequence)
-        if len(self.neighbours) != expected:
-            log.warning(
-                "space %s: the snapshot gave %d vectors where the truth holds %d; rebuilding",
-                self.space_id,
-                len(self.neighbours),
-                expected,
+            facts = found[1]
+            self._saved_sequence = facts["sequence"]
+            self._trained_on = facts.get("trained_on", 0)
+            self.recall = RecallReport(**facts["recall"]) if facts.get("recall") else None
+        restart.fill(self.neighbours, self._truth, self.space_id, found)
+
+    def _reshape(self, stop: Callable[[], bool]) -> None:
+        state = self.neighbours.state()
+        kind = self._wanted(state)
+        if kind != state.kind or self._worn(state):
+            self._rebuild(kind, stop)
+        elif state.kind != "exact" and state.backlog >= ABSORB_AT:
+            self.neighbours.absorb(stop)
+
+    def _wanted(self, state: State) -> Kind:
+        count = len(self.neighbours)
+        return "exact" if count < LARGE_FROM else plan.choose(count, self.dim, self._config, state.kind)
+
+    def _worn(self, state: State) -> bool:
+        """Whether an approximate part is better built anew than kept."""
+        if state.kind == "exact":
+            return False
+        outgrown = state.kind == "ivf" and state.large > GROWTH_LIMIT * max(1, self._trained_on)
+        return outgrown or state.dead > DEAD_LIMIT * state.large or state.backlog > max(ABSORB_AT, state.large)
+
+    def _rebuild(self, kind: Kind, stop: Callable[[], bool]) -> None:
+        started, count = time.monotonic(), len(self.neighbours)
+        source = self._source(stop)
+        if kind == "exact":
+            self.neighbours.install_exact(build_exact(source))
+            self.recall = None
+        else:
+            large = build_large(source, kind, count)
+            self.recall = tune(source, large, self._config.recall_target)
+            self.neighbours.install_large(large)
+        self._trained_on = count
+        self._saved_sequence = -1
+        log.info("space %s: %s of %d vectors built in %.1f s", self.space_id, kind, count, time.monotonic() - started)
+
+    def _worth_saving(self, ledger: rows.Ledger) -> bool:
+        changes = ledger.seq - self._saved_sequence
+        enough = max(self._config.snapshot_changes, ledger.item_count // CHANGED_SHARE)
+        holds_deleted = ledger.deleted_seq > self._saved_sequence
+        overdue = time.monotonic() - self._saved_at > self._config.snapshot_s
+        return self._saved_sequence < 0 < ledger.seq or changes >= enough or (holds_deleted and overdue)
+
+    def _write(self, ledger: rows.Ledger) -> None:
+        # Changes committed from here on may or may not be in the snapshot: a restart compares keys and finds out.
+        recall = asdict(self.recall) if self.recall else None
+        with self.neighbours.frozen() as (exact, large):
+            index = exact.index if large is None else large.index
+            self._snapshots.write(
+                index, self._stamp(ledger), ledger.deleted_seq, self._facts(large) | {"recall": recall}
             )
-            self.neighbours = FaissNeighbours(self.dim, self._threads)
-            self.saved_sequence = 0
-            self._replay(0)
+        self._saved_sequence = ledger.seq
+        self._saved_at = time.monotonic()
 
-    def _adopt(self, index: faiss.Index) -> None:
-        with self._truth.read() as connection:
-            keys, labels = rows.labels(connection, self.space_id)
-        present = np.isin(keys, faiss.vector_to_array(index.id_map))
-        self.neighbours.adopt(
-            index, keys[present], [label for label, here in zip(labels, present, strict=True) if here]
-        )
+    def _facts(self, large: LargeIndex | None) -> dict[str, Any]:
+        if large is None:
+            return {"kind": "exact"}
+        return {"kind": large.kind, "effort": large.effort, "trained_on": self._trained_on}
 
-    def _replay(self, after: int) -> None:
+    def _stamp(self, ledger: rows.Ledger) -> Stamp:
+        return Stamp(self.space_id, ledger.epoch, ledger.seq, self.dim)
+
+    def _source(self, stop: Callable[[], bool]) -> Source:
+        return Source(self._truth, self.space_id, self.dim, self._config.threads_to_build(), stop)
+
+    def _fetch(self, keys: Keys) -> tuple[Keys, Matrix]:
         with self._truth.read() as connection:
-            for entries in rows.entries(connection, self.space_id, self.dim, after):
-                self.neighbours.put(entries)
+            return rows.embeddings(connection, self.space_id, self.dim, keys.tolist())

@@ -98,7 +98,7 @@ def fill(connection: Connection, space_id: str, keys: Sequence[int], columns: Co
     `columns.rows` are places in `keys`.
     """
     known = rows.get_many(connection, keys)
-    present = set(rows.embeddings(connection, space_id, columns.mu.shape[1], keys))
+    present = set(rows.embeddings(connection, space_id, columns.mu.shape[1], keys)[0].tolist())
     places = [n for n, place in enumerate(columns.rows) if keys[place] in known and keys[place] not in present]
     if not places:
         return []

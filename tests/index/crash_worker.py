@@ -1,38 +1,91 @@
-"""The process that the kill test kills: enrols, deletes, searches and saves for ever, telling what was acknowledged."""
+"""The process that the kill test kills: enrols, deletes, searches, saves and promotes for ever, and tells."""
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from index.gallery import open_gallery
-from index.items import Filter
-from tests.index.ears import DIM, SPACE, embedding, new_item
+from index.errors import PromotionRefused, SpaceMismatch
+from index.gallery import Gallery, open_gallery
+from index.items import NewItem, Vectors
+from tests.index.ears import DIM, OTHER_SPACE, SPACE, embedding, new_item, unit
 
 
-def main(folder: Path, start: int) -> None:
+def open_active(folder: Path) -> Gallery:
+    """The gallery, whichever of the two spaces is active."""
+    try:
+        return open_gallery(folder, DIM, SPACE)
+    except SpaceMismatch:
+        return open_gallery(folder, DIM, OTHER_SPACE)
+
+
+def other_vectors(mine: np.ndarray) -> Vectors:
+    """The same ear in the other space: every number turned round."""
+    return Vectors(mine[::-1].copy(), unit(mine[::-1]))
+
+
+def dual(n: int, gallery: Gallery) -> NewItem:
+    """The n-th ear with vectors of every live space."""
+    if len(gallery.spaces.status()) == 1:
+        return new_item(n) if gallery.space_id == SPACE else replace(new_item(n), **vars(other_vectors(mine(n))))
+    return replace(new_item(n), also={OTHER_SPACE: other_vectors(mine(n))})
+
+
+def mine(n: int) -> np.ndarray:
+    return embedding(n % 10, n)
+
+
+def vectors_in(space_id: str, n: int) -> Vectors:
+    return Vectors(new_item(n).mu, mine(n)) if space_id == SPACE else other_vectors(mine(n))
+
+
+def promote(gallery: Gallery, random: np.random.Generator) -> None:
+    """One step of a promotion, whichever is possible."""
+    spaces = gallery.spaces
+    waiting = SPACE if gallery.space_id == OTHER_SPACE else OTHER_SPACE
+    if len(spaces.status()) == 1:
+        spaces.stage(waiting, DIM)
+    pending = spaces.pending(waiting, limit=20)
+    if pending:
+        filled = [(one, vectors_in(waiting, int(one.crop.split()[-1]))) for one in pending]
+        spaces.fill(waiting, filled)
+    elif random.random() < 0.5:
+        spaces.activate(waiting)
+    elif random.random() < 0.3:
+        spaces.retire(waiting)
+    else:
+        try:
+            spaces.rollback()
+        except PromotionRefused:
+            return
+
+
+def work(gallery: Gallery, start: int) -> None:
     random = np.random.default_rng(start)
-    with open_gallery(folder, DIM, SPACE) as gallery:
-        live = [item.id for item in gallery.list(limit=1000, filter=Filter(exclude_subjects=("nobody",))).items]
-        tell("ready", "-", "-")
-        for n in range(start, start + 10_000_000):
-            if live and random.random() < 0.3:
-                gone = live.pop(int(random.integers(len(live))))
-                tell("deleting", gone, "-")
-                gallery.delete(gone)
-                tell("deleted", gone, "-")
-            else:
-                batch = [new_item(n * 4 + part) for part in range(int(random.integers(1, 4)))]
-                for item in gallery.enrol(batch):
-                    live.append(item.id)
-                    tell("enrolled", item.id, str(item.source))
-            if random.random() < 0.05:
-                gallery.save()
-            if random.random() < 0.1:
-                gallery.search(embedding(1, n), 5)
+    live = [item.id for item in gallery.list(limit=1000).items]
+    for n in range(start, start + 10_000_000):
+        if live and random.random() < 0.3:
+            gone = live.pop(int(random.integers(len(live))))
+            tell("deleting", gone, "-")
+            gallery.delete(gone)
+            tell("deleted", gone, "-")
+        else:
+            batch = [dual(n * 4 + part, gallery) for part in range(int(random.integers(1, 4)))]
+            alone = len(gallery.spaces.status()) == 1
+            for item in gallery.enrol(batch, gallery.space_id if alone else SPACE):
+                live.append(item.id)
+                tell("enrolled", item.id, str(item.source))
+        if random.random() < 0.05:
+            gallery.save()
+        if random.random() < 0.1:
+            gallery.search(embedding(1, n), 5)
+        if random.random() < 0.15:
+            promote(gallery, random)
+            tell("promoted", "-", "-")
 
 
 def tell(*words: str) -> None:
@@ -41,4 +94,6 @@ def tell(*words: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    with open_active(Path(sys.argv[1])) as gallery:
+        tell("ready", "-", "-")
+        work(gallery, int(sys.argv[2]))

@@ -13,26 +13,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index.gallery import Gallery, open_gallery
-from index.items import Filter, Item
-from tests.index.ears import DIM, SPACE, embedding
+from index.gallery import Gallery
+from index.items import Item
+from tests.index.crash_worker import open_active
+from tests.index.ears import embedding
 
 ROOT = Path(__file__).parents[2]
 
 
-def run_and_kill(folder: Path, start: int, after_s: float) -> list[list[str]]:
-    """Let a worker work for `after_s` from its first answer, kill it with SIGKILL, and return what it told."""
+def run_and_kill(folder: Path, start: int, moments: random.Random) -> list[list[str]]:
+    """Let a worker tell some answers, kill it with SIGKILL a moment later, and return all that it told."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "tests.index.crash_worker", str(folder), str(start)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, env=environment) as worker:
         assert worker.stdout is not None
-        first = worker.stdout.readline()
-        assert first.startswith(b"ready"), first
-        time.sleep(after_s)
+        assert worker.stdout.readline().startswith(b"ready")
+        lines = [worker.stdout.readline() for _ in range(moments.randint(10, 100))]
+        time.sleep(moments.uniform(0.0, 0.03))
         worker.send_signal(signal.SIGKILL)
-        rest = worker.stdout.read()
+        lines += worker.stdout.readlines()
     assert worker.returncode == -signal.SIGKILL
-    return [line.decode().split("\t") for line in rest.splitlines(keepends=False)]
+    return [line.decode().rstrip("\n").split("\t") for line in lines]
 
 
 class Acknowledged:
@@ -40,6 +41,7 @@ class Acknowledged:
 
     def __init__(self) -> None:
         self.enrolled: dict[str, str] = {}
+        self.promotions = 0
         self.deleted: set[str] = set()
         self.uncertain: set[str] = set()  # a delete was asked for and the answer never came
 
@@ -49,6 +51,8 @@ class Acknowledged:
                 self.enrolled[item_id] = source
             elif verb == "deleting":
                 self.uncertain.add(item_id)
+            elif verb == "promoted":
+                self.promotions += 1
             elif verb == "deleted":
                 self.deleted.add(item_id)
                 self.uncertain.discard(item_id)
@@ -76,14 +80,23 @@ def everything(gallery: Gallery) -> list[Item]:
 
 
 def check_equals_exact_rebuild(gallery: Gallery) -> None:
-    listed = everything(gallery)
-    stored = [gallery.vectors(item.id) for item in listed]
-    matrix = np.stack([vectors.embedding for vectors in stored if vectors is not None])
-    assert len(matrix) == len(listed)
+    """In every space, a search for everything finds what is stored there, once, with exact similarities."""
+    for status in gallery.spaces.status():
+        space_id = status.space.space_id
+        stored = {item.id: gallery.vectors(item.id, space_id) for item in everything(gallery)}
+        known = {item_id: vectors.embedding for item_id, vectors in stored.items() if vectors is not None}
+        assert len(known) == status.items
+        if status.space.state == "active":
+            assert status.lacking == 0
+        if known:
+            check_search(gallery, space_id, list(known), np.stack(list(known.values())))
+
+
+def check_search(gallery: Gallery, space_id: str, ids: list[str], matrix: np.ndarray) -> None:
     for subject in range(5):
         query = embedding(subject, 77_000 + subject)
-        hits = gallery.search(query, len(listed), Filter())[0]
-        assert {hit.item.id for hit in hits} == {item.id for item in listed}
+        hits = gallery.search(query, len(ids), space_id=space_id)[0]
+        assert sorted(hit.item.id for hit in hits) == sorted(ids)
         np.testing.assert_allclose([h.similarity for h in hits], np.sort(matrix @ query)[::-1], atol=2e-6)
 
 
@@ -91,13 +104,14 @@ def kill_again_and_again(folder: Path, kills: int) -> None:
     moments = random.Random(20)
     heard = Acknowledged()
     for kill in range(kills):
-        heard.hear(run_and_kill(folder, 1 + kill * 100_000, moments.uniform(0.02, 0.6)))
+        heard.hear(run_and_kill(folder, 1 + kill * 100_000, moments))
         if kill % 5 == kills % 5 or kill == kills - 1:
-            with open_gallery(folder, DIM, SPACE) as gallery:
+            with open_active(folder) as gallery:
                 heard.check(gallery)
                 check_equals_exact_rebuild(gallery)
-    assert len(heard.enrolled) > 10 * kills
+    assert len(heard.enrolled) > 5 * kills
     assert heard.deleted
+    assert heard.promotions
 
 
 def test_killed_process_loses_nothing_acknowledged(folder: Path):

@@ -4,18 +4,54 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.neighbours import Entries, FakeNeighbours, Label, Neighbours, Selection
+from index.cells import CellIndex
+from index.graph import GraphIndex
+from index.large import LargeIndex
+from index.neighbours import Entries, FakeNeighbours, Keys, Label, Matrix, Neighbours, Selection
 from index.neighbours_faiss import FaissNeighbours
 from tests.index.ears import DIM, embedding
 
+
+def trained(large: LargeIndex) -> LargeIndex:
+    large.train(np.stack([embedding(n % 5, n) for n in range(700)]))
+    return large
+
+
+GRAPH = trained(GraphIndex(DIM)).index
+CELLS = trained(CellIndex(DIM, 100)).index
+
+
+class Absorbing(FaissNeighbours):
+    """Neighbours whose vectors go into the approximate part at once, so that the contract is put to that one."""
+
+    def __init__(self, large: LargeIndex) -> None:
+        super().__init__(DIM, fetch=self._stored_of)
+        self._stored: dict[int, np.ndarray] = {}
+        large.effort = 16 if large.kind == "ivf" else 64
+        self.install_large(large)
+
+    def put(self, entries: Entries) -> None:
+        live = set(self.keys().tolist())
+        new = [n for n, key in enumerate(entries.keys.tolist()) if key not in live]
+        self._stored |= {int(entries.keys[n]): entries.embeddings[n] for n in new}
+        super().put(entries)
+        self.absorb(lambda: False)
+
+    def _stored_of(self, keys: Keys) -> tuple[Keys, Matrix]:
+        return keys, np.stack([self._stored[key] for key in keys.tolist()]) if len(keys) else np.zeros((0, DIM), "f4")
+
+
 MAKERS: dict[str, Callable[[], Neighbours]] = {
     "fake": lambda: FakeNeighbours(DIM),
-    "faiss": lambda: FaissNeighbours(DIM),
+    "exact": lambda: FaissNeighbours(DIM),
+    "hnsw": lambda: Absorbing(GraphIndex(DIM, faiss.clone_index(GRAPH))),
+    "ivf": lambda: Absorbing(CellIndex(DIM, index=faiss.clone_index(CELLS))),
 }
 
 

@@ -92,7 +92,7 @@ def test_snapshot_that_lies_about_its_contents_is_rebuilt(folder: Path):
     generation = filled(folder)
     liar = Snapshots(folder / "neighbours" / SPACE)
     facts = json.loads((generation / MANIFEST).read_text())
-    liar.write(small_index(), Stamp(SPACE, facts["epoch"], facts["sequence"], DIM))
+    liar.write(small_index(), Stamp(SPACE, facts["epoch"], facts["sequence"], DIM), 0, {})
     with open_gallery(folder, DIM, SPACE) as gallery:
         assert len(gallery.search(embedding(1, 1), 100)[0]) == 30
 
@@ -107,14 +107,14 @@ def test_half_written_snapshot_is_swept_away(tmp_path: Path):
 def test_two_generations_are_kept(tmp_path: Path):
     snapshots = Snapshots(tmp_path)
     for sequence in (1, 2, 3, 3):
-        snapshots.write(small_index(), Stamp(SPACE, "epoch", sequence, DIM))
+        snapshots.write(small_index(), Stamp(SPACE, "epoch", sequence, DIM), 0, {})
     assert [int(path.name) for path in snapshots.generations()] == [2, 3]
 
 
 def test_generations_older_than_a_deletion_are_removed(tmp_path: Path):
     snapshots = Snapshots(tmp_path)
-    snapshots.write(small_index(), Stamp(SPACE, "epoch", 1, DIM))
-    snapshots.write(small_index(), Stamp(SPACE, "epoch", 9, DIM), deleted_sequence=8)
+    snapshots.write(small_index(), Stamp(SPACE, "epoch", 1, DIM), 0, {})
+    snapshots.write(small_index(), Stamp(SPACE, "epoch", 9, DIM), 8, {})
     assert [int(path.name) for path in snapshots.generations()] == [9]
 
 

@@ -1,0 +1,76 @@
+"""Building an index of a space from the truth, beside the one that answers: read, trained, filled.
+
+Runs in the background, reads a batch at a time, and can be stopped between batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import faiss
+import numpy as np
+
+from index import rows
+from index.exact import ExactPart
+from index.exactly import BATCH, Stopped
+from index.large import Kind, LargeIndex
+from index.neighbours import Keys, Matrix
+from index.plan import new_large, training_size
+from index.truth import Truth
+
+ADD_STEP = 512  # vectors added at once: a graph takes its time, and stopping must not
+
+
+@dataclass(frozen=True)
+class Source:
+    """The space to build from, and how to stop building."""
+
+    truth: Truth
+    space_id: str
+    dim: int
+    threads: int
+    stop: Callable[[], bool]
+
+    def batches(self) -> Iterator[tuple[Keys, Matrix]]:
+        """Everything in the space, ascending by key. Raises Stopped."""
+        after = -1
+        while True:
+            if self.stop():
+                raise Stopped
+            with self.truth.read() as connection:
+                keys, matrix = rows.stream(connection, self.space_id, self.dim, after, BATCH)
+            if not len(keys):
+                return
+            after = int(keys[-1])
+            faiss.omp_set_num_threads(self.threads)
+            yield keys, matrix
+
+    def sample(self, size: int, seed: int = 0) -> tuple[Keys, Matrix]:
+        """Up to `size` random vectors and their keys."""
+        with self.truth.read() as connection:
+            keys = rows.vector_keys(connection, self.space_id)
+            if len(keys) > size:
+                keys = np.random.default_rng(seed).choice(keys, size, replace=False)
+            return rows.embeddings(connection, self.space_id, self.dim, keys.tolist())
+
+
+def build_exact(source: Source) -> ExactPart:
+    """An exact part with everything in the space. Raises Stopped."""
+    part = ExactPart(source.dim)
+    for keys, matrix in source.batches():
+        part.add(keys, matrix)
+    return part
+
+
+def build_large(source: Source, kind: Kind, count: int) -> LargeIndex:
+    """An approximate index with everything in the space. Raises Stopped."""
+    large = new_large(kind, source.dim, count)
+    faiss.omp_set_num_threads(source.threads)
+    large.train(source.sample(training_size(kind, count))[1])
+    for keys, matrix in source.batches():
+        for start in range(0, len(keys), ADD_STEP):
+            if source.stop():
+                raise Stopped
+            large.add(keys[start : start + ADD_STEP], matrix[start : start + ADD_STEP])
+    return large
