@@ -94,7 +94,11 @@ def compare(embeddings: ArrayLike, subjects: Sequence[Hashable], per_subject: in
 
 def evaluate(embeddings: ArrayLike, subjects: Sequence[Hashable], per_subject: int = 2) -> Scores:
     """All figures of one embedding. embeddings: (N, D), any length (cosine is used); subjects: N identities."""
-    pairs = compare(embeddings, subjects, per_subject)
+    return score(compare(embeddings, subjects, per_subject))
+
+
+def score(pairs: Comparison) -> Scores:
+    """All figures of a comparison: of `compare`'s, of some of its queries, or of similarities made another way."""
     match = cmc(pairs.similarity, pairs.query_ids, pairs.gallery_ids)
     curve = roc(pairs.similarity[pairs.same], pairs.similarity[~pairs.same])
     return Scores(

@@ -5,6 +5,7 @@ Plain data: no torch here, so a command line can refuse a flag before anything h
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -118,7 +119,8 @@ class ModelConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; `from_dict` reads it back."""
-        return asdict(self)
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -257,8 +259,8 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; `from_dict` reads it back."""
-        values = asdict(self)
-        return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))  # paths become strings
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

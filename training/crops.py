@@ -155,6 +155,18 @@ def survey(
     return Survey(kept, items, refused, total.hexdigest())
 
 
+def frame_all(records: Sequence[EarRecord], framer: Framer, what: str, tell: Callable[[str, int, int], None]) -> Survey:
+    """`survey` of all records, told as "reading `what`".
+
+    Raises:
+        DataError: none of them can be used.
+    """
+    found = survey(records, framer, progress=lambda done: tell(f"reading {what}", done, len(records)))
+    if not found.items:
+        raise DataError(f"none of the {len(records)} {what} can be used; the first: {found.refused[0]}")
+    return found
+
+
 def _digest(record: EarRecord) -> bytes:
     said = repr((record.box, record.subject, record.side)).encode()
     return hashlib.sha256(record.path.read_bytes() + said).digest()

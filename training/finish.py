@@ -11,6 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from measure.calibration import calibrate
+from measure.errors import MeasureError
+from measure.protocol import compare, evaluate
 from training.checkpoint import read_checkpoint, write_checkpoint
 from training.config import TrainConfig
 from training.dataset import EarDataset, to_unit
@@ -39,9 +42,10 @@ def finish(best: Path, config: TrainConfig, prepared: Prepared, device: torch.de
     mu = encode(model, prepared.train.dataset, config, limit=2 * config.batch_size if config.fast_dev_run else None)
     settle(model, mu, label(prepared.train.records, with_side=False)[: len(mu)], config)
     provenance = {**checkpoint.provenance, **more, "identity_head": config.identity_head}
+    metrics = {**checkpoint.metrics, **_identity_metrics(model, prepared, config)}
     state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
     path = config.out / MODEL_FILE
-    write_checkpoint(path, replace(checkpoint, state_dict=state, provenance=provenance))
+    write_checkpoint(path, replace(checkpoint, state_dict=state, provenance=provenance, metrics=metrics))
     return path
 
 
@@ -59,6 +63,21 @@ def settle(model: EarVAE, mu: Tensor, labels: NDArray[np.int64], config: TrainCo
         head.mean.copy_(mu.mean(0))
         if config.identity_head == "fitted":
             head.weight.copy_(torch.from_numpy(fit_lda(mu.cpu().double().numpy(), labels)).float())
+
+
+def _identity_metrics(model: EarVAE, prepared: Prepared, config: TrainConfig) -> dict[str, Any]:
+    """What the settled head reaches on the validation subjects, and its calibration, where subjects are known."""
+    mu = encode(model, prepared.val.dataset, config, limit=2 * config.batch_size if config.fast_dev_run else None)
+    with torch.no_grad():
+        embedding = model.identity(mu).cpu().numpy()
+    labels = prepared.val.labels[: len(mu)].tolist()
+    try:
+        scores = evaluate(embedding, labels)
+        pairs = compare(embedding, labels)
+        found = calibrate(pairs.similarity[pairs.same], pairs.similarity[~pairs.same])
+    except MeasureError:  # too few pictures of one subject
+        return {}
+    return {"val_rank1": scores.rank1, "val_eer": scores.eer, "calibration": found.to_dict()}
 
 
 @torch.no_grad()

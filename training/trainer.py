@@ -67,7 +67,7 @@ def fit(config: TrainConfig, say: Say = print) -> Path:
     trainer = make_trainer(config, clock, say)
     for logger in trainer.loggers:
         logger.log_hyperparams({"model": config.model.to_dict(), **module.provenance["flags"]})
-    with _memory_advice(config), _quiet():
+    with _plain_endings(config), _quiet():
         trainer.fit(module, data, ckpt_path=config.resume, weights_only=True)
     if trainer.is_global_zero:
         _finish(trainer, module, prepared, clock, say)
@@ -195,8 +195,8 @@ def _finish(trainer: lightning.Trainer, module: EarModule, prepared: Prepared, c
 
 
 @contextmanager
-def _memory_advice(config: TrainConfig) -> Iterator[None]:
-    """Turn an allocator's failure into advice."""
+def _plain_endings(config: TrainConfig) -> Iterator[None]:
+    """Turn an allocator's failure into advice, and Lightning's exit after an interrupt back into one."""
     try:
         yield
     except RuntimeError as error:
@@ -206,6 +206,8 @@ def _memory_advice(config: TrainConfig) -> Iterator[None]:
             total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
             raise out_of_memory(config, total) from error
         raise
+    except SystemExit:  # how Lightning ends after Ctrl-C
+        raise KeyboardInterrupt from None
 
 
 @contextmanager

@@ -140,7 +140,8 @@ def test_each_epoch_leaves_a_picture_of_reconstructions(finished):
     config, _, _ = finished
     files = sorted((config.out / "reconstructions").iterdir())
     assert [file.name for file in files] == [f"epoch_{n:03d}.png" for n in range(4)]
-    assert Image.open(files[0]).size == (8 * 32, 2 * 32)
+    with Image.open(files[0]) as picture:
+        assert picture.size == (8 * 32, 2 * 32)
 
 
 def test_interrupted_run_continues_exactly(finished, ears, tmp_path):

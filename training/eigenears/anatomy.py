@@ -1,0 +1,118 @@
+"""Anatomy or just brightness? A measured answer for each component.
+
+How well a component is predicted, for people not in the fit, from the shape of the ear (its landmarks) once light, skin
+and pose are regressed out of both; beside how well it is predicted from brightness and colour alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.crops import Framed
+from training.records import EarRecord
+
+FOLDS = 5
+Table = NDArray[np.float64]
+
+
+class Anatomy(NamedTuple):
+    """Held-out R² of each of K components; (K,) float64, negative where the mean predicts better."""
+
+    shape: Table
+    """From landmarks, after light, skin and pose are regressed out."""
+    appearance: Table
+    """From brightness and colour."""
+    pose: Table | None
+    """From yaw, pitch and roll, where the data has them."""
+
+
+def anatomy(scores: Table, items: Sequence[Framed], records: Sequence[EarRecord]) -> Anatomy | None:
+    """Judge components.
+
+    Args:
+        scores: (N, K) coordinates of the pictures on the components.
+        items: their crops and landmarks.
+        records: what else is known of them.
+
+    Returns:
+        None where no landmarks are known, or too few people to hold some out.
+    """
+    known = np.array([item.weights.min() > 0 if len(item.weights) else False for item in items])
+    groups = np.array([r.subject or f"picture {n}" for n, r in enumerate(records)])[known]
+    if len(set(groups)) < 2 * FOLDS:
+        return None
+    chosen = [item for item, keep in zip(items, known, strict=True) if keep]
+    shape = np.stack([item.landmarks.ravel() for item in chosen]).astype(np.float64)
+    looks = np.stack([appearance(item.crop) for item in chosen])
+    told = [record for record, keep in zip(records, known, strict=True) if keep]
+    angles, lights = pose_of(told), one_hot([record.attributes.get("light") for record in told])
+    nuisance = np.concatenate([looks, lights, *([angles] if angles is not None else [])], axis=1)
+    targets = scores[known]
+    return Anatomy(
+        held_out_r2(shape, targets, groups, nuisance),
+        held_out_r2(looks, targets, groups),
+        None if angles is None else held_out_r2(angles, targets, groups),
+    )
+
+
+def held_out_r2(inputs: Table, targets: Table, groups: NDArray[np.str_], nuisance: Table | None = None) -> Table:
+    """R² of a ridge regression for people it was not fitted to, pooled over five folds.
+
+    Args:
+        inputs: (N, F).
+        targets: (N, K).
+        groups: (N,) subjects; none is on both sides of a fold.
+        nuisance: (N, M), regressed out of inputs and targets by what the fitting folds say.
+
+    Returns:
+        (K,)
+    """
+    from sklearn.model_selection import GroupKFold
+
+    left = np.zeros_like(targets)
+    reference = np.zeros_like(targets)
+    for fitted, held in GroupKFold(FOLDS).split(inputs, groups=groups):
+        x, y = inputs, targets
+        if nuisance is not None:
+            x = inputs - _ridge(nuisance[fitted], inputs[fitted], nuisance)
+            y = targets - _ridge(nuisance[fitted], targets[fitted], nuisance)
+        left[held] = y[held] - _ridge(x[fitted], y[fitted], x[held])
+        reference[held] = y[held] - y[fitted].mean(0)
+    return np.asarray(1 - (left**2).sum(0) / (reference**2).sum(0))
+
+
+def _ridge(inputs: Table, targets: Table, ask: Table) -> Table:
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model: Any = make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 3, 7)))
+    return np.asarray(model.fit(inputs, targets).predict(ask))
+
+
+def appearance(crop: NDArray[np.uint8]) -> Table:
+    """(7,): mean colour, contrast of each channel, and how much lighter the right half is than the left."""
+    pixels = crop.astype(np.float64) / 255
+    half = crop.shape[1] // 2
+    slope = pixels[:, half:].mean() - pixels[:, :half].mean()
+    return np.concatenate([pixels.mean((0, 1)), pixels.std((0, 1)), [slope]])
+
+
+def pose_of(records: Sequence[EarRecord]) -> Table | None:
+    """(N, 3) yaw, pitch and roll in degrees, turned as the left-oriented crop is; None where not known of all."""
+    try:
+        angles = np.array([[float(r.attributes[name]) for name in ("yaw", "pitch", "roll")] for r in records])
+    except (KeyError, ValueError):
+        return None
+    turned = np.array([-1.0 if record.side == "right" else 1.0 for record in records])
+    return np.asarray(angles * np.stack([turned, np.ones_like(turned), turned], axis=1))
+
+
+def one_hot(values: Sequence[str | None]) -> Table:
+    """(N, number of values)."""
+    names = sorted({value for value in values if value is not None})
+    return np.array([[float(value == name) for name in names] for value in values]).reshape(len(values), len(names))
