@@ -1,3 +1,5 @@
+"""A whole bundle for every test: one shared that nobody changes, one copy to break."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""`ear-teacher bundle verify` on whole and broken bundles."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""`ear-teacher engine`: engines ahead of time, and one sentence where that cannot be."""
+
 from __future__ import annotations
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""The CUDA runtime's little: what it says without a GPU, and what it does on one."""
+
 from __future__ import annotations
 
 from types import SimpleNamespace

@@ -1,3 +1,5 @@
+"""Every picture that users send, good and bad, gives the right pixels or a named error."""
+
 from __future__ import annotations
 
 import contextlib

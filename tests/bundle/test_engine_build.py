@@ -1,3 +1,5 @@
+"""Plans built for real with TensorRT-RTX, and the full library's lines against a fake."""
+
 from __future__ import annotations
 
 from pathlib import Path

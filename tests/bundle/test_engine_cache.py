@@ -1,3 +1,5 @@
+"""One plan a key: found, refused with the reason, built once however many ask."""
+
 from __future__ import annotations
 
 import json

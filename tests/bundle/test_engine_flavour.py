@@ -1,3 +1,5 @@
+"""TensorRT found, missing, broken, or of another version."""
+
 from __future__ import annotations
 
 import importlib.util

@@ -1,3 +1,5 @@
+"""Identities: what moves them and what must not."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,3 +1,5 @@
+"""The framing rule as data, and the boxes that it refuses."""
+
 from __future__ import annotations
 
 import json

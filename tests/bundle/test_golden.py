@@ -1,3 +1,5 @@
+"""The golden check passes what is right and fails what is constant, dead or shuffled."""
+
 from __future__ import annotations
 
 from pathlib import Path

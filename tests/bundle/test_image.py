@@ -1,3 +1,5 @@
+"""Crops against brute force: pad, cut, resize."""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,3 +1,5 @@
+"""The manifest: read as written, refused when changed, never half written."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""A loaded bundle: crops in, vectors and pictures out, every byte as stated."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""ONNX Runtime sessions and the choice among runtimes."""
+
 from __future__ import annotations
 
 import subprocess

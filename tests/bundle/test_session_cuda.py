@@ -1,3 +1,5 @@
+"""Bound memory: held against plain runs on the CPU, and on CUDA where there is one."""
+
 from __future__ import annotations
 
 from pathlib import Path

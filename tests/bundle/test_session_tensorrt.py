@@ -1,3 +1,5 @@
+"""Lanes, buckets, profiles and graphs on a fake GPU; real engines on a real one."""
+
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor

@@ -1,3 +1,5 @@
+"""Physical cores within the container's share."""
+
 from __future__ import annotations
 
 import os

@@ -1,3 +1,5 @@
+"""Intervals resample subjects."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Platt scaling against its closed form, thresholds against other pairs."""
+
 from __future__ import annotations
 
 import json

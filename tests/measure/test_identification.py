@@ -1,3 +1,5 @@
+"""CMC: ranks of identities, ties against the query."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Percentiles that occurred, and the rule of three stable windows."""
+
 from __future__ import annotations
 
 import numpy as np

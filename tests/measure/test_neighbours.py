@@ -1,3 +1,5 @@
+"""Shared neighbours, cosine and spread."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""PSNR and SSIM against scikit-image."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The protocol: who is gallery, who is query, and what chance and cheats score."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""ROC, EER and thresholds against scikit-learn and closed forms."""
+
 from __future__ import annotations
 
 import numpy as np
