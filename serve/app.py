@@ -25,6 +25,7 @@ from serve.routes import (
     explain,
     health,
     items,
+    landmarks,
     models,
     page,
     reconstruct,
@@ -46,7 +47,7 @@ EXPECTED = (
     RequestValidationError,
     ClientDisconnect,
 )
-ROUTES = (embed, embeddings, reconstruct, decode, search, verify, explain, items, models, health, v2, page)
+ROUTES = (embed, landmarks, embeddings, reconstruct, decode, search, verify, explain, items, models, health, v2, page)
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 from bundle.framing import Framing
 from bundle.golden import GOLDEN_NAME
 from bundle.image import Picture
+from bundle.landmarks import EarFinder, FoundEar, Letterboxed
+from bundle.landmarks_bundle import open_finder
 from bundle.model import EarModel
+from bundle.session import AUTO
 from serve.batcher import Batcher, BatchLimits
 from serve.eigenears import load_eigenears
+from serve.errors import NotHere
 from serve.quality import load_reference
 from serve.settings import Settings
 from serve.trace import Trace
 
+CPU = "onnxruntime-cpu"
 Vector = NDArray[np.float32]
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -57,7 +62,7 @@ def _ignore(graph: str, size: int, seconds: float) -> None:
 
 
 class Engine:
-    """A model with a batcher for each of its two graphs."""
+    """A model with a batcher for each of its graphs; that of the landmarks only where the bundle has one."""
 
     def __init__(self, model: EarModel, settings: Settings, observe: BatchObserver = _ignore) -> None:
         self.model = model
@@ -68,6 +73,11 @@ class Engine:
         limits = BatchLimits(settings.max_batch, settings.queue_size, settings.stalled_after_s)
         self.encoder = Batcher(self._encode, "encoder", limits, observe=partial(observe, "encoder"))
         self.decoder = Batcher(self._decode, "decoder", limits, observe=partial(observe, "decoder"))
+        runtime = model.runtime if model.runtime == CPU else AUTO  # "auto" builds no TensorRT engine
+        self._finder = open_finder(model.folder, model.manifest, runtime, settings.threads)
+        self._finding: Batcher[Letterboxed, list[FoundEar]] | None = None
+        if self._finder is not None:
+            self._finding = Batcher(self._find, "landmarks", limits, observe=partial(observe, "landmarks"))
 
     @property
     def ids(self) -> tuple[str, str]:
@@ -82,26 +92,50 @@ class Engine:
         """Decode `mu` latents (D,) float32 to (S, S, 3) uint8 pictures in left orientation."""
         return await _submit(self.decoder, trace, latents)
 
+    @property
+    def finder(self) -> EarFinder:
+        """What finds ears in photos. Raises NotHere where the bundle has no landmarks."""
+        if self._finder is None:
+            raise NotHere("the bundle has no landmarks; add them with `ear-teacher detector export`")
+        return self._finder
+
+    async def find(self, trace: Trace, squares: Sequence[Letterboxed]) -> list[list[FoundEar]]:
+        """The ears of each letterboxed photo, the uncertain ones too. Raises NotHere, and what the batcher raises."""
+        if self._finding is None:
+            raise NotHere(f"bundle {self.model.bundle_id} has no landmarks")
+        return await _submit(self._finding, trace, squares)
+
+    def check_room_to_find(self) -> None:
+        """Raise Overloaded now if a photo would be refused (before decoding it)."""
+        if self._finding is not None:
+            self._finding.check_room()
+
     def warm_up(self) -> None:
-        """Run every batch size of both graphs once, as far as that takes little time."""
+        """Run every batch size of the graphs once, as far as that takes little time."""
         size = self.framing.size_px
         self.encoder.warm_up(np.zeros((size, size, 3), np.uint8))
         self.decoder.warm_up(np.zeros(self.model.latent_dim, np.float32))
 
     @property
-    def batchers(self) -> dict[str, Batcher[Picture, Encoded] | Batcher[Vector, Picture]]:
+    def batchers(self) -> dict[str, Batcher[Any, Any]]:
         """By graph."""
-        return {"encoder": self.encoder, "decoder": self.decoder}
+        known: dict[str, Batcher[Any, Any]] = {"encoder": self.encoder, "decoder": self.decoder}
+        return known if self._finding is None else known | {"landmarks": self._finding}
 
     def close(self, drain_s: float = 0.0) -> None:
         """Let what waits finish for at most `drain_s` seconds, then free the model."""
         for batcher in self.batchers.values():
             batcher.close(drain_s)
+        if self._finder is not None:
+            self._finder.close()
         self.model.close()
 
     def _encode(self, crops: list[Picture]) -> list[Encoded]:
         encoding = self.model.encode(np.stack(crops))
         return [Encoded(*rows) for rows in zip(encoding.embedding, encoding.mu, encoding.logvar, strict=True)]
+
+    def _find(self, squares: list[Letterboxed]) -> list[list[FoundEar]]:
+        return self.finder.find(squares, threshold=0.0)
 
     def _decode(self, latents: list[Vector]) -> list[Picture]:
         return list(self.model.decode(np.stack(latents)))

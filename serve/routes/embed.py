@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 
 from serve.answers import Answer
 from serve.errors import BadRequest
+from serve.finding import found_crop
 from serve.quality import assess
 from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, needs
 from serve.service import attended, service_of
@@ -18,31 +19,47 @@ from serve.uploads import parse_box, read_upload
 router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
 
 EXTRAS = ("mu", "quality", "eigenears")
+DetectParam = Annotated[bool, Query(description="find the ear in a photo first; a box must not be given as well")]
 IncludeParam = Annotated[str, Query(description=f"what to answer besides, of {', '.join(EXTRAS)}; comma separated")]
 
 
 @router.post("/v1/embed", openapi_extra=PICTURE_BODY, response_class=Answer)
 async def embed(
-    request: Request, side: SideParam = "unknown", box: BoxParam = None, include: IncludeParam = ""
+    request: Request,
+    side: SideParam = "unknown",
+    box: BoxParam = None,
+    include: IncludeParam = "",
+    detect: DetectParam = False,
 ) -> Answer:
     """Embed the ear in a picture.
 
     `embedding` has length 1: compare two by their dot product (cosine). `include=mu` adds the latent that `/v1/decode`
     takes, `include=quality` how usable the picture is, `include=eigenears` where the ear lies along each eigenear, in
     standard deviations (null where the bundle has none). Vectors are in left-ear orientation: a right ear is mirrored.
+
+    `detect=true` takes a whole photo: its most certain ear is framed, its side predicted where it is not given, and
+    `box` and `score` say what was found (the bundle must have landmarks).
     """
     wanted = _wanted(include)
     service, trace = service_of(request), trace_of(request)
     engine = service.use(request).engine
     engine.encoder.check_room()
     ear_box = parse_box(box)
+    if detect and ear_box is not None:
+        raise BadRequest("detect=true finds the box itself; give one or the other", "detect")
     upload = await read_upload(request)
-    crop = await service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
+    found: dict[str, Any] = {}
+    if detect:
+        crop, ear, side = await found_crop(service, engine, request, trace, upload.data, side)
+        found = {"box": ear.box, "score": ear.score}
+    else:
+        crop = await service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
     (encoded,) = await attended(request, engine.encode(trace, [crop]))
     space_id, bundle_id = engine.ids
     answer: dict[str, Any] = {
         "embedding": encoded.embedding,
         "side": side,
+        **found,
         "space_id": space_id,
         "bundle_id": bundle_id,
     }

@@ -1,0 +1,46 @@
+"""POST /v1/landmarks: a photo -> its ears, each with box, side and landmarks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from serve.answers import Answer
+from serve.finding import described, find_ears
+from serve.routes.common import ERRORS, PICTURE_BODY, needs
+from serve.service import service_of
+from serve.trace import trace_of
+from serve.uploads import read_upload
+
+router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
+
+ThresholdParam = Annotated[
+    float | None, Query(ge=0, le=1, description="least score of an ear; none: the one that the bundle states")
+]
+
+
+@router.post("/v1/landmarks", openapi_extra=PICTURE_BODY, response_class=Answer)
+async def landmarks(request: Request, threshold: ThresholdParam = None) -> Answer:
+    """Find the ears in a photo.
+
+    `ears` holds the most certain first, none where there is none. Places are in pixels of the upright picture;
+    `visibility` is the probability that a landmark is seen rather than covered. 404 where the bundle has no landmarks.
+    """
+    service, trace = service_of(request), trace_of(request)
+    engine = service.use(request).engine
+    finder = engine.finder
+    engine.check_room_to_find()
+    upload = await read_upload(request)
+    picture, ears = await find_ears(service, engine, request, trace, upload.data, threshold)
+    space_id, bundle_id = engine.ids
+    return Answer(
+        {
+            "ears": [described(ear, finder.names) for ear in ears],
+            "width": picture.shape[1],
+            "height": picture.shape[0],
+            "space_id": space_id,
+            "bundle_id": bundle_id,
+            "timing_ms": trace.timing_ms(),
+        }
+    )

@@ -1,0 +1,97 @@
+"""Ears in photos: POST /v1/landmarks, and /v1/embed?detect=true."""
+
+import numpy as np
+import pytest
+
+from tests.serve.conftest import ear, encoded, png
+from tests.serve.landmark_bundle import NAMES, add_landmarks_to
+from tests.serve.tiny_bundle import write_tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def finding_bundle(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundles") / "finding"
+    write_tiny_bundle(folder)
+    add_landmarks_to(folder)
+    return folder
+
+
+@pytest.fixture
+def finding(serve, finding_bundle):
+    with serve(bundle=finding_bundle) as client:
+        yield client
+
+
+def photo(value=200):
+    """320 x 240: the graph's box is the middle of it, half its size and 80 px up."""
+    picture = np.full((240, 320, 3), value, np.uint8)
+    picture[40:200, 100:220] = ear(7, size=(120, 160)) // 2 + 100
+    return picture
+
+
+def test_landmarks_are_told_in_pixels_of_the_photo(finding):
+    answer = finding.post("/v1/landmarks", content=encoded(photo()))
+    body = answer.json()
+    assert answer.status_code == 200
+    (found,) = body["ears"]
+    assert found["box"] == pytest.approx([100, 20, 220, 220])
+    assert [point["name"] for point in found["landmarks"]] == list(NAMES)
+    assert (found["landmarks"][0]["x"], found["landmarks"][0]["y"]) == pytest.approx((160, 25))
+    assert (found["side"], found["side_probability"]) == ("right", pytest.approx(0.8))
+    assert 0.5 < found["score"] < 1
+    assert (body["width"], body["height"]) == (320, 240)
+    assert body["bundle_id"] == answer.headers["X-Ear-Bundle-Id"]
+
+
+def test_a_dark_photo_has_no_ears(finding):
+    black = encoded(np.zeros((640, 640, 3), np.uint8))
+    assert finding.post("/v1/landmarks", content=black).json()["ears"] == []
+
+
+def test_a_lower_threshold_tells_of_less_certain_ears(finding):
+    ears = finding.post("/v1/landmarks?threshold=0.01", content=encoded(photo())).json()["ears"]
+    assert len(ears) == 2
+    assert ears[0]["score"] > ears[1]["score"]
+
+
+def test_detect_embeds_the_ear_that_was_found(finding):
+    found = finding.post("/v1/embed?detect=true", content=encoded(photo())).json()
+    boxed = finding.post("/v1/embed?box=100,20,220,220&side=right", content=encoded(photo())).json()
+    assert found["side"] == "right"
+    assert found["box"] == pytest.approx([100, 20, 220, 220], abs=0.01)
+    np.testing.assert_allclose(found["embedding"], boxed["embedding"], atol=1e-3)
+
+
+def test_a_side_that_is_given_is_believed(finding):
+    found = finding.post("/v1/embed?detect=true&side=left", content=encoded(photo())).json()
+    boxed = finding.post("/v1/embed?box=100,20,220,220&side=left", content=encoded(photo())).json()
+    assert found["side"] == "left"
+    np.testing.assert_allclose(found["embedding"], boxed["embedding"], atol=1e-3)
+
+
+def test_no_ear_to_embed_is_told(finding):
+    answer = finding.post("/v1/embed?detect=true", content=encoded(np.zeros((640, 640, 3), np.uint8)))
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "detect"
+    assert "no ear was found" in answer.json()["error"]["message"]
+
+
+def test_a_box_and_detect_contradict_each_other(finding):
+    answer = finding.post("/v1/embed?detect=true&box=1,2,30,40", content=png())
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "detect"
+
+
+@pytest.mark.parametrize("path", ["/v1/landmarks", "/v1/embed?detect=true"])
+def test_a_bundle_without_landmarks_says_so(client, path):
+    answer = client.post(path, content=png())
+    assert answer.status_code == 404
+    assert "ear-teacher detector export" in answer.json()["error"]["message"]
+
+
+def test_the_landmark_worker_counts_for_readiness(finding):
+    assert finding.get("/health/ready").json()["checks"]["landmarks"] == "ok"
+
+
+def test_what_is_no_picture_is_refused(finding):
+    assert finding.post("/v1/landmarks", content=b"no picture").status_code == 400
