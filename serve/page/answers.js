@@ -3,7 +3,8 @@
 
 import { showPicture } from "./api.js";
 import { $, copyText, clearProblem, el } from "./dom.js";
-import { cosine, count, likeness, sideWord, subjectWord } from "./words.js";
+import { whyParts } from "./why.js";
+import { cosine, count, doubts, likeness, sideWord, subjectWord } from "./words.js";
 
 const CARDS = ["#welcome", "#seen", "#hits", "#time", "#shell", "#enrol-card"];
 
@@ -18,25 +19,27 @@ export function showWorking(busy) {
   $("#answer").setAttribute("aria-busy", String(busy));
 }
 
-/** The input crop beside its reconstruction; null hides the card. */
-export function showSeen(answer) {
+/** The input crop beside its reconstruction, and what speaks against the picture; without an answer the card hides. */
+export function showSeen(answer, quality) {
   $("#seen").hidden = answer === null;
   if (!answer) return;
   $("#seen-input").src = answer.input;
   $("#seen-output").src = answer.image;
   const { verdict, explanation, figures } = likeness(answer.psnr_db, answer.ssim);
   $("#seen-words").replaceChildren(
-    el("strong", {}, verdict), ` ${explanation}`, el("span", { class: "muted small block" }, figures));
+    el("strong", {}, verdict), ` ${explanation}`, el("span", { class: "muted small block" }, figures),
+    ...doubts(quality).map((doubt) => el("span", { class: "doubt block" }, doubt)));
 }
 
-/** The nearest ears; null hides the card. `question` says which side was asked for and whether filters were set. */
+/** The nearest ears; null hides the card. `question`: the ear asked about {blob, side, box}, whether `filtered`. */
 export function showHits(answer, question) {
   $("#hits").hidden = answer === null;
   if (!answer) return;
   const none = answer.hits.length === 0;
-  $("#hit-list").replaceChildren(...(none ? [emptyWords(answer, question)] : answer.hits.map(hitRow)));
+  const rows = none ? [emptyWords(answer, question)] : answer.hits.map((hit) => hitRow(hit, question.ear));
+  $("#hit-list").replaceChildren(...rows);
   $("#hits-key").hidden = none;
-  const both = question.side === "unknown" ? ", both orientations" : "";
+  const both = question.ear.side === "unknown" ? ", both orientations" : "";
   $("#hits-note").textContent = none ? "" : `${count(answer.searched, "ear")} searched${both}`;
 }
 
@@ -46,18 +49,24 @@ function emptyWords(answer, question) {
       el("p", {}, "Lower the least similarity, or clear subject and tag under Search options."));
   }
   const text = answer.searched === 0 ? "The gallery is empty." : "No ear of this side is in the gallery.";
+  const gallery = el("a", { href: "#gallery" }, "Gallery");
   return el("li", { class: "empty" }, el("strong", {}, text),
-    el("p", {}, "Add this ear with the form beside it, or many at once in the ", el("a", { href: "#gallery" }, "Gallery"), "."));
+    el("p", {}, "Add this ear with the form below its picture, or many at once in the ", gallery, "."));
 }
 
-function hitRow(hit) {
+function hitRow(hit, ear) {
   const picture = el("img", { alt: "", width: 64, height: 64 });
   showPicture(picture, hit.image_url);
   return el("li", { class: "hit" },
     el("span", { class: "rank", "aria-hidden": "true" }, String(hit.rank)),
     picture,
-    el("div", { class: "who" }, el("strong", {}, subjectWord(hit.subject)), el("span", { class: "muted small" }, detail(hit))),
-    el("div", { class: "score" }, similarityBar(hit.similarity), el("span", { class: "number" }, cosine(hit.similarity))),
+    el("div", { class: "who" },
+      el("strong", {}, subjectWord(hit.subject)),
+      el("span", { class: "muted small" }, detail(hit))),
+    el("div", { class: "score" },
+      similarityBar(hit.similarity),
+      el("span", { class: "number" }, cosine(hit.similarity))),
+    ...whyParts(ear, hit),
   );
 }
 

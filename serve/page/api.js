@@ -18,7 +18,8 @@ export class ApiError extends Error {
   constructor(status, { message, code = null, param = null, request_id = null }, retryAfter_s = 0) {
     super(message);
     this.name = "ApiError";
-    Object.assign(this, { status, code, param, requestId: request_id, retryAfter_s, hint: HINTS[status] ?? null });
+    const hint = status === 403 && !hasKey() ? null : HINTS[status] ?? null;
+    Object.assign(this, { status, code, param, requestId: request_id, retryAfter_s, hint });
   }
 }
 
@@ -100,7 +101,8 @@ export function address(path, query = {}) {
 async function readError(response) {
   const retryAfter_s = Number(response.headers.get("Retry-After")) || 0;
   const body = await response.json().catch(() => null);
-  const detail = body?.error?.message ? body.error : { message: `The service answered ${response.status} ${response.statusText}` };
+  const bare = { message: `The service answered ${response.status} ${response.statusText}` };
+  const detail = body?.error?.message ? body.error : bare;
   return new ApiError(response.status, detail, retryAfter_s);
 }
 

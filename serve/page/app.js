@@ -4,17 +4,20 @@
 import { callBlob } from "./api.js";
 import { startAnswers } from "./answers.js";
 import { startBulk } from "./bulk.js";
+import { compareSlot, showCompare, startCompare } from "./compare.js";
 import { startDialogs } from "./dialogs.js";
 import { $, showProblem } from "./dom.js";
+import { showEigenears, startEigenears } from "./eigenears.js";
 import { offerEnrolment, startEnrol } from "./enrol.js";
-import { askAbout, startFind } from "./find.js";
+import { query, startFind } from "./find.js";
 import { rememberSubjects, showGallery, startGallery } from "./gallery.js";
+import { routePictures } from "./intake.js";
 import { startLatency } from "./latency.js";
 import { refresh, startStatus } from "./status.js";
 import { showSamples } from "./welcome.js";
 
-const VIEWS = { find: "Find", gallery: "Gallery", service: "Service" };
-const ON_SHOW = { gallery: showGallery, service: refresh };
+const VIEWS = { find: "Find", compare: "Compare", eigenears: "Eigenears", gallery: "Gallery", service: "Service" };
+const ON_SHOW = { compare: showCompare, eigenears: showEigenears, gallery: showGallery, service: refresh };
 
 let shown = null;
 
@@ -43,17 +46,25 @@ async function findLike(item) {
   location.hash = "find";
   try {
     const blob = await callBlob(item.image_url);
-    const name = item.source || `${item.subject ?? "ear"}.jpg`;
-    await askAbout(new File([blob], name, { type: blob.type }), item.side, item.box ?? null);
+    const file = new File([blob], item.source || `${item.subject ?? "ear"}.jpg`, { type: blob.type });
+    await query.take(file, { side: item.side, box: item.box });
   } catch (error) {
     showProblem($("#find-problem"), "The picture could not be read", error);
   }
 }
 
+function slotFor(target) {
+  if (shown === "compare") return compareSlot(target);
+  return shown === "find" ? query : null;
+}
+
 startDialogs();
-startStatus();
 startAnswers();
-startFind(() => shown === "find", offerEnrolment);
+startFind(offerEnrolment);
+startCompare();
+startEigenears();
+routePictures(slotFor);
+startStatus();
 startEnrol((item) => rememberSubjects([item]));
 startGallery(findLike);
 startBulk(() => showGallery());

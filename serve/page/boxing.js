@@ -10,8 +10,9 @@ const FIELDS = ["left", "top", "width", "height"];
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
 export class Boxer {
-  /** `onChange()` is called when the reader changed the box; read it from `.value`. */
-  constructor(onChange) {
+  /** Works on the parts of a slot. `onChange()` is called when the reader changed the box; read it from `.value`. */
+  constructor(root, onChange) {
+    this.part = (name) => $(`[data-part=${name}]`, root);
     this.onChange = onChange;
     this.size = null;
     this.box = null;
@@ -27,7 +28,7 @@ export class Boxer {
   /** A new picture: {width, height} in pixels, or null when it cannot be shown; the box is gone. */
   reset(size) {
     this.size = size;
-    $("#mark").hidden = size === null;
+    this.part("mark").hidden = size === null;
     this.set(null, false);
   }
 
@@ -49,26 +50,26 @@ export class Boxer {
 
   draw() {
     const on = this.box !== null;
-    $("#stage").classList.toggle("marking", on);
-    $("#mark").setAttribute("aria-pressed", String(on));
-    $("#mark").textContent = on ? "Use the whole picture" : "Mark the ear";
-    $("#box").hidden = $("#box-fields").hidden = !on;
+    this.part("stage").classList.toggle("marking", on);
+    this.part("mark").setAttribute("aria-pressed", String(on));
+    this.part("mark").textContent = on ? "Use the whole picture" : "Mark the ear";
+    this.part("box").hidden = this.part("box-fields").hidden = !on;
     if (!on) return;
     const [x1, y1, x2, y2] = this.box;
     const { width, height } = this.size;
-    const style = $("#box").style;
+    const style = this.part("box").style;
     style.left = `${(100 * x1) / width}%`;
     style.top = `${(100 * y1) / height}%`;
     style.width = `${(100 * (x2 - x1)) / width}%`;
     style.height = `${(100 * (y2 - y1)) / height}%`;
-    [x1, y1, x2 - x1, y2 - y1].forEach((number, i) => { $(`#box-${FIELDS[i]}`).value = Math.round(number); });
+    [x1, y1, x2 - x1, y2 - y1].forEach((number, i) => { this.part(FIELDS[i]).value = Math.round(number); });
   }
 
   listen() {
-    $("#mark").addEventListener("click", () => this.toggle());
-    $("#box").addEventListener("keydown", (event) => this.onKey(event));
-    for (const name of FIELDS) $(`#box-${name}`).addEventListener("change", () => this.fromFields());
-    const stage = $("#stage");
+    this.part("mark").addEventListener("click", () => this.toggle());
+    this.part("box").addEventListener("keydown", (event) => this.onKey(event));
+    for (const name of FIELDS) this.part(name).addEventListener("change", () => this.fromFields());
+    const stage = this.part("stage");
     stage.addEventListener("pointerdown", (event) => this.grab(event));
     stage.addEventListener("pointermove", (event) => this.move(event));
     stage.addEventListener("pointerup", () => this.release());
@@ -79,11 +80,11 @@ export class Boxer {
     if (this.box) return this.set(null);
     const { width, height } = this.size;
     this.set([0.3 * width, 0.2 * height, 0.7 * width, 0.8 * height]);
-    return $("#box").focus();
+    return this.part("box").focus();
   }
 
   fromFields() {
-    const [left, top, width, height] = FIELDS.map((name) => Number($(`#box-${name}`).value) || 0);
+    const [left, top, width, height] = FIELDS.map((name) => Number(this.part(name).value) || 0);
     this.set([left, top, left + width, top + height]);
   }
 
@@ -91,7 +92,7 @@ export class Boxer {
     if (event.key === "Delete" || event.key === "Backspace") {
       event.preventDefault();
       this.set(null);
-      $("#mark").focus();
+      this.part("mark").focus();
       return;
     }
     const arrow = ARROWS[event.key];
@@ -108,7 +109,7 @@ export class Boxer {
   }
 
   at(event) {
-    const area = $("#photo").getBoundingClientRect();
+    const area = this.part("photo").getBoundingClientRect();
     return [
       ((event.clientX - area.left) / area.width) * this.size.width,
       ((event.clientY - area.top) / area.height) * this.size.height,
@@ -120,11 +121,11 @@ export class Boxer {
     const corner = event.target.dataset.corner;
     const start = this.at(event);
     if (corner) this.drag = { fixed: this.opposite(corner), start };
-    else if (event.target.id === "box") this.drag = { moved: [...this.box], start };
+    else if (event.target.dataset.part === "box") this.drag = { moved: [...this.box], start };
     else this.drag = { fixed: start, start };
-    $("#stage").setPointerCapture(event.pointerId);
+    this.part("stage").setPointerCapture(event.pointerId);
     event.preventDefault();
-    $("#box").focus({ preventScroll: true });
+    this.part("box").focus({ preventScroll: true });
   }
 
   opposite(corner) {

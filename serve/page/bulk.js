@@ -1,7 +1,7 @@
 // Many ears into the gallery at once: which subject and side each file gets, a progress bar, and what failed.
 
-import { $, announce, clearProblem, el } from "./dom.js";
-import { enrol } from "./enrol.js";
+import { $, announce, button, clearProblem, el } from "./dom.js";
+import { enrol } from "./ears.js";
 import { readFolder, readName } from "./filenames.js";
 import { count, sideWord, subjectWord } from "./words.js";
 
@@ -31,7 +31,8 @@ export function startBulk(onEnrolled) {
 
 function take(chosen) {
   files = chosen.filter((file) => file.type.startsWith("image/") || PICTURE.test(file.name));
-  if (files.some((file) => file.webkitRelativePath.split("/").length > 2)) $("#bulk-form").elements.naming.value = "folder";
+  const nested = files.some((file) => file.webkitRelativePath.split("/").length > 2);
+  if (nested) $("#bulk-form").elements.naming.value = "folder";
   clearProblem($("#bulk-failed"));
   $("#bulk-word").textContent = "";
   $("#bulk-meter").hidden = true;
@@ -76,11 +77,11 @@ async function worker(plans, state, signal) {
   while (plans.length && !signal.aborted) {
     const plan = plans.shift();
     try {
-      state.added.push(await enrol({ ...plan, signal }));
+      state.added.push(await enrol(plan, signal));
     } catch (error) {
       if (error.name === "AbortError") return;
       state.failed.push({ file: plan.blob, message: error.message });
-      if (error.status === 0 || error.status === 401 || error.status === 403) running.abort(); // the next would fail alike
+      if ([0, 401, 403].includes(error.status)) running.abort(); // the next would fail alike
     }
     showProgress(state);
   }
@@ -119,5 +120,5 @@ function showFailed(failed, onEnrolled) {
   $("#bulk-failed").append(el("div", { class: "problem", role: "alert" },
     el("strong", {}, `${count(failed.length, "file")} could not be added`),
     el("ul", {}, failed.map(({ file, message }) => el("li", {}, el("b", {}, file.name), `: ${message}`))),
-    el("button", { type: "button", onclick: again }, "Try these again")));
+    button({}, again, "Try these again")));
 }

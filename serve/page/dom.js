@@ -19,6 +19,9 @@ function setProperty(node, name, value) {
   else node.setAttribute(name, value);
 }
 
+/** Make a button that submits nothing: button({class: "quiet"}, f, "Delete"). */
+export const button = (props, onclick, ...children) => el("button", { type: "button", ...props, onclick }, ...children);
+
 /** Make an SVG element: svg("rect", {x: 1, …}, …). */
 export function svg(tag, props = {}, ...children) {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -41,7 +44,7 @@ export function showProblem(place, title, error, retry = null) {
     el("p", {}, sentence(error.message)),
     error.hint ? el("p", {}, error.hint) : null,
     error.requestId ? el("p", { class: "muted small" }, `request ${error.requestId}`) : null,
-    retry ? el("button", { type: "button", onclick: retry }, "Try again") : null,
+    retry ? button({}, retry, "Try again") : null,
   ));
 }
 
@@ -64,7 +67,7 @@ export function debounce(f, delay_ms) {
   };
 }
 
-/** Put text on the clipboard and say so on the button. Plain-http pages have no clipboard: the text is selected then. */
+/** Put text on the clipboard and say so on the button. Plain-http pages have no clipboard: then it is selected. */
 export async function copyText(text, button, source) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,125 +1,94 @@
-// The Find view: one picture, asked about again whenever its side, its box or the search options change.
+// The Find view: one ear, asked about again whenever its side, its box or the search options change.
 // Holds the query (what is asked) and leaves drawing the answers to answers.js.
 
-import { address, call, hasKey } from "./api.js";
 import { hideAnswers, showHits, showSeen, showShell, showWorking } from "./answers.js";
-import { Boxer } from "./boxing.js";
+import { address, hasKey } from "./api.js";
 import { $, announce, clearProblem, debounce, showProblem } from "./dom.js";
-import { preview, takePictures } from "./picture.js";
+import { postEar } from "./ears.js";
+import { EarSlot } from "./slot.js";
 import { showStages } from "./timing.js";
-import { bytes, foundSentence } from "./words.js";
+import { foundSentence } from "./words.js";
 
 const SETTLE_MS = 250; // how long the reader is left alone while changing the box or an option
 
-let blob = null;
-let boxer = null;
+/** The ear that is asked about: an EarSlot. */
+export let query = null;
 let heardBy = null;
 let answered = false; // whether the current picture had a good answer
 let running = null; // the AbortController of the requests under way
 
-/** Start the view. `isHere()` says whether it is the one shown; `onPicture(isNew)` hears of every picture the service could read. */
-export function startFind(isHere, onPicture) {
-  heardBy = onPicture;
+/** Start the view. `onAnswer(isNew)` hears when the ear was answered; isNew: for the first time. */
+export function startFind(onAnswer) {
+  heardBy = onAnswer;
   const again = debounce(run, SETTLE_MS);
-  boxer = new Boxer(again);
-  takePictures((file) => takePicture(file), isHere);
-  document.querySelectorAll("input[name=side]").forEach((radio) => radio.addEventListener("change", again));
+  query = new EarSlot($("#query-slot"), { onChange: (isNew) => (isNew ? begin() : again()) });
   $("#options").addEventListener("input", again);
   $("#options").addEventListener("submit", (event) => event.preventDefault());
 }
 
-/** What is asked now: {blob, side, box} with box "x1,y1,x2,y2" or "". */
-export function currentEar() {
-  return { blob, side: $("input[name=side]:checked").value, box: boxer.value };
-}
-
-/** Ask about a picture from elsewhere on the page, with its side and box if known. */
-export async function askAbout(file, side, box) {
-  $(`input[name=side][value=${side ?? "unknown"}]`).checked = true;
-  await takePicture(file, box);
-}
-
-async function takePicture(file, box = null) {
-  blob = file;
+function begin() {
   answered = false;
   hideAnswers();
-  $("#drop").hidden = true;
-  $("#chosen").hidden = false;
-  const size = await preview($("#photo"), file);
-  if (blob !== file) return; // a newer picture came meanwhile
-  $("#stage").hidden = size === null;
-  boxer.reset(size);
-  if (box && size) boxer.set(box, false);
-  $("#photo-note").textContent = noteOf(file, size);
-  await run();
-}
-
-function noteOf(file, size) {
-  const facts = [file.name, size && `${size.width} × ${size.height} px`, bytes(file.size)];
-  const note = facts.filter(Boolean).join(" · ");
-  return size ? note : `${note}. This browser cannot show the file; the service may still read it.`;
+  run();
 }
 
 /** Ask the service about the current picture; a question still under way is dropped. */
 async function run() {
-  if (!blob || !$("#options").reportValidity()) return;
+  if (!query.blob || !$("#options").reportValidity()) return;
   running?.abort();
   const mine = (running = new AbortController());
   showWorking(true);
-  const [seen, found] = await Promise.allSettled([reconstruct(mine.signal), search(mine.signal)]);
+  const asked = [search(mine.signal), reconstruct(mine.signal), assess(mine.signal)];
+  const [found, seen, assessed] = await Promise.allSettled(asked);
   if (running !== mine) return;
   showWorking(false);
-  report(seen, found);
+  report(found, seen, assessed);
 }
 
-function post(path, query, signal) {
-  const headers = { "Content-Type": blob.type || "application/octet-stream", Accept: "application/json" };
-  return call(path, { method: "POST", query, body: blob, headers, signal });
-}
-
-function reconstruct(signal) {
-  const { side, box } = currentEar();
-  return post("/v1/reconstruct", { side, box }, signal);
-}
-
-function searchQuery() {
-  const { side, box } = currentEar();
-  const options = new FormData($("#options"));
-  return { k: options.get("k"), threshold: options.get("threshold"), side, box, subject: options.get("subject").trim(),
-    tag: options.get("tag").trim(), cross_ear: options.has("cross_ear") ? "true" : "" };
-}
+const reconstruct = (signal) => postEar("/v1/reconstruct", query, {}, signal);
+const assess = (signal) => postEar("/v1/embed", query, { include: "quality" }, signal);
 
 async function search(signal) {
   const started = performance.now();
-  const answer = await post("/v1/search", searchQuery(), signal);
+  const answer = await postEar("/v1/search", query, searchOptions(), signal);
   return { ...answer, seen_ms: performance.now() - started };
 }
 
-function report(seen, found) {
+function searchOptions() {
+  const options = new FormData($("#options"));
+  const text = (name) => options.get(name).trim();
+  const cross_ear = options.has("cross_ear") ? "true" : "";
+  return { k: text("k"), threshold: text("threshold"), subject: text("subject"), tag: text("tag"), cross_ear };
+}
+
+function report(found, seen, assessed) {
   const failed = [found, seen].find((answer) => answer.status === "rejected");
   if (failed) {
     showProblem($("#find-problem"), "That did not work", failed.reason, failed.reason.status === 0 ? run : null);
   } else {
     clearProblem($("#find-problem"));
   }
-  showSeen(seen.value ?? null);
-  showHits(found.value ?? null, { side: currentEar().side, filtered: isFiltered() });
+  const options = searchOptions();
+  const filtered = Boolean(options.threshold || options.subject || options.tag);
+  showSeen(seen.value ?? null, assessed.value?.quality ?? null);
+  showHits(found.value ?? null, { ear: snapshot(), filtered });
   showStages(found.value ?? null);
-  showShell(found.value ? curlCommand() : null);
-  if (found.value) {
-    announce(foundSentence(found.value.hits));
-    heardBy(!answered);
-    answered = true;
-  }
+  showShell(found.value ? curlCommand(options) : null);
+  if (!found.value) return;
+  announce(foundSentence(found.value.hits));
+  heardBy(!answered);
+  answered = true;
 }
 
-function isFiltered() {
-  const { threshold, subject, tag } = searchQuery();
-  return Boolean(threshold || subject || tag);
+/** The ear as it is asked about now; the slot itself goes on changing. */
+function snapshot() {
+  const { blob, side, box } = query;
+  return { blob, side, box };
 }
 
-function curlCommand() {
-  const file = (blob.name || "ear.jpg").replaceAll("'", "");
+function curlCommand(options) {
+  const file = (query.blob.name || "ear.jpg").replaceAll("'", "");
   const key = hasKey() ? "-H 'Authorization: Bearer YOUR_KEY' " : "";
-  return `curl -s ${key}--data-binary @'${file}' '${address("/v1/search", searchQuery())}'`;
+  const url = address("/v1/search", { ...options, side: query.side, box: query.box });
+  return `curl -s ${key}--data-binary @'${file}' '${url}'`;
 }

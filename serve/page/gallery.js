@@ -2,7 +2,7 @@
 
 import { call, showPicture } from "./api.js";
 import { confirmLoss } from "./dialogs.js";
-import { $, announce, clearProblem, debounce, el, showProblem } from "./dom.js";
+import { $, announce, button, clearProblem, debounce, el, showProblem } from "./dom.js";
 import { count, day, sideWord, subjectWord } from "./words.js";
 
 const PAGE_SIZE = 48;
@@ -70,9 +70,11 @@ function showEmptiness(page, filter) {
   if (page.items.length) return;
   const filtered = Object.values(filter).some(Boolean);
   empty.replaceChildren(...(filtered
-    ? [el("strong", {}, "No ear passes these filters."), el("p", {}, "Subjects and tags must match whole. Clear a filter to see more.")]
+    ? [el("strong", {}, "No ear passes these filters."),
+      el("p", {}, "Subjects and tags must match whole. Clear a filter to see more.")]
     : [el("strong", {}, "The gallery is empty."),
-      el("p", {}, "Show a picture under ", el("a", { href: "#find" }, "Find"), " and add it from there, or add many at once above.")]));
+      el("p", {}, "Show a picture under ", el("a", { href: "#find" }, "Find"),
+        " and add it from there, or add many at once above.")]));
 }
 
 function showPager(page) {
@@ -87,15 +89,16 @@ function card(item) {
   const picture = el("img", { alt: "", width: 144, height: 144, loading: "lazy" });
   showPicture(picture, item.image_url);
   const who = `${subjectWord(item.subject)}, ${sideWord(item.side)}`;
+  const find = `Find ears like ${who}`;
   return el("li", { class: "ear", "data-id": item.id },
-    el("button", { type: "button", class: "picture", "aria-label": `Find ears like ${who}`, title: "Find ears like this one", onclick: () => findEar(item) }, picture),
+    button({ class: "picture", "aria-label": find, title: "Find ears like this one" }, () => findEar(item), picture),
     el("div", { class: "who" },
       item.subject
-        ? el("button", { type: "button", class: "plain", title: "Only this subject", onclick: () => onlySubject(item.subject) }, item.subject)
+        ? button({ class: "plain", title: "Only this subject" }, () => onlySubject(item.subject), item.subject)
         : el("span", { class: "muted" }, subjectWord(null)),
       el("span", { class: "muted small" }, [sideWord(item.side), day(item.created)].filter(Boolean).join(" · ")),
       el("span", { class: "muted small ellipsis", title: item.source ?? "" }, item.tags.join(", "))),
-    el("button", { type: "button", class: "quiet danger", "aria-label": `Delete ${who}`, onclick: () => deleteItem(item, who) }, "Delete"),
+    button({ class: "quiet danger", "aria-label": `Delete ${who}` }, () => deleteItem(item, who), "Delete"),
   );
 }
 

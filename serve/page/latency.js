@@ -1,4 +1,5 @@
-// The latency chart: the service's own time for the latest requests of this page, stacked by stage. Inline SVG, no library.
+// The latency chart: the service's own time for the latest requests of this page, stacked by stage.
+// Inline SVG, drawn anew with every request; no library.
 
 import { onTiming } from "./api.js";
 import { $, el, svg } from "./dom.js";
@@ -41,7 +42,8 @@ function draw() {
   $("#latency").hidden = empty;
   if (empty) return;
   const totals = records.map((record) => record.timing_ms.total);
-  const words = `Last ${records.length}: median ${milliseconds(quantile(totals, 0.5))}, 95th percentile ${milliseconds(quantile(totals, 0.95))}`;
+  const [median, high] = [0.5, 0.95].map((share) => milliseconds(quantile(totals, share)));
+  const words = `Last ${records.length}: median ${median}, 95th percentile ${high}`;
   $("#latency-note").textContent = words;
   const width = $("#latency-chart").clientWidth;
   if (width) $("#latency-chart").replaceChildren(chart(totals, words, width)); // no width: the view is not shown
@@ -67,7 +69,8 @@ function bar(record, x, width, y) {
   let below = 0;
   const stages = stagesOf(record.timing_ms, record.seen_ms).filter(([key]) => STACKED.includes(key));
   return stages.map(([key, label, ms]) => {
-    const rect = svg("rect", { class: `stage-${key}`, x, width, y: y(below + ms), height: Math.max(0, y(below) - y(below + ms)) },
+    const height = Math.max(0, y(below) - y(below + ms));
+    const rect = svg("rect", { class: `stage-${key}`, x, width, y: y(below + ms), height },
       svg("title", {}, `${record.path}: ${label} ${milliseconds(ms)} of ${milliseconds(record.timing_ms.total)}`));
     below += ms;
     return rect;

@@ -21,7 +21,8 @@ function modelRow(model) {
 function figures(title, values) {
   const flat = flatten(values ?? {});
   if (!flat.length) return null;
-  return el("details", {}, el("summary", {}, title), el("dl", { class: "table" }, flat.map(([name, value]) => row(name, value))));
+  const rows = flat.map(([name, value]) => row(name, value));
+  return el("details", {}, el("summary", {}, title), el("dl", { class: "table" }, rows));
 }
 
 /** Nested figures as dotted names: {a: {b: 1}} -> [["a.b", 1]]. */

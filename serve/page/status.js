@@ -7,8 +7,10 @@ import { showModels } from "./models.js";
 import { shortId } from "./words.js";
 
 const EVERY_MS = 15_000;
-const CHECKS = { model: "Model loaded", golden: "Golden crops reproduced", encoder: "Encoder at work", decoder: "Decoder at work",
-  gallery: "Gallery can be written" };
+const CHECKS = {
+  model: "Model loaded", golden: "Golden crops reproduced", encoder: "Encoder at work", decoder: "Decoder at work",
+  gallery: "Gallery can be written",
+};
 const STATES = { ready: "Ready", waiting: "Not ready", silent: "No answer" };
 
 /** Start asking. */
@@ -45,7 +47,8 @@ async function readiness() {
 
 function showChecks(checks) {
   $("#checks").replaceChildren(...checks.map(({ name, good, detail }) => el("li", { class: good ? "good" : "bad" },
-    el("span", { class: "dot", "aria-hidden": "true" }), el("span", {}, `${CHECKS[name] ?? name}: `, el("strong", {}, detail)))));
+    el("span", { class: "dot", "aria-hidden": "true" }),
+    el("span", {}, `${CHECKS[name] ?? name}: `, el("strong", {}, detail)))));
 }
 
 async function showFacts(why) {
@@ -57,6 +60,7 @@ async function showFacts(why) {
   }
   const active = models.find((model) => model.state === "active") ?? models[0];
   if (active) $("#facts").replaceChildren(...factsOf(active, why));
+  dispatchEvent(new CustomEvent("ear-model", { detail: active })); // what the model can do decides what views offer
   showModels($("#models"), models);
 }
 

@@ -24,9 +24,11 @@ export function showStages(answer) {
   $("#time").hidden = answer === null;
   if (!answer) return;
   const stages = stagesOf(answer.timing_ms, answer.seen_ms);
-  $("#time-note").textContent = `${milliseconds(answer.timing_ms.total)} in the service, ${milliseconds(answer.seen_ms)} seen from here`;
+  const [inside, seen] = [answer.timing_ms.total, answer.seen_ms].map(milliseconds);
+  $("#time-note").textContent = `${inside} in the service, ${seen} seen from here`;
   $("#time-bar").replaceChildren(...stages.map(([key, , ms]) => slice(key, ms, answer.seen_ms)));
-  $("#time-list").replaceChildren(...stages.map(([key, label, ms]) => el("div", {}, el("dt", {}, swatch(key), label), el("dd", {}, milliseconds(ms)))));
+  $("#time-list").replaceChildren(...stages.map(([key, label, ms]) => (
+    el("div", {}, el("dt", {}, swatch(key), label), el("dd", {}, milliseconds(ms))))));
 }
 
 /** A dot in the colour of a stage. */

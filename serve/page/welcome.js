@@ -1,7 +1,7 @@
 // Before the first picture: a few enrolled ears to try the search with.
 
 import { call, showPicture } from "./api.js";
-import { $, el } from "./dom.js";
+import { $, button, el } from "./dom.js";
 import { rememberSubjects } from "./gallery.js";
 import { sideWord, subjectWord } from "./words.js";
 
@@ -24,5 +24,5 @@ function sample(item, onFind) {
   const picture = el("img", { alt: "", width: 72, height: 72, loading: "lazy" });
   showPicture(picture, item.image_url);
   const words = `Try ${subjectWord(item.subject)}, ${sideWord(item.side)}`;
-  return el("li", {}, el("button", { type: "button", class: "picture", "aria-label": words, title: words, onclick: () => onFind(item) }, picture));
+  return el("li", {}, button({ class: "picture", "aria-label": words, title: words }, () => onFind(item), picture));
 }

@@ -50,6 +50,30 @@ export function likeness(psnr_db, ssim) {
   return { verdict, explanation, figures: `PSNR ${psnr_db.toFixed(1)} dB, SSIM ${ssim.toFixed(2)}` };
 }
 
+/** What speaks against a picture, in sentences; `quality` as /v1/embed gives it, or null. */
+export function doubts(quality) {
+  if (!quality) return [];
+  const said = [];
+  if (quality.ear_likeness < 0.5) said.push("The model is not sure that this is an ear.");
+  if (quality.blurred) said.push("The picture is blurred.");
+  return said;
+}
+
+/** Standard deviations with their sign: +1.2 σ. */
+export const deviations = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)} σ`;
+
+/** A share as people read it: 0.123 -> 12 %, 0.0123 -> 1.2 %, 0.00012 -> 0.012 %. */
+export function percent(share) {
+  const value = 100 * share;
+  return `${value >= 10 ? Math.round(value) : Number(value.toPrecision(2))} %`;
+}
+
+/** A probability with two decimals, never rounded to certainty. */
+export function probability(value) {
+  if (value < 0.01) return "below 0.01";
+  return value > 0.99 ? "above 0.99" : value.toFixed(2);
+}
+
 /** One line that says what a search found, for screen readers. */
 export function foundSentence(hits) {
   if (hits.length === 0) return "No ear found.";

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -22,8 +22,9 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 PATIENCE_MS = 20_000
-POLICY = "default-src 'self'; img-src 'self' data: blob:"
-"""The page holds under this policy; it is put on the page even where the service sends none."""
+QUERY, FIRST, SECOND = "#query-slot", "#first-slot", "#second-slot"
+"""The places for an ear: of the Find view, and the two of the Compare view."""
+PICTURE = f"{QUERY} [data-part=file]"
 EARS = Path(__file__).parents[3] / "demo" / "ears" / "crops"
 
 
@@ -55,17 +56,6 @@ class Watch:
             self.failures.append(f"{status} from {url}")
 
 
-def is_front_page(url: str) -> bool:
-    """Whether an address is that of the page itself."""
-    return urlsplit(url).path == "/"
-
-
-def enforce_policy(route) -> None:
-    """Serve the page with POLICY, so that a policy of the service that is laxer hides nothing."""
-    response = route.fetch()
-    route.fulfill(response=response, headers={**response.headers, "content-security-policy": POLICY})
-
-
 def ear(subject: int, shot: int) -> Path:
     """A demo ear: rendered person 0..25, picture 0..7."""
     return EARS / f"s101_{subject:04d}_{shot:02d}.jpg"
@@ -74,13 +64,18 @@ def ear(subject: int, shot: int) -> Path:
 def find(page: Page, address: str, picture: Path) -> None:
     """Open the page, choose a picture, wait for the answer."""
     page.goto(address)
-    page.set_input_files("#file", picture)
+    page.set_input_files(PICTURE, picture)
     page.locator("#hits").wait_for()
 
 
-def choose_side(page: Page, side: str) -> None:
+def part(page: Page, name: str, slot: str = QUERY) -> Locator:
+    """A part of a slot: photo, box, note, left, width, ..."""
+    return page.locator(f"{slot} [data-part={name}]")
+
+
+def choose_side(page: Page, side: str, slot: str = QUERY) -> None:
     """Press one of Left, Right, Don't know."""
-    page.locator(f"input[name=side][value={side}] + span").click()
+    page.locator(f"{slot} input[value={side}] + span").click()
 
 
 def open_everything(page: Page) -> None:

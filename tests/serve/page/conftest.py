@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from serve.settings import Settings
 from tests.serve.conftest import live_server
-from tests.serve.page.browsing import ARGUMENTS, CHROMIUM, EARS, PATIENCE_MS, Watch, enforce_policy, is_front_page
+from tests.serve.page.browsing import ARGUMENTS, CHROMIUM, EARS, PATIENCE_MS, Watch
 
 KEY = "secret-key"
 
@@ -37,7 +37,7 @@ def watch() -> Watch:
 
 @pytest.fixture
 def context(chromium: Browser, watch: Watch) -> Iterator[BrowserContext]:
-    """A fresh profile under the page's strict policy. Fails its test on script errors, refusals and foreign hosts."""
+    """A fresh profile. Fails its test on script errors, refusals and foreign hosts."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
     context.on("page", watch.follow)
@@ -50,9 +50,7 @@ def context(chromium: Browser, watch: Watch) -> Iterator[BrowserContext]:
 @pytest.fixture
 def page(context: BrowserContext) -> Page:
     """An empty page of the fresh profile."""
-    page = context.new_page()
-    page.route(is_front_page, enforce_policy)
-    return page
+    return context.new_page()
 
 
 @pytest.fixture(scope="session")

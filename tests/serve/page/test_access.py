@@ -8,12 +8,12 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.serve.page.browsing import Watch, ear, find, open_everything
+from tests.serve.page.browsing import PICTURE, Watch, ear, find, open_everything
 from tests.serve.page.conftest import KEY
 
 pytestmark = pytest.mark.browser
 
-VIEWS = ("find", "gallery", "service")
+VIEWS = ("find", "compare", "eigenears", "gallery", "service")
 
 # Every visible text whose contrast with what lies behind it is below WCAG AA (4.5, or 3 where large).
 LOW_CONTRAST = """() => {
@@ -68,7 +68,7 @@ def test_a_key_is_asked_for_only_when_needed_and_kept_in_the_tab(page: Page, loc
     expect(page.locator("#facts")).to_contain_text("Space")
     sample = page.locator("#sample-list img").first
     assert sample.evaluate("img => img.decode().then(() => img.naturalWidth)") > 0  # pictures need the key as well
-    page.set_input_files("#file", ear(0, 0))
+    page.set_input_files(PICTURE, ear(0, 0))
     expect(page.locator(".hit").first).to_be_visible()
     assert page.evaluate("[sessionStorage.length, localStorage.length, document.cookie]") == [1, 0, ""]
     page.reload()
@@ -76,12 +76,21 @@ def test_a_key_is_asked_for_only_when_needed_and_kept_in_the_tab(page: Page, loc
     expect(dialog).to_be_hidden()
 
 
+def test_the_page_runs_under_a_strict_content_policy(page: Page, empty: str) -> None:
+    answer = page.goto(empty)
+    assert answer is not None
+    policy = dict(rule.strip().split(" ", 1) for rule in answer.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'self'"
+    assert not {"script-src", "style-src", "connect-src"} & set(policy)  # nothing is let off the default
+    expect(page.locator("#facts")).to_contain_text("Space")  # and the page works under it
+
+
 @pytest.mark.slow
 def test_declining_the_key_leaves_a_page_that_says_what_is_missing(page: Page, locked: str, watch: Watch) -> None:
     watch.refusals.add(401)
     page.goto(locked)
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
-    page.set_input_files("#file", ear(0, 0))
+    page.set_input_files(PICTURE, ear(0, 0))
     page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("alert")).to_contain_text(re.compile("API key", re.I))
 
@@ -124,9 +133,9 @@ def test_every_control_has_a_name(page: Page, filled: str) -> None:
 def test_the_keyboard_alone_reaches_the_picture_the_side_and_the_views(page: Page, filled: str) -> None:
     page.goto(filled)
     seen = []
-    for _ in range(9):
+    for _ in range(12):
         page.keyboard.press("Tab")
-        seen.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+        seen.append(page.evaluate("document.activeElement.dataset.part || document.activeElement.textContent.trim()"))
         outline = page.evaluate(
             "(() => { const n = document.activeElement; const s = (x) => getComputedStyle(x).outlineStyle;"
             " return [s(n), n.nextElementSibling ? s(n.nextElementSibling) : 'none']; })()"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.serve.page.browsing import Watch, choose_side, ear, find
+from tests.serve.page.browsing import PICTURE, Watch, choose_side, ear, find, part
 
 pytestmark = pytest.mark.browser
 
@@ -34,7 +34,7 @@ def give(page: Page, how: str, picture: Path) -> None:
              const event = how === "drop"
                ? new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true})
                : new ClipboardEvent("paste", {clipboardData: transfer, bubbles: true, cancelable: true});
-             document.querySelector("#drop").dispatchEvent(event);
+             document.querySelector("#query-slot").dispatchEvent(event);
            }""",
         {"how": how, "data": base64.b64encode(picture.read_bytes()).decode()},
     )
@@ -76,7 +76,7 @@ def test_a_dropped_or_pasted_ear_is_asked_about(page: Page, filled: str, how: st
     query = asked(page, lambda: give(page, how, ear(1, 0)))
     assert query == {"k": "10", "side": "unknown"}
     expect(page.locator(".hit").first).to_contain_text("s101_0001")
-    expect(page.locator("#photo-note")).to_contain_text("given.jpg")
+    expect(part(page, "note")).to_contain_text("given.jpg")
 
 
 def test_side_and_options_change_the_question(page: Page, filled: str) -> None:
@@ -94,8 +94,8 @@ def test_side_and_options_change_the_question(page: Page, filled: str) -> None:
 def test_a_box_drawn_on_the_photo_goes_with_the_request(page: Page, filled: str) -> None:
     find(page, filled, ear(0, 0))
     asked(page, page.get_by_role("button", name="Mark the ear").click)
-    photo = page.locator("#photo").bounding_box()
-    size = page.locator("#photo").evaluate("img => img.naturalWidth")
+    photo = part(page, "photo").bounding_box()
+    size = part(page, "photo").evaluate("img => img.naturalWidth")
     assert photo is not None
     scale = photo["width"] / size
 
@@ -108,7 +108,7 @@ def test_a_box_drawn_on_the_photo_goes_with_the_request(page: Page, filled: str)
 
     box = [int(side) for side in asked(page, draw)["box"].split(",")]
     assert box == pytest.approx([10, 8, 110, 120], abs=1)
-    assert page.get_by_label("Width").input_value() == str(box[2] - box[0])
+    assert part(page, "width").input_value() == str(box[2] - box[0])
 
 
 @pytest.mark.slow
@@ -116,21 +116,29 @@ def test_a_box_is_adjusted_by_keys_and_by_numbers_stays_inside_and_is_removed(pa
     find(page, filled, ear(0, 0))
     start = asked(page, page.get_by_role("button", name="Mark the ear").click)["box"]
     left, top, right, bottom = map(int, start.split(","))
-    expect(page.locator("#box")).to_be_focused()
-    size = page.locator("#photo").evaluate("img => Math.max(img.naturalWidth, img.naturalHeight)")
+    expect(part(page, "box")).to_be_focused()
+    size = part(page, "photo").evaluate("img => Math.max(img.naturalWidth, img.naturalHeight)")
     step = round(4 * 0.01 * size)
 
-    moved = asked(page, lambda: press(page, *["ArrowRight"] * 4))["box"]
-    assert list(map(int, moved.split(","))) == pytest.approx([left + step, top, right + step, bottom], abs=1)
-    grown = asked(page, lambda: press(page, *["Shift+ArrowDown"] * 4))["box"]
-    assert list(map(int, grown.split(","))) == pytest.approx([left + step, top, right + step, bottom + step], abs=1)
-    assert asked(page, lambda: type_into(page, "#box-left", "5"))["box"].split(",")[0] == "5"
-    left, _, right, _ = map(int, asked(page, lambda: type_into(page, "#box-width", "100000"))["box"].split(","))
-    assert (left, right) == (0, page.locator("#photo").evaluate("img => img.naturalWidth"))
+    press(page, *["ArrowRight"] * 4)
+    assert corners(page) == pytest.approx([left + step, top, right + step, bottom], abs=1)
+    press(page, *["Shift+ArrowDown"] * 4)
+    grown = corners(page)
+    assert grown == pytest.approx([left + step, top, right + step, bottom + step], abs=1)
+    expect(page.locator("#curl")).to_contain_text(urlencode({"box": ",".join(map(str, grown))}))
+    assert asked(page, lambda: type_into(page, "left", "5"))["box"].split(",")[0] == "5"
+    left, _, right, _ = map(int, asked(page, lambda: type_into(page, "width", "100000"))["box"].split(","))
+    assert (left, right) == (0, part(page, "photo").evaluate("img => img.naturalWidth"))
 
-    page.locator("#box").focus()
+    part(page, "box").focus()
     assert "box" not in asked(page, lambda: press(page, "Delete"))
-    expect(page.locator("#box")).to_be_hidden()
+    expect(part(page, "box")).to_be_hidden()
+
+
+def corners(page: Page) -> list[int]:
+    """The box as its number fields tell it: x1, y1, x2, y2."""
+    left, top, width, height = (int(part(page, name).input_value()) for name in ("left", "top", "width", "height"))
+    return [left, top, left + width, top + height]
 
 
 def press(page: Page, *keys: str) -> None:
@@ -139,7 +147,7 @@ def press(page: Page, *keys: str) -> None:
 
 
 def type_into(page: Page, field: str, text: str) -> None:
-    page.locator(field).fill(text)
+    part(page, field).fill(text)
     page.keyboard.press("Tab")
 
 
@@ -148,12 +156,12 @@ def test_a_file_that_is_no_picture_shows_the_services_words_and_the_page_goes_on
 ) -> None:
     watch.refusals.add(400)
     page.goto(filled)
-    page.set_input_files("#file", {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"no picture at all"})
+    page.set_input_files(PICTURE, {"name": "notes.jpg", "mimeType": "image/jpeg", "buffer": b"no picture at all"})
     problem = page.get_by_role("alert")
     expect(problem).to_contain_text("request ")
     expect(problem).to_contain_text(re.compile("not a picture|cannot|could not|image", re.I))
     expect(page.locator("#enrol-card")).to_be_hidden()
-    page.set_input_files("#file", ear(2, 0))
+    page.set_input_files(PICTURE, ear(2, 0))
     expect(page.locator(".hit").first).to_contain_text("s101_0002")
     expect(problem).to_be_hidden()
 
@@ -162,7 +170,7 @@ def test_an_empty_gallery_says_what_to_do(page: Page, empty: str) -> None:
     page.goto(empty)
     expect(page.locator("#welcome")).to_be_visible()
     expect(page.locator("#samples")).to_be_hidden()
-    page.set_input_files("#file", ear(0, 0))
+    page.set_input_files(PICTURE, ear(0, 0))
     expect(page.locator("#hit-list")).to_contain_text("The gallery is empty.")
     expect(page.locator("#hit-list")).to_contain_text("Add this ear")
     expect(page.locator("#seen-output")).to_be_visible()
@@ -182,7 +190,7 @@ def test_a_sample_from_the_gallery_finds_itself(page: Page, filled: str) -> None
 def test_a_silent_service_is_named_and_asked_again_on_request(page: Page, filled: str) -> None:
     page.goto(filled)
     page.route(SEARCHES, lambda route: route.abort())
-    page.set_input_files("#file", ear(0, 0))
+    page.set_input_files(PICTURE, ear(0, 0))
     expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
     page.unroute(SEARCHES)
     page.get_by_role("button", name="Try again").click()
@@ -195,5 +203,49 @@ def test_a_busy_service_is_asked_again_after_a_moment(page: Page, filled: str, w
     page.goto(filled)
     busy = '{"error": {"message": "the queue is full", "code": "queue_full", "request_id": "r"}}'
     page.route(SEARCHES, lambda route: route.fulfill(status=429, headers={"Retry-After": "1"}, body=busy), times=1)
-    page.set_input_files("#file", ear(0, 0))
+    page.set_input_files(PICTURE, ear(0, 0))
     expect(page.locator(".hit")).to_have_count(10)
+
+
+def test_a_hit_is_explained_by_pictures_a_morph_and_eigenears(page: Page, filled: str) -> None:
+    find(page, filled, ear(3, 0))
+    button = page.get_by_role("button", name="Why is number 2 near?")
+    button.click()
+    why = page.locator(".hit").nth(1).locator(".why")
+    expect(why.locator(".morph img")).to_have_count(7)
+    drawn = why.locator("img").evaluate_all("all => Promise.all(all.map((i) => i.decode().then(() => i.naturalWidth)))")
+    assert drawn == [128] * 10
+    expect(why).to_contain_text("They agree on")
+    expect(why).to_contain_text("They differ on")
+    for axis in why.locator("svg[role=img]").all():
+        assert re.fullmatch(r"yours [+−][\d.]+ σ, theirs [+−][\d.]+ σ", axis.get_attribute("aria-label") or "")
+    assert button.get_attribute("aria-expanded") == "true"
+    button.click()
+    expect(why).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_an_explanation_that_fails_says_so_and_can_be_asked_for_again(page: Page, filled: str, watch: Watch) -> None:
+    watch.refusals.add(404)
+    find(page, filled, ear(3, 0))
+    gone = '{"error": {"message": "no item of that id", "code": "item_not_found", "request_id": "r"}}'
+    page.route("**/v1/explain?*", lambda route: route.fulfill(status=404, body=gone), times=1)
+    page.get_by_role("button", name="Why is number 1 near?").click()
+    expect(page.locator(".why").first).to_contain_text("No item of that id.")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".why .morph img").first).to_be_visible()
+
+
+@pytest.mark.slow
+def test_a_picture_that_is_no_ear_raises_a_doubt(page: Page, filled: str) -> None:
+    page.goto(filled)
+    quality = {"psnr_db": 9.0, "ssim": 0.1, "sharpness": 0.1, "ear_likeness": 0.1, "blurred": True}
+
+    def doubt(route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "quality": quality})
+
+    page.route("**/v1/embed?*", doubt)
+    page.set_input_files(PICTURE, ear(0, 0))
+    expect(page.locator("#seen-words")).to_contain_text("not sure that this is an ear")
+    expect(page.locator("#seen-words")).to_contain_text("blurred")

@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.serve.page.browsing import Watch, ear
+from tests.serve.page.browsing import PICTURE, Watch, ear
 
 pytestmark = pytest.mark.browser
 
@@ -54,10 +54,10 @@ def test_the_latency_chart_grows_with_the_pages_requests(page: Page, filled: str
     page.goto(f"{filled}/#service")
     expect(page.locator("#latency-empty")).to_be_visible()
     page.get_by_role("link", name="Find", exact=True).click()
-    page.set_input_files("#file", ear(0, 0))
+    page.set_input_files(PICTURE, ear(0, 0))
     page.locator("#hits").wait_for()
     page.get_by_role("link", name="Service", exact=True).click()
-    expect(page.locator("#latency-note")).to_have_text(re.compile(r"Last 2: median .* 95th percentile .*"))
+    expect(page.locator("#latency-note")).to_have_text(re.compile(r"Last 3: median .* 95th percentile .*"))
     heights = page.locator("#latency-chart rect").evaluate_all(
         "bars => bars.map((bar) => Number(bar.getAttribute('height')))"
     )
