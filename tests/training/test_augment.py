@@ -1,3 +1,5 @@
+"""Augmentation: a function of its dice, with landmarks that follow."""
+
 import numpy as np
 import pytest
 import torch

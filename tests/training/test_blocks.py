@@ -1,3 +1,5 @@
+"""The convolutional blocks."""
+
 import pytest
 import torch
 from torch.nn import functional as F

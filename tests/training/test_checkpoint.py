@@ -1,3 +1,5 @@
+"""Checkpoints: JSON inside, nothing executed."""
+
 import json
 import os
 

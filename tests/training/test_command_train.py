@@ -1,3 +1,5 @@
+"""The flags of `ear-teacher train`."""
+
 import argparse
 from dataclasses import fields
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""`ear-teacher weights`, without a network."""
+
 import hashlib
 
 import pytest

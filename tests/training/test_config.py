@@ -1,3 +1,5 @@
+"""Model shapes that check themselves."""
+
 import json
 from dataclasses import replace
 

@@ -1,3 +1,5 @@
+"""The pixels that training sees are the ones that the service cuts."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -64,7 +66,7 @@ def test_survey_finds_what_cannot_be_used_and_keeps_the_rest(tmp_path):
     good = _record(tmp_path)
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     outside = EarRecord(good.path, box=(500.0, 500.0, 600.0, 600.0))
-    seen = []
+    seen: list[int] = []
     found = survey([good, EarRecord(tmp_path / "bad.jpg"), outside], Framer(FRAMING), progress=seen.append)
     assert found.kept == [good]
     assert len(found.items) == 1

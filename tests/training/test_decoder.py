@@ -1,3 +1,5 @@
+"""The decoder and its linear path."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,3 +1,5 @@
+"""The encoder, its keypoints and its log variance."""
+
 from dataclasses import replace
 
 import torch

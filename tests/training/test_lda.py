@@ -1,3 +1,5 @@
+"""The identity head in closed form."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""The memory a step is expected to take, and the advice that follows."""
+
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""Muon and AdamW against torch's own."""
+
 from dataclasses import replace
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""The order of an epoch, on one device and on several."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""The three data formats."""
+
 import numpy as np
 import pytest
 from PIL import Image

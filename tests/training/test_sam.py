@@ -1,3 +1,5 @@
+"""The SAM encoder against Hugging Face, and its frozen prefix."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,3 +1,5 @@
+"""The learning rate over a run."""
+
 import pytest
 
 from training.schedule import FLOOR, learning_rate_factor

@@ -1,3 +1,5 @@
+"""Who trains and who validates."""
+
 import shutil
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""A pickle opened without trusting it."""
+
 import io
 import os
 import pickle

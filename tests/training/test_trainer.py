@@ -1,3 +1,5 @@
+"""Whole runs of the smallest model: files, resuming, every way of training."""
+
 import csv
 import json
 from dataclasses import replace

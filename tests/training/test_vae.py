@@ -1,3 +1,5 @@
+"""The VAE as a researcher uses it, and the parameter counts."""
+
 import subprocess
 import sys
 from dataclasses import replace

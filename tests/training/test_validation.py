@@ -1,3 +1,5 @@
+"""What validation joins and averages."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,3 +1,5 @@
+"""Pretrained weights from folders and files, fitted and refused."""
+
 from dataclasses import replace
 
 import pytest

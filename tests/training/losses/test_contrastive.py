@@ -1,3 +1,5 @@
+"""The contrastive term against a loop over equation 2, and against NT-Xent."""
+
 import math
 
 import pytest

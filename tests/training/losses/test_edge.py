@@ -1,3 +1,5 @@
+"""Sobel derivatives against scipy."""
+
 import numpy as np
 import torch
 from scipy import ndimage

@@ -1,3 +1,5 @@
+"""The KL term against torch.distributions."""
+
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence

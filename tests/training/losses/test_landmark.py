@@ -1,3 +1,5 @@
+"""The landmark terms, spelled out by hand."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""VGG16 features against the published keys, spelled out by hand."""
+
 import pytest
 import torch
 from torch.nn import functional as F

@@ -1,3 +1,5 @@
+"""L1 and the centre-weighted term, by hand."""
+
 import numpy as np
 import pytest
 import torch

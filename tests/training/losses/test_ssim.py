@@ -1,3 +1,5 @@
+"""SSIM against scikit-image."""
+
 import numpy as np
 import torch
 from skimage.metrics import structural_similarity
