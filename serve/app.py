@@ -28,6 +28,7 @@ from serve.routes import (
     landmarks,
     models,
     page,
+    promotions,
     reconstruct,
     search,
     v2,
@@ -47,7 +48,22 @@ EXPECTED = (
     RequestValidationError,
     ClientDisconnect,
 )
-ROUTES = (embed, landmarks, embeddings, reconstruct, decode, search, verify, explain, items, models, health, v2, page)
+ROUTES = (
+    embed,
+    landmarks,
+    embeddings,
+    reconstruct,
+    decode,
+    search,
+    verify,
+    explain,
+    items,
+    models,
+    promotions,
+    health,
+    v2,
+    page,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -151,6 +151,30 @@ class EarTeacher:
         """Delete everything of one person; returns how many items that were."""
         return self._run(calls.delete_subject(subject))
 
+    def promote(self, bundle: str) -> dict[str, Any]:
+        """Stage a bundle (a folder on the service's machine) as the next model."""
+        return self._run(calls.promote(bundle))
+
+    def promotion(self, promotion_id: str) -> dict[str, Any]:
+        """A promotion: state, progress, report."""
+        return self._run(calls.promotion(promotion_id))
+
+    def promotions(self) -> list[dict[str, Any]]:
+        """All promotions, the oldest first."""
+        return self._run(calls.promotions())
+
+    def activate(self, promotion_id: str, *, force: bool = False) -> dict[str, Any]:
+        """Flip model, index and thresholds."""
+        return self._run(calls.promotion_step(promotion_id, "activate", force))
+
+    def rollback(self, promotion_id: str) -> dict[str, Any]:
+        """Let the old model answer again."""
+        return self._run(calls.promotion_step(promotion_id, "rollback", False))
+
+    def retire(self, promotion_id: str) -> dict[str, Any]:
+        """Unload the model that does not answer and delete its vectors."""
+        return self._run(calls.promotion_step(promotion_id, "retire", False))
+
     def models(self) -> list[dict[str, Any]]:
         """The models that the service holds."""
         return self._run(calls.models())

@@ -153,6 +153,30 @@ class AsyncEarTeacher:
         """Delete everything of one person; returns how many items that were."""
         return await self._run(calls.delete_subject(subject))
 
+    async def promote(self, bundle: str) -> dict[str, Any]:
+        """Stage a bundle (a folder on the service's machine) as the next model."""
+        return await self._run(calls.promote(bundle))
+
+    async def promotion(self, promotion_id: str) -> dict[str, Any]:
+        """A promotion: state, progress, report."""
+        return await self._run(calls.promotion(promotion_id))
+
+    async def promotions(self) -> list[dict[str, Any]]:
+        """All promotions, the oldest first."""
+        return await self._run(calls.promotions())
+
+    async def activate(self, promotion_id: str, *, force: bool = False) -> dict[str, Any]:
+        """Flip model, index and thresholds."""
+        return await self._run(calls.promotion_step(promotion_id, "activate", force))
+
+    async def rollback(self, promotion_id: str) -> dict[str, Any]:
+        """Let the old model answer again."""
+        return await self._run(calls.promotion_step(promotion_id, "rollback", False))
+
+    async def retire(self, promotion_id: str) -> dict[str, Any]:
+        """Unload the model that does not answer and delete its vectors."""
+        return await self._run(calls.promotion_step(promotion_id, "retire", False))
+
     async def models(self) -> list[dict[str, Any]]:
         """The models that the service holds."""
         return await self._run(calls.models())

@@ -128,6 +128,23 @@ def delete_subject(subject: str) -> Call[int]:
     return Call("DELETE", path, _json(lambda body: int(body["deleted"])))
 
 
+def promote(bundle: str) -> Call[dict[str, Any]]:
+    return Call("POST", "/v1/promotions", _json(dict), {}, {"json": {"bundle": bundle}}, safe=False)
+
+
+def promotion(promotion_id: str) -> Call[dict[str, Any]]:
+    return Call("GET", f"/v1/promotions/{quote(promotion_id, safe='')}", _json(dict))
+
+
+def promotions() -> Call[list[dict[str, Any]]]:
+    return Call("GET", "/v1/promotions", _json(lambda body: list(body["promotions"])))
+
+
+def promotion_step(promotion_id: str, verb: str, force: bool) -> Call[dict[str, Any]]:
+    body = {"json": {"force": force}} if verb == "activate" else {}
+    return Call("POST", f"/v1/promotions/{quote(promotion_id, safe='')}/{verb}", _json(dict), {}, body, safe=False)
+
+
 def models() -> Call[list[dict[str, Any]]]:
     return Call("GET", "/v1/models", _json(lambda body: list(body["data"])))
 

@@ -7,6 +7,7 @@
     ├── Forbidden               403, the key lacks a scope
     ├── WrongHost               421, not a name of this service (DNS rebinding)
     ├── NotHere                 404, nothing of that name, or this service was started without it
+    ├── PromotionConflict       409, not in this state, or not with this report
     ├── BodyTooLarge            413
     ├── TooSlow                 408, the body did not arrive in time
     ├── Overloaded              429, the queue is full (RateLimited: this key asked too often)
@@ -25,7 +26,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from bundle.errors import BundleError, ContractError, ImageError, ImageTooLarge, ImageTooSmall
-from index.errors import BadFilter, BadItem, BadVector, GalleryError, GalleryReadOnly, ItemNotFound, SpaceMismatch
+from index.errors import (
+    BadFilter,
+    BadItem,
+    BadVector,
+    GalleryError,
+    GalleryReadOnly,
+    ItemNotFound,
+    PromotionRefused,
+    SpaceMismatch,
+)
 from measure.errors import MeasureError
 
 
@@ -53,6 +63,10 @@ class Unauthorized(ServeError):
 
 class Forbidden(ServeError):
     """The API key does not cover this."""
+
+
+class PromotionConflict(ServeError):
+    """A promotion is not in the state that this needs, or its report speaks against it."""
 
 
 class WrongHost(ServeError):
@@ -108,6 +122,7 @@ TABLE: dict[type[BaseException], Problem] = {
     BadRequest: Problem(400, INVALID, "bad_request"),
     Unauthorized: Problem(401, "authentication_error", "invalid_api_key"),
     Forbidden: Problem(403, "permission_error", "missing_scope"),
+    PromotionConflict: Problem(409, INVALID, "promotion_conflict"),
     WrongHost: Problem(421, INVALID, "wrong_host"),
     NotHere: Problem(404, INVALID, "not_found"),
     TooSlow: Problem(408, INVALID, "body_too_slow"),
@@ -124,6 +139,7 @@ TABLE: dict[type[BaseException], Problem] = {
     ClientDisconnect: Problem(499, INVALID, "client_gone"),
     BundleError: Problem(503, "unavailable_error", "bundle_unusable"),
     MeasureError: Problem(400, INVALID, "not_calibrated"),
+    PromotionRefused: Problem(409, INVALID, "promotion_refused"),
     SpaceMismatch: Problem(409, INVALID, "space_mismatch"),
     ItemNotFound: Problem(404, INVALID, "item_not_found"),
     BadItem: Problem(400, INVALID, "bad_item"),

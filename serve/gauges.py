@@ -8,7 +8,8 @@ from index.errors import GalleryError
 from serve.metrics import Gauges, Sample
 
 if TYPE_CHECKING:
-    from serve.service import Active, Service
+    from serve.live import Live
+    from serve.service import Service
 
 
 def gauges(service: Service) -> Gauges:
@@ -20,7 +21,7 @@ def gauges(service: Service) -> Gauges:
     return {**shown, **_model(active), **_workers(active), **_gallery(active)}
 
 
-def _model(active: Active) -> Gauges:
+def _model(active: Live) -> Gauges:
     model = active.engine.model
     labels = {
         "bundle_id": model.bundle_id,
@@ -35,7 +36,7 @@ def _model(active: Active) -> Gauges:
     }
 
 
-def _workers(active: Active) -> Gauges:
+def _workers(active: Live) -> Gauges:
     batchers = active.engine.batchers
 
     def each(value: str) -> list[Sample]:
@@ -49,7 +50,7 @@ def _workers(active: Active) -> Gauges:
     }
 
 
-def _gallery(active: Active) -> Gauges:
+def _gallery(active: Live) -> Gauges:
     if active.desk is None:
         return {}
     try:

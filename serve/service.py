@@ -1,55 +1,37 @@
-"""What the service holds while it runs: the active model with its gallery, the decode pool, the keys; start and stop.
+"""What the service holds while it runs: the loaded models and their gallery, the decode pool, the keys; start and stop.
 
-The active pair is one frozen value, read once per request and swapped in one step. Knows no route.
+Knows no route.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from bundle.image import ImageLimits
 from serve.audit import Audit
-from serve.desk import Desk
-from serve.engine import BatchObserver, Engine
 from serve.envelope import Observer
-from serve.errors import NotHere, NotReady
+from serve.errors import NotReady
 from serve.gauges import gauges
 from serve.intake import Intake
 from serve.keys import Keyring
+from serve.live import Live, LiveModels
 from serve.logs import AccessLog
 from serve.metrics import Metrics
 from serve.oip.statistics import ModelStatistics
+from serve.promotions import Promotions
 from serve.rates import Rates
 from serve.remote import Fetcher
 from serve.settings import Settings
 from serve.trace import trace_of
 from serve.tracing import open_spans
-from serve.watchdog import Watchdog
 
 ResultT = TypeVar("ResultT")
 PATIENCE_S = 0.05
 """A request that takes longer is watched for its client going away; watching the quick ones would cost more."""
-
-
-@dataclass(frozen=True)
-class Active:
-    """A model, its watchdog, and the gallery whose vectors it made; `desk` is None where there is no gallery."""
-
-    engine: Engine
-    desk: Desk | None
-    watchdog: Watchdog
-
-    @property
-    def gallery_desk(self) -> Desk:
-        """The desk, or NotHere where there is none."""
-        if self.desk is None:
-            raise NotHere("this service was started without a gallery; start it with --gallery FOLDER")
-        return self.desk
 
 
 class Service:
@@ -63,7 +45,8 @@ class Service:
         self.keyring = Keyring(settings)
         self.rates = Rates(settings.rate_limit)
         self.audit = Audit(None)
-        self.active: Active | None = None
+        self.models: LiveModels | None = None
+        self.promotions: Promotions | None = None
         self.failure: Exception | None = None
         self.metrics = Metrics(lambda: gauges(self))
         self.spans = open_spans(settings.otlp_endpoint) if settings.otlp_endpoint else None
@@ -78,21 +61,42 @@ class Service:
 
     async def _load(self) -> None:
         try:
-            self.active = await asyncio.to_thread(open_active, self.settings, self.metrics.ran)
-            self.audit = Audit(self.settings.gallery if self.settings.audit else None)
-            self._watching = asyncio.create_task(self.active.watchdog.watch())
+            await asyncio.to_thread(self._open)
+            self._watching = asyncio.create_task(self._watch())
         except Exception as error:
             self.failure = error
         self.on_loaded()
 
-    def use(self, request: HTTPConnection) -> Active:
-        """The model and gallery that answer this request. Raises NotReady while there is none."""
-        active = self.active
-        if active is None:
+    def _open(self) -> None:
+        settings = self.settings
+        models = LiveModels(settings, self.metrics.ran)
+        if settings.gallery is not None:
+            self.audit = Audit(settings.gallery if settings.audit else None)
+            self.promotions = Promotions(settings.gallery, models, settings)
+            self.promotions.resume()
+        self.models = models
+
+    async def _watch(self) -> None:
+        while self.active is not None:
+            await asyncio.sleep(self.settings.probe_s)
+            await self.active.watchdog.tick()
+
+    @property
+    def active(self) -> Live | None:
+        """The model that answers, with its gallery; None until it is loaded."""
+        return None if self.models is None else self.models.active
+
+    def use(self, request: HTTPConnection, space_id: str | None = None) -> Live:
+        """The model and gallery that answer this request: the active ones, or those of the space that it names.
+
+        Raises NotReady while there is none, SpaceMismatch for a space that no loaded model has.
+        """
+        if self.models is None:
             raise NotReady(f"the model cannot be loaded: {self.failure}" if self.failure else "the model is loading")
+        live = self.models.of_space(space_id)
         trace = trace_of(request)
-        trace.space_id, trace.bundle_id = active.engine.ids
-        return active
+        trace.space_id, trace.bundle_id = live.engine.ids
+        return live
 
     def observers(self) -> list[Observer]:
         """Who is told of every request that has ended."""
@@ -109,34 +113,14 @@ class Service:
             await self._loading
         if self._watching is not None:
             self._watching.cancel()
-        if self.active is not None:
-            await asyncio.to_thread(self.active.engine.close, self.settings.drain_s)
-            if self.active.desk is not None:
-                await asyncio.to_thread(self.active.desk.close)
+        if self.promotions is not None:
+            await asyncio.to_thread(self.promotions.close)
+        if self.models is not None:
+            await asyncio.to_thread(self.models.close)
         self.intake.close()
         await self.fetcher.close()
         if self.spans is not None:
             self.spans.close()
-
-
-def open_active(settings: Settings, observe: BatchObserver) -> Active:
-    """Load the bundle, let it prove itself on its golden crops, warm it up, open the gallery of its space."""
-    from bundle.model import load
-    from index.gallery import open_gallery
-
-    model = load(settings.bundle, settings.runtime, settings.precision, settings.threads)
-    model.check_golden()
-    engine = Engine(model, settings, observe)
-    engine.warm_up()
-    watchdog = Watchdog(engine, settings.probe_s, settings.stalled_after_s)
-    if settings.gallery is None:
-        return Active(engine, None, watchdog)
-    try:
-        gallery = open_gallery(settings.gallery, dim=model.latent_dim, space_id=model.space_id)
-    except Exception:
-        engine.close()
-        raise
-    return Active(engine, Desk(gallery, settings.index_threads), watchdog)
 
 
 def service_of(request: HTTPConnection) -> Service:

@@ -19,21 +19,19 @@ log = logging.getLogger(__name__)
 
 
 class Watchdog:
-    """Probes an engine every `every_s` seconds; `trouble` is what is wrong, or None."""
+    """Probes an engine; `trouble` is what was wrong at the last probe, or None."""
 
-    def __init__(self, engine: Engine, every_s: float, patience_s: float) -> None:
-        self._engine, self._every_s, self._patience_s = engine, every_s, patience_s
+    def __init__(self, engine: Engine, patience_s: float) -> None:
+        self._engine, self._patience_s = engine, patience_s
         self.trouble: str | None = None
 
-    async def watch(self) -> None:
-        """Probe until cancelled; says in the log when trouble begins and ends."""
-        while True:
-            await asyncio.sleep(self._every_s)
-            before, self.trouble = self.trouble, await self.probe()
-            if self.trouble is not None and before is None:
-                log.error("not ready: %s", self.trouble)
-            elif before is not None and self.trouble is None:
-                log.warning("ready again: the golden probe passes")
+    async def tick(self) -> None:
+        """Probe once; says in the log when trouble begins and ends."""
+        before, self.trouble = self.trouble, await self.probe()
+        if self.trouble is not None and before is None:
+            log.error("not ready: %s", self.trouble)
+        elif before is not None and self.trouble is None:
+            log.warning("ready again: the golden probe passes")
 
     async def probe(self) -> str | None:
         """Encode one golden crop in the queue of the requests; what is wrong with the outcome, or None."""

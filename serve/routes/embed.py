@@ -11,7 +11,7 @@ from serve.answers import Answer
 from serve.errors import BadRequest
 from serve.finding import found_crop
 from serve.quality import assess
-from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, needs
+from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, SpaceParam, needs
 from serve.service import attended, service_of
 from serve.trace import trace_of
 from serve.uploads import parse_box, read_upload
@@ -30,6 +30,7 @@ async def embed(
     box: BoxParam = None,
     include: IncludeParam = "",
     detect: DetectParam = False,
+    space_id: SpaceParam = None,
 ) -> Answer:
     """Embed the ear in a picture.
 
@@ -42,7 +43,7 @@ async def embed(
     """
     wanted = _wanted(include)
     service, trace = service_of(request), trace_of(request)
-    engine = service.use(request).engine
+    engine = service.use(request, space_id).engine
     engine.encoder.check_room()
     ear_box = parse_box(box)
     if detect and ear_box is not None:
@@ -55,12 +56,12 @@ async def embed(
     else:
         crop = await service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
     (encoded,) = await attended(request, engine.encode(trace, [crop]))
-    space_id, bundle_id = engine.ids
+    space, bundle_id = engine.ids
     answer: dict[str, Any] = {
         "embedding": encoded.embedding,
         "side": side,
         **found,
-        "space_id": space_id,
+        "space_id": space,
         "bundle_id": bundle_id,
     }
     if "mu" in wanted:

@@ -11,10 +11,12 @@ from pydantic import BaseModel, ConfigDict
 from index.items import Filter, Item, NewItem, Vectors
 from serve.answers import Answer
 from serve.bodies import read_json
+from serve.dual_write import vectors_elsewhere
 from serve.errors import BadRequest
+from serve.live import Live
 from serve.orientation import Side, is_mirrored, shown_side, stored_side
 from serve.routes.common import ERRORS, PICTURE_FORM, needs
-from serve.service import Active, Service, attended, service_of
+from serve.service import Service, attended, service_of
 from serve.trace import Trace, trace_of
 from serve.uploads import Upload, parse_box, read_upload
 
@@ -63,6 +65,7 @@ async def enrol(request: Request) -> Answer:
     side, box = _side_of(upload), parse_box(upload.text("box"))
     crop, stored = await service.intake.for_gallery(trace, upload.data, side, box, engine.framing)
     (encoded,) = await attended(request, engine.encode(trace, [crop]))
+    elsewhere = await vectors_elsewhere(service, active, trace, upload.data, side, box)
     new = NewItem(
         crop=stored.file,
         mu=encoded.mu,
@@ -72,8 +75,9 @@ async def enrol(request: Request) -> Answer:
         tags=_tags_of(upload),
         source=upload.text("source"),
         box=stored.box,
+        also=elsewhere,
     )
-    (item,) = await desk.run(trace, lambda: desk.gallery.enrol([new]))
+    (item,) = await desk.run(trace, lambda: desk.gallery.enrol([new], engine.ids[0]))
     service.audit.note(request, "enrol", item=item.id, subject=item.subject)
     return Answer({**shown(item), "space_id": engine.ids[0]}, 201, {"Location": f"/v1/gallery/items/{item.id}"})
 
@@ -141,9 +145,7 @@ async def patch(request: Request, item_id: ItemId) -> Answer:
     return Answer({**shown(changed), "space_id": active.engine.ids[0]})
 
 
-async def _turned(
-    service: Service, active: Active, trace: Trace, item_id: str, side: Side
-) -> dict[str, Vectors] | None:
+async def _turned(service: Service, active: Live, trace: Trace, item_id: str, side: Side) -> dict[str, Vectors] | None:
     """The vectors of a stored ear as of another side; None where it lies the same way round."""
     desk, engine = active.gallery_desk, active.engine
     old = await desk.run(trace, lambda: desk.gallery.get(item_id))
@@ -152,7 +154,8 @@ async def _turned(
     file = await desk.run(trace, lambda: desk.gallery.crop(item_id))
     crop = await service.intake.crop(trace, file, side, old.box, engine.framing)
     (encoded,) = await engine.encode(trace, [crop])
-    return {engine.ids[0]: Vectors(encoded.mu, encoded.embedding)}
+    elsewhere = await vectors_elsewhere(service, active, trace, file, side, old.box)
+    return {engine.ids[0]: Vectors(encoded.mu, encoded.embedding), **elsewhere}
 
 
 @router.delete("/v1/gallery/items/{item_id}", status_code=204, response_class=Response, dependencies=[needs("write")])

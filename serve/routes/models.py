@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from fastapi import APIRouter, Request
 from serve.answers import Answer
 from serve.engine import Engine
 from serve.errors import NotHere
+from serve.live import LiveModels
 from serve.routes.common import ERRORS, needs
 from serve.service import service_of
 
@@ -18,18 +20,34 @@ router = APIRouter(tags=["models"], dependencies=[needs("embed")], responses=ERR
 
 @router.get("/v1/models", response_class=Answer)
 async def models(request: Request) -> Answer:
-    """The models that this service holds."""
-    active = service_of(request).use(request)
-    return Answer({"object": "list", "data": [described(active.engine, "active")]})
+    """The models that this service holds: the active one first, then those of a promotion."""
+    return Answer({"object": "list", "data": await asyncio.to_thread(_all, _models(request))})
 
 
 @router.get("/v1/models/{model_id}", response_class=Answer)
 async def model(request: Request, model_id: str) -> Answer:
     """One model, by its bundle_id."""
-    active = service_of(request).use(request)
-    if model_id != active.engine.ids[1]:
-        raise NotHere(f"no model {model_id[:80]!r}; there is {active.engine.ids[1]!r}")
-    return Answer(described(active.engine, "active"))
+    for told in await asyncio.to_thread(_all, _models(request)):
+        if told["id"] == model_id:
+            return Answer(told)
+    raise NotHere(f"no model {model_id[:80]!r}; GET /v1/models lists them")
+
+
+def _models(request: Request) -> LiveModels:
+    service = service_of(request)
+    service.use(request)
+    assert service.models is not None, "use() raises while there is none"
+    return service.models
+
+
+def _all(models: LiveModels) -> list[dict[str, Any]]:
+    states = {one.space.space_id: one for one in models.gallery.spaces.status()} if models.desk is not None else {}
+    told = []
+    for live in models.all():
+        space = states.get(live.engine.ids[0])
+        state = "active" if live is models.active else (space.space.state if space is not None else "staged")
+        told.append({**described(live.engine, state), "gallery_items": space.items if space is not None else None})
+    return told
 
 
 def described(engine: Engine, state: str) -> dict[str, Any]:

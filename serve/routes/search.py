@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from bundle.image import mirror
-from index.errors import SpaceMismatch
 from index.items import Filter, Hit
 from serve.answers import Answer
 from serve.bodies import floats, read_json
 from serve.desk import Question
+from serve.live import Live
 from serve.orientation import Probe, Side, is_mirrored, probes, vector_sides
-from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, needs
+from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, SpaceParam, needs
 from serve.routes.items import shown
-from serve.service import Active, attended, service_of
+from serve.service import attended, service_of
 from serve.trace import Trace, trace_of
 from serve.uploads import parse_box, read_upload
 
@@ -65,6 +65,7 @@ async def search(
     subject: Annotated[list[str], Query(description="only ears of these subjects")] = [],  # noqa: B006
     tag: Annotated[list[str], Query(description="only ears with all of these tags")] = [],  # noqa: B006
     cross_ear: Annotated[bool, Query(description="ears of the other side count too")] = False,
+    space_id: SpaceParam = None,
 ) -> Answer:
     """Find the nearest ears, best first.
 
@@ -72,9 +73,9 @@ async def search(
     side. Of unknown side: all ears, both orientations, the better one counts. Similarity is cosine, in [-1, 1].
     """
     service, trace = service_of(request), trace_of(request)
-    active = service.use(request)
+    active = service.use(request, space_id)
     if request.headers.get("content-type", "").startswith("application/json"):
-        return await _search_vector(request, active, trace)
+        return await _search_vector(request, trace)
     desk, engine = active.gallery_desk, active.engine
     ear_box = parse_box(box)
     unknown_items = side != "unknown" and await desk.has_unknown_sides(trace)
@@ -90,18 +91,16 @@ async def search(
     return await _answer(request, active, trace, queries, question)
 
 
-async def _search_vector(request: Request, active: Active, trace: Trace) -> Answer:
+async def _search_vector(request: Request, trace: Trace) -> Answer:
     query = await read_json(request, VectorQuery)
-    space_id, _ = active.engine.ids
-    if query.space_id != space_id:
-        raise SpaceMismatch(space_id, query.space_id)
+    active = service_of(request).use(request, query.space_id)
     question = Question(query.k, query.threshold, Filter(subjects=_listed(query.subject), tags=_listed(query.tag)))
     probe = Probe(mirrored=False, sides=vector_sides(query.side, cross_ear=query.cross_ear))
     return await _answer(request, active, trace, [(probe, floats(query.embedding))], question)
 
 
 async def _answer(
-    request: Request, active: Active, trace: Trace, queries: list[tuple[Probe, NDArray[np.float32]]], question: Question
+    request: Request, active: Live, trace: Trace, queries: list[tuple[Probe, NDArray[np.float32]]], question: Question
 ) -> Answer:
     desk, (space_id, bundle_id) = active.gallery_desk, active.engine.ids
     hits = await desk.search(trace, queries, space_id, question)

@@ -14,9 +14,10 @@ from serve.answers import Answer
 from serve.bodies import read_json
 from serve.errors import BadRequest
 from serve.image_inputs import Remote, picture_sources
+from serve.live import Live
 from serve.pairs import best_pair, compared, judge
 from serve.routes.common import ERRORS, SideParam, needs
-from serve.service import Active, Service, attended, service_of
+from serve.service import Service, attended, service_of
 from serve.trace import Trace, trace_of
 from serve.uploads import Upload, is_form, parse_box, read_uploads
 
@@ -72,7 +73,7 @@ async def verify(
     turns = compared(side_a, side_b)
     active.engine.encoder.check_room(len(turns[0]) + len(turns[1]))
     similarity = await attended(request, _similarity(service, active, trace, (first, second), turns))
-    verdict = judge(similarity, active.engine.model.manifest.calibration, far)
+    verdict = judge(similarity, active.calibration, far)
     space_id, bundle_id = active.engine.ids
     body = {"similarity": round(similarity, 6), **dataclasses.asdict(verdict), "sides": [side_a, side_b]}
     return Answer({**body, "space_id": space_id, "bundle_id": bundle_id, "timing_ms": trace.timing_ms()})
@@ -98,7 +99,7 @@ async def _file(service: Service, given: Any, name: str) -> bytes:
 
 async def _similarity(
     service: Service,
-    active: Active,
+    active: Live,
     trace: Trace,
     uploads: tuple[Upload, Upload],
     turns: tuple[tuple[bool, ...], tuple[bool, ...]],

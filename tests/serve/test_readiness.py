@@ -6,7 +6,7 @@ import pytest
 
 from index.errors import GalleryReadOnly
 from serve.batcher import BatchLimits
-from serve.service import open_active
+from serve.live import LiveModels
 from tests.serve.conftest import png, until, wait_until_loaded
 
 
@@ -21,13 +21,12 @@ def test_ready_names_every_part(client):
 
 def test_a_loading_model_is_alive_but_not_ready(serve, monkeypatch):
     gate = threading.Event()
-    real = open_active
 
     def slow(settings, observe):
         assert gate.wait(20)
-        return real(settings, observe)
+        return LiveModels(settings, observe)
 
-    monkeypatch.setattr("serve.service.open_active", slow)
+    monkeypatch.setattr("serve.service.LiveModels", slow)
     with serve(ready=False) as client:
         assert client.get("/health/live").status_code == 200
         answer = client.get("/health/ready")
@@ -93,7 +92,7 @@ def test_a_store_that_cannot_be_written_is_not_ready_but_still_searched(client, 
 
     gallery = client.app.state.service.active.desk.gallery
     monkeypatch.setattr(gallery, "check_writable", full)
-    monkeypatch.setattr(gallery, "enrol", lambda items: full())
+    monkeypatch.setattr(gallery, "enrol", lambda *arguments: full())
     answer = client.get("/health/ready")
     assert (answer.status_code, answer.json()["checks"]["gallery"]) == (503, "the disk is full")
     assert client.post("/v1/search", content=png()).status_code == 200

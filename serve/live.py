@@ -1,0 +1,165 @@
+"""The models that are loaded: the one that answers, and during a promotion the other one; with the gallery they share.
+
+A request reads `active` once and keeps what it got, so that a flip in between changes nothing for it. Knows no HTTP.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bundle.manifest import read_manifest
+from bundle.model import load
+from index.errors import SpaceMismatch
+from index.gallery import Gallery, open_gallery
+from serve.desk import Desk
+from serve.engine import BatchObserver, Engine
+from serve.errors import NotHere
+from serve.promotion_record import read_ledger
+from serve.settings import Settings
+from serve.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Live:
+    """A loaded model, its watchdog, and the gallery with its vectors; `desk` is None where there is no gallery."""
+
+    engine: Engine
+    desk: Desk | None
+    watchdog: Watchdog
+
+    @property
+    def gallery_desk(self) -> Desk:
+        """The desk, or NotHere where there is none."""
+        if self.desk is None:
+            raise NotHere("this service was started without a gallery; start it with --gallery FOLDER")
+        return self.desk
+
+    @property
+    def calibration(self) -> Mapping[str, Any] | None:
+        """Thresholds and probabilities of this model's similarities; they change with the model."""
+        return self.engine.model.manifest.calibration
+
+
+class LiveModels:
+    """Loaded models by bundle_id. Changing methods block: call them off the event loop."""
+
+    def __init__(self, settings: Settings, observe: BatchObserver) -> None:
+        """Open what the settings, and the promotions of the gallery so far, name. Raises BundleError, GalleryError."""
+        self._settings, self._observe = settings, observe
+        self._changing = threading.Lock()
+        self.desk: Desk | None = None
+        active_folder, other_folder = _folders(settings)
+        engine = self._load(active_folder)
+        if settings.gallery is not None:
+            try:
+                gallery = open_gallery(settings.gallery, dim=engine.model.latent_dim, space_id=engine.ids[0])
+            except Exception:
+                engine.close()
+                raise
+            self.desk = Desk(gallery, settings.index_threads)
+        self.active = self._live(engine)
+        self._models = {engine.ids[1]: self.active}
+        if other_folder is not None:
+            self.add(self.open(other_folder))
+
+    @property
+    def gallery(self) -> Gallery:
+        """The gallery. Raises NotHere where there is none."""
+        return self.active.gallery_desk.gallery
+
+    def all(self) -> list[Live]:
+        """Every loaded model, the active one first."""
+        active = self.active
+        return [active, *(live for live in self._models.values() if live is not active)]
+
+    def of(self, bundle_id: str) -> Live:
+        """A loaded model by its bundle. Raises NotHere."""
+        if bundle_id not in self._models:
+            raise NotHere(f"no model {bundle_id[:80]!r} is loaded; there are {', '.join(self._models)}")
+        return self._models[bundle_id]
+
+    def of_space(self, space_id: str | None) -> Live:
+        """The model of a space, the active one where none is named. Raises SpaceMismatch."""
+        for live in self.all():
+            if space_id in (None, live.engine.ids[0]):
+                return live
+        raise SpaceMismatch(self.active.engine.ids[0], str(space_id))
+
+    def others(self, live: Live) -> list[Live]:
+        """Models of the other live spaces: they must learn of every write too."""
+        return [other for other in self.all() if other.engine.ids[0] != live.engine.ids[0]]
+
+    def open(self, bundle: Path) -> Live:
+        """Load a bundle and let it prove itself; it is not used before `add`. Raises BundleError."""
+        return self._live(self._load(bundle))
+
+    def add(self, live: Live) -> None:
+        """Let a model take part: its space receives every write from now on."""
+        with self._changing:
+            self.gallery.spaces.stage(live.engine.ids[0], live.engine.model.latent_dim)
+            self._models = {**self._models, live.engine.ids[1]: live}
+
+    def activate(self, bundle_id: str, missing_allowed: int = 0) -> None:
+        """Let a model answer: index and model flip in one step. Raises PromotionRefused."""
+        with self._changing:
+            live = self.of(bundle_id)
+            self.gallery.spaces.activate(live.engine.ids[0], missing_allowed)
+            self.active = live
+
+    def retire(self, bundle_id: str) -> None:
+        """Unload a model that does not answer, and delete its space, unless another model shares it."""
+        with self._changing:
+            live = self.of(bundle_id)
+            assert live is not self.active, "the active model cannot be retired"
+            self._models = {key: other for key, other in self._models.items() if other is not live}
+            shared = any(other.engine.ids[0] == live.engine.ids[0] for other in self._models.values())
+            if not shared:
+                self.gallery.spaces.retire(live.engine.ids[0])
+        live.engine.close(self._settings.drain_s)
+
+    def close(self) -> None:
+        """Let what runs end within `drain_s`, then free models and gallery."""
+        for live in self.all():
+            live.engine.close(self._settings.drain_s)
+        if self.desk is not None:
+            self.desk.close()
+
+    def _load(self, bundle: Path) -> Engine:
+        given = self._settings
+        model = load(bundle, given.runtime, given.precision, given.threads)
+        try:
+            model.check_golden()
+            engine = Engine(model, given, self._observe)
+            engine.warm_up()
+        except Exception:
+            model.close()
+            raise
+        return engine
+
+    def _live(self, engine: Engine) -> Live:
+        return Live(engine, self.desk, Watchdog(engine, self._settings.stalled_after_s))
+
+
+def _folders(settings: Settings) -> tuple[Path, Path | None]:
+    """The bundle that answers and, in a promotion, the other one.
+
+    A promotion outlives the flag it began under: where the gallery was promoted to another space than --bundle's, the
+    promoted bundle answers.
+    """
+    ledger = read_ledger(settings.gallery) if settings.gallery is not None else None
+    promoted = ledger.active_bundle() if ledger is not None else None
+    active = settings.bundle
+    if promoted is not None:
+        named, recorded = read_manifest(settings.bundle), read_manifest(promoted)
+        if named.space_id != recorded.space_id:
+            log.warning("the gallery was promoted: %s answers, not %s", recorded.bundle_id, named.bundle_id)
+            active = Path(promoted)
+    kept = ledger.live() if ledger is not None else None
+    return active, None if kept is None else Path(kept.other_bundle)
