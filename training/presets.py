@@ -34,6 +34,29 @@ PRESETS: dict[str, ModelConfig] = {
         code_dim=256,
         decoder_channels=(64, 80, 64, 48, 32, 8),
     ),
+    # What `ear-teacher distill` makes: twice the tiny encoder's depth and one layer that sees the whole ear.
+    "student": ModelConfig(
+        preset="student",
+        sam=SamShape(
+            image_size_px=128,
+            patch_size_px=8,
+            hidden_size=192,
+            num_layers=4,
+            num_heads=6,
+            mlp_dim=384,
+            window_size=8,
+            global_layers=(3,),
+            output_channels=128,
+        ),
+        freeze_layers=0,
+        block_channels=(128, 128, 64),
+        block_strides=(1, 1, 1),
+        keypoints=32,
+        norm_features=True,
+        logvar_rank=32,
+        code_dim=256,
+        decoder_channels=(64, 80, 64, 48, 32, 8),
+    ),
 }
 
 

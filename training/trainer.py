@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,12 +41,13 @@ START_PICTURES = 2000
 """Training pictures whose principal components the decoder's linear path starts from."""
 
 
-def fit(config: TrainConfig, say: Say = print) -> Path:
+def fit(config: TrainConfig, say: Say = print, make_module: Callable[..., EarModule] = EarModule) -> Path:
     """Train, and return the path of `model.ckpt`.
 
     Args:
         config: the run.
         say: told one line at a time what is going on, on the first device only.
+        make_module: `EarModule`, or what takes its arguments and trains in another way (`training/distill.py`).
 
     Raises:
         TrainingError: a mistake in flags, data or weights, or too little memory.
@@ -61,7 +62,7 @@ def fit(config: TrainConfig, say: Say = print) -> Path:
         say(line)
     if config.resume is None:
         model.decoder.start_from_pictures(to_unit(prepared.train.dataset.images(0, START_PICTURES)))
-    module = EarModule(config, model, vgg, prepared.landmarks, provenance(config, prepared))
+    module = make_module(config, model, vgg, prepared.landmarks, provenance(config, prepared))
     data = EarDataModule(prepared, config.batch_size, config.per_identity, config.seed, config.num_workers)
     clock = TimeLimit(config.max_minutes)
     trainer = make_trainer(config, clock, say)

@@ -121,7 +121,11 @@ class EarDetector(nn.Module):
             pictures: (B, 640, 640, 3) uint8 RGB, letterboxed (`bundle.landmarks.letterbox`).
         """
         images = pictures.float().permute(0, 3, 1, 2) / 127.5 - 1.0
-        boxes, scores, right = self.propose(self.look(images))
+        return self.settle(images, self.look(images))
+
+    def settle(self, images: Tensor, coarse: Coarse) -> Detections:
+        """From the first look at (B, 3, 640, 640) float32 letterboxes in [-1, 1] to what the second one says."""
+        boxes, scores, right = self.propose(coarse)
         for _ in range(self.config.passes):
             squares = square_around(boxes, self.config.context)
             turned = (right > 0.5).float()
@@ -156,7 +160,7 @@ class EarDetector(nn.Module):
         rows = torch.div(cells, grid, rounding_mode="floor")
         corner = torch.stack([cells - rows * grid, rows], dim=2).to(heat.dtype)
         centre = (corner + 0.5) * cell_px + chosen[..., :2] * UNIT_PX
-        half = torch.exp(chosen[..., 2:4].clamp(-3, 3)) * (UNIT_PX / 2)
+        half = torch.exp(chosen[..., 2:4].clamp(-3.0, 3.0)) * (UNIT_PX / 2)
         return torch.cat([centre - half, centre + half], dim=2), scores, torch.sigmoid(chosen[..., 4])
 
 
@@ -176,7 +180,7 @@ def place(seen: Fine, squares: Tensor, turned: Tensor) -> tuple[Tensor, Tensor, 
     points = seen.points.view(batch, count, -1, 2)
     said = seen.box.view(batch, count, 4)
     centre, size = said[..., :2], said[..., 2:]
-    half = torch.exp(size.clamp(-3, 0.5)) / 2
+    half = torch.exp(size.clamp(-3.0, 0.5)) / 2
     places = torch.cat([points, centre[:, :, None]], dim=2)
     sign, shift = 1 - 2 * turned, turned
     x = places[..., 0] * sign[..., None] + shift[..., None]
