@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
     show_and_fill(bundle, places, console)
     console.print(f"\nAll of it took {time.monotonic() - started:.0f} s.")
     if flags.no_serve:
-        console.print(f"To serve it: ear-teacher serve --bundle {bundle} --gallery {places.gallery}")
+        console.print(f"To serve it: ear-teacher serve --bundle {_relative(bundle)} --gallery {places.gallery}")
         return 0
     serve(bundle, places.gallery, flags.port)
     return 0
