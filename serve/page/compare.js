@@ -4,6 +4,7 @@
 import { $, announce, clearProblem, debounce, el, showProblem } from "./dom.js";
 import { postPair } from "./ears.js";
 import { query } from "./find.js";
+import { offerFinding } from "./landmarks.js";
 import { EarSlot } from "./slot.js";
 import { cosine, percent, probability } from "./words.js";
 
@@ -18,6 +19,7 @@ export function startCompare() {
   const again = debounce(run, SETTLE_MS);
   slots = ["#first-slot", "#second-slot"].map((place) => (
     new EarSlot($(place), { onChange: (isNew) => (isNew ? run() : again()) })));
+  slots.forEach(offerFinding);
   $("#far").addEventListener("change", run);
   addEventListener("ear-model", (event) => offerRates(event.detail));
 }

@@ -5,6 +5,7 @@ import { hideAnswers, showHits, showSeen, showShell, showWorking } from "./answe
 import { address, hasKey } from "./api.js";
 import { $, announce, clearProblem, debounce, showProblem } from "./dom.js";
 import { postEar } from "./ears.js";
+import { offerFinding } from "./landmarks.js";
 import { EarSlot } from "./slot.js";
 import { showStages } from "./timing.js";
 import { foundSentence } from "./words.js";
@@ -22,6 +23,7 @@ export function startFind(onAnswer) {
   heardBy = onAnswer;
   const again = debounce(run, SETTLE_MS);
   query = new EarSlot($("#query-slot"), { onChange: (isNew) => (isNew ? begin() : again()) });
+  offerFinding(query);
   $("#options").addEventListener("input", again);
   $("#options").addEventListener("submit", (event) => event.preventDefault());
 }

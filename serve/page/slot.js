@@ -64,6 +64,16 @@ export class EarSlot {
     return this.boxer.value;
   }
 
+  /** Whether the browser can show the picture, so that a box can be seen on it. */
+  get isShown() {
+    return this.boxer.size !== null;
+  }
+
+  /** Mark the ear: [x1, y1, x2, y2] in pixels. */
+  setBox(box) {
+    this.boxer.set(box);
+  }
+
   /** Show a picture; `side` and `box` [x1, y1, x2, y2] where they are known. */
   async take(blob, { side = null, box = null } = {}) {
     this.blob = blob;
@@ -76,6 +86,7 @@ export class EarSlot {
     this.boxer.reset(size);
     if (box && size) this.boxer.set(box, false);
     this.part("note").replaceChildren(...noteOf(blob, size));
+    this.root.dispatchEvent(new Event("ear-taken"));
     this.tell(true);
   }
 }

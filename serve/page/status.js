@@ -9,7 +9,7 @@ import { shortId } from "./words.js";
 const EVERY_MS = 15_000;
 const CHECKS = {
   model: "Model loaded", golden: "Golden crops reproduced", encoder: "Encoder at work", decoder: "Decoder at work",
-  gallery: "Gallery can be written",
+  landmarks: "Landmarks at work", gallery: "Gallery can be written",
 };
 const STATES = { ready: "Ready", waiting: "Not ready", silent: "No answer" };
 
@@ -30,6 +30,7 @@ export async function refresh() {
   $("#state-word").textContent = STATES[state];
   $("#state").title = `The service: ${why}`;
   showChecks(checks);
+  dispatchEvent(new CustomEvent("ear-checks", { detail: checks.map(({ name }) => name) }));
   if (state !== "silent") await showFacts(why);
 }
 
