@@ -54,11 +54,18 @@ def take_numbers(connection: Connection, changes: int, keys: int = 0) -> tuple[i
     return taken.seq - changes + 1, taken.next_key - keys
 
 
-def enrol(connection: Connection, new: Sequence[NewItem], spaces: Mapping[str, Columns]) -> list[tuple[int, Item]]:
-    """Insert items with their crops and their vectors in every given space."""
+def enrol(
+    connection: Connection, new: Sequence[NewItem], spaces: Mapping[str, Columns], known: Sequence[Item] | None = None
+) -> list[tuple[int, Item]]:
+    """Insert items with their crops and their vectors in every given space.
+
+    A restore gives what was `known` of each: then they keep their ids and the time of their enrolment.
+    """
     seq, key = take_numbers(connection, len(new), len(new))
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
     rows_of_items = [item_row(item, key + n, seq + n, created) for n, item in enumerate(new)]
+    for row, was in zip(rows_of_items, known or (), strict=known is not None):
+        row |= {"id": was.id, "created": was.created}
     connection.execute(insert(items), rows_of_items)
     connection.execute(insert(crops), [{"key": key + n, "data": item.crop} for n, item in enumerate(new)])
     insert_tags(connection, [(key + n, item.tags) for n, item in enumerate(new)])

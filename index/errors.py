@@ -8,6 +8,7 @@ GalleryError
 ├── BadFilter          a filter, cursor, k or threshold that cannot be asked
 ├── GalleryLocked      another process owns the folder
 ├── GalleryReadOnly    the disk is full or the folder cannot be written: reading goes on
+├── ImportRefused      a source of a bulk import that cannot be read, or must not be
 ├── BackupRefused      a backup that cannot be made, or must not be restored
 ├── PromotionRefused   a space that cannot be activated, rolled back to or retired now
 └── GalleryCorrupt     the truth itself cannot be read
@@ -61,6 +62,10 @@ class GalleryReadOnly(GalleryError):
 
 class PromotionRefused(GalleryError):
     """The spaces are not in a state that allows this step."""
+
+
+class ImportRefused(GalleryError):
+    """A source of a bulk import that cannot be read, or must not be."""
 
 
 class BackupRefused(GalleryError):

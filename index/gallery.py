@@ -112,6 +112,10 @@ class Gallery:
         more = cursor.encode(found[limit - 1][0]) if len(found) > limit else None
         return Page(tuple(item for _, item in found[:limit]), more)
 
+    def find_content(self, hashes: Sequence[str]) -> dict[str, Sequence[str]]:
+        """Which of these content hashes (`Item.sha256`) are enrolled, and under which ids."""
+        return dict(self._read(lambda connection: rows.by_content(connection, hashes)))
+
     def count(self, filter: Filter | None = None) -> int:
         """How many items there are (that a filter admits)."""
         return self._read(lambda connection: rows.count(connection, filter or Filter()))

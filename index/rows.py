@@ -65,6 +65,16 @@ def keys_of(connection: Connection, item_ids: Sequence[str]) -> tuple[int, ...]:
     return tuple(found)
 
 
+def by_content(connection: Connection, hashes: Sequence[str]) -> dict[str, list[str]]:
+    """Those content hashes that are known, and the ids of the items that have them."""
+    found: dict[str, list[str]] = {}
+    for some in in_parts(sorted(set(hashes))):
+        query = select(items.c.sha256, items.c.id).where(items.c.sha256.in_(some)).order_by(items.c.key)
+        for row in connection.execute(query):
+            found.setdefault(row.sha256, []).append(row.id)
+    return found
+
+
 def crop(connection: Connection, item_id: str) -> bytes:
     """The stored crop file; raises ItemNotFound."""
     data = connection.scalar(select(crops.c.data).join(items, items.c.key == crops.c.key).where(items.c.id == item_id))
@@ -144,6 +154,17 @@ def embeddings(connection: Connection, space_id: str, dim: int, keys: Sequence[i
         found += connection.execute(query).all()
     known = np.array([row[0] for row in found], dtype=np.int64)
     return known, unpack([row[1] for row in found], dim)
+
+
+def pairs(connection: Connection, space_id: str, dim: int, keys: Sequence[int]) -> tuple[Keys, Matrix, Matrix]:
+    """Those of `keys` that are in a space, ascending: keys (N,), mu (N, D) and embeddings (N, D)."""
+    found: list[Any] = []
+    for some in in_parts(sorted(keys)):
+        chosen = (vectors.c.key.in_(some), vectors.c.space_id == space_id)
+        query = select(vectors.c.key, vectors.c.mu, vectors.c.embedding).where(*chosen).order_by(vectors.c.key)
+        found += connection.execute(query).all()
+    known = np.array([row[0] for row in found], dtype=np.int64)
+    return known, unpack([row[1] for row in found], dim), unpack([row[2] for row in found], dim)
 
 
 def stream(connection: Connection, space_id: str, dim: int, after: int, limit: int) -> tuple[Keys, Matrix]:
