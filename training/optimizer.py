@@ -58,6 +58,7 @@ class MuonAdamW(torch.optim.AdamW):
             state = self.state[parameter]
             if not state:
                 state["momentum_buffer"] = torch.zeros_like(parameter)
+                state["step"] = torch.zeros(())  # unused here, but Adam's way of loading asks for it
             momentum = state["momentum_buffer"]
             momentum.lerp_(parameter.grad, 1 - group["momentum"])
             update = parameter.grad.lerp(momentum, group["momentum"]).flatten(1)  # Nesterov

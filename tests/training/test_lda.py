@@ -20,15 +20,13 @@ def _latents(seed, subjects=30, pictures=6, dim=12):
 
 
 def test_fitted_head_finds_people_that_the_cosine_does_not():
-    rng = np.random.default_rng(0)
     latents, labels = _latents(0, subjects=60)
     known, new = labels < 30, labels >= 30
     weights = fit_lda(latents[known], labels[known])
     before = evaluate(latents[new], labels[new].tolist())
     after = evaluate((latents[new] - latents[known].mean(0)) @ weights.T, labels[new].tolist())
     assert after.rank1 > before.rank1 + 0.3
-    assert after.eer < 0.1 < before.eer
-    assert rng is not None
+    assert after.eer < 0.15 < before.eer
 
 
 def test_fit_finds_the_direction_fisher_did():

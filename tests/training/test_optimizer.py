@@ -1,5 +1,6 @@
 """Muon and AdamW against torch's own."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def test_state_survives_saving():
     optimizer.step()
     twin = nn.Parameter(parameter.detach().clone())
     other = MuonAdamW([{**group, "params": [twin]}], lr=0.1)
-    other.load_state_dict(optimizer.state_dict())
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))  # a state dict shares its tensors
     for p, o in ((parameter, optimizer), (twin, other)):
         _gradients([p], 1)
         o.step()

@@ -164,6 +164,14 @@ def test_interrupted_run_continues_exactly(finished, ears, tmp_path):
     assert best[0] == best[1]
 
 
+def test_run_with_muon_and_averaged_weights_resumes(micro_run):
+    run = replace(micro_run, optimizer="muon", ema_decay=0.9, stop_after_epochs=1)
+    fit(run, lambda _: None)
+    last = run.out / "checkpoints" / "last.ckpt"
+    fit(replace(run, stop_after_epochs=None, resume=last), lambda _: None)
+    assert read_raw(last)["global_step"] == 6
+
+
 def test_fast_dev_run_writes_everything_after_one_step(micro_run):
     said: list[str] = []
     fit(replace(micro_run, fast_dev_run=True, batch_size=1, epochs=60), said.append)
