@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from bundle.framing import Framing
+from bundle.image import frame, read, to_png
+from training.records import load_records
 
 ROOT = Path(__file__).parents[1]
 CROPS = ROOT / "demo" / "ears" / "crops"
@@ -144,21 +149,32 @@ def within_limit(png: bytes) -> bytes:
     raise SystemExit(f"a screenshot of {picture.size} px takes {buffer.tell()} bytes with {colours} colours: too large")
 
 
+def closer(picture: Path, folder: Path) -> Path:
+    """A demo picture cut to its ear box, as a user who marks the ear would have it; any other picture as it is."""
+    boxes = {record.path.name: record.box for record in load_records(CROPS.parent / "metadata.csv")}
+    if picture.name not in boxes:
+        return picture
+    path = folder / picture.with_suffix(".png").name
+    path.write_bytes(to_png(frame(read(picture), boxes[picture.name], Framing(size_px=256))))
+    return path
+
+
 def main(argv: list[str]) -> int:
     """Take all pictures, or those named by --only."""
     parser = argparse.ArgumentParser(prog="make_screenshots.py", description=__doc__.splitlines()[0])
     parser.add_argument("address", help="base URL of the service")
-    parser.add_argument("--query", type=Path, default=CROPS / "s101_0003_04.jpg", help="picture to ask with")
-    parser.add_argument("--other", type=Path, default=CROPS / "s101_0003_02.jpg", help="picture of the same person")
+    parser.add_argument("--query", type=Path, default=CROPS / "s101_0129_02.jpg", help="picture to ask with")
+    parser.add_argument("--other", type=Path, default=CROPS / "s101_0129_04.jpg", help="picture of the same person")
     parser.add_argument("--only", nargs="*", choices=[shot.name for shot in SHOTS], help="take only these")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images", help="folder to write to")
     options = parser.parse_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     wanted = [shot for shot in SHOTS if not options.only or shot.name in options.only]
-    with browser() as chromium:
+    with browser() as chromium, tempfile.TemporaryDirectory() as folder:
+        ears = Ears(closer(options.query, Path(folder)), closer(options.other, Path(folder)))
         for shot in wanted:
             path = options.out / f"page-{shot.name}.png"
-            path.write_bytes(within_limit(take(chromium, options.address, shot, Ears(options.query, options.other))))
+            path.write_bytes(within_limit(take(chromium, options.address, shot, ears)))
             print(f"{path}: {path.stat().st_size} bytes")
     return 0
 
