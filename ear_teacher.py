@@ -37,6 +37,7 @@ VERBS: dict[str, Verb] = {
     "engine": Verb("bundle.command_engine", "build a bundle's TensorRT engines ahead of time"),
     "serve": Verb("serve.command_serve", "serve a bundle over HTTP"),
     "promote": Verb("serve.command_promote", "replace the model of a running service, with a way back"),
+    "gallery": Verb("index.command_gallery", "look at, back up, carry and clean a gallery of enrolled ears"),
     "call": Verb("serve.command_call", "call a running service: embed, search, verify, enrol, ..."),
     "keys": Verb("serve.command_keys", "make, list and remove API keys"),
 }

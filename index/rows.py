@@ -96,6 +96,11 @@ def count(connection: Connection, asked: Filter) -> int:
     return connection.scalar(select(func.count()).select_from(items).where(*conditions(asked))) or 0
 
 
+def count_subjects(connection: Connection) -> int:
+    """How many subjects have items."""
+    return connection.scalar(select(func.count(items.c.subject.distinct()))) or 0
+
+
 def conditions(asked: Filter) -> list[ColumnElement[bool]]:
     """A filter in SQL: the same meaning as `neighbours.Selection.admits`."""
     found: list[ColumnElement[bool]] = []

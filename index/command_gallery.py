@@ -1,0 +1,181 @@
+"""`ear-teacher gallery`: look at a gallery, back it up, carry it elsewhere, clean it. Everything that needs no model.
+
+`stats`, `list`, `backup` and `export` run beside a service that owns the gallery; the others own it themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+
+def parser() -> argparse.ArgumentParser:
+    """One sub-verb per job; the gallery's folder comes first."""
+    parser = argparse.ArgumentParser(prog="ear-teacher gallery", description="Look after a gallery of enrolled ears.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    add(verbs, "stats", "what it holds and how its neighbours are kept", json_flag)
+    add(verbs, "list", "its items, one a line", json_flag, filters, limit)
+    add(verbs, "backup", "a consistent copy while others write", target("a new folder for the backup"))
+    add(verbs, "export", "Parquet and pictures, to carry elsewhere", target("a new folder for the archive"))
+    add(verbs, "restore", "make a gallery from a backup or an archive", source)
+    add(verbs, "delete", "delete items, or everything of a subject", what_to_delete)
+    add(verbs, "duplicates", "ears that were enrolled twice", threshold)
+    add(verbs, "recall", "how many of the truly nearest ears its searches find", sample)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Run a sub-verb."""
+    given = parser().parse_args(argv)
+    RUN[given.verb](given)
+    return 0
+
+
+def stats(given: argparse.Namespace) -> None:
+    from index.existing import stats as read_stats
+
+    facts = read_stats(given.gallery)
+    if given.json:
+        print(json.dumps(facts, indent=1))
+        return
+    size = f"{facts['size_bytes'] / 2**20:,.1f} MiB on disk"
+    print(f"{facts['folder']}: {facts['items']:,} items of {facts['subjects']:,} subjects, {size}")
+    for space in facts["spaces"]:
+        print(f"  {space['state']:<9} {space['space_id']}  {space['items']:,} vectors of {space['dim']} numbers")
+        print(f"            {told_snapshot(space['snapshot'])}")
+
+
+def told_snapshot(facts: dict[str, Any] | None) -> str:
+    if facts is None:
+        return "neighbours: not saved yet"
+    words = f"neighbours: {facts.get('kind', 'exact')}, saved at change {facts['sequence']}"
+    recall = facts.get("recall")
+    return words + (f", recall@{recall['depth']} {recall['recall']:.3f} on {recall['sample']} ears" if recall else "")
+
+
+def list_items(given: argparse.Namespace) -> None:
+    from index import rows
+    from index.existing import look
+    from index.items import Filter
+
+    sides = tuple(None if side == "unknown" else side for side in given.side)
+    asked = Filter(subjects=tuple(given.subject), sides=sides, tags=tuple(given.tag))
+    with look(given.gallery) as truth, truth.read() as connection:
+        after, left = 0, given.limit
+        while left and (found := rows.page(connection, after, min(left, 500), asked)):
+            after, left = found[-1][0], left - len(found)
+            for _, item in found:
+                words = [item.id, item.subject or "-", item.side or "-", ",".join(item.tags) or "-", item.created]
+                print(json.dumps(asdict(item)) if given.json else "\t".join([*words, item.source or "-"]))
+
+
+def backup(given: argparse.Namespace) -> None:
+    from index.backup import backup as make
+
+    facts = make(given.gallery, given.target)
+    print(f"{facts.items:,} items up to change {facts.sequence} saved in {given.target} ({facts.size_bytes:,} bytes)")
+
+
+def export(given: argparse.Namespace) -> None:
+    from index.archive import export as write
+    from index.existing import look
+
+    with look(given.gallery) as truth:
+        print(f"{write(truth, given.target):,} items written to {given.target}")
+
+
+def restore(given: argparse.Namespace) -> None:
+    from index import archive_restore, backup
+
+    if (given.source / backup.MANIFEST).is_file():
+        count = backup.restore(given.source, given.gallery).items
+    else:
+        count = archive_restore.restore(given.source, given.gallery)
+    print(f"{count:,} items restored to {given.gallery}")
+
+
+def delete(given: argparse.Namespace) -> None:
+    from index.existing import own
+
+    with own(given.gallery) as gallery:
+        for item_id in given.id:
+            gallery.delete(item_id)
+        count = len(given.id) + sum(gallery.delete_subject(subject) for subject in given.subject)
+    print(f"{count:,} items deleted from {given.gallery}; backups and archives made before still hold them")
+
+
+def duplicates(given: argparse.Namespace) -> None:
+    from index.duplicates import find_duplicates
+    from index.existing import own
+
+    with own(given.gallery) as gallery:
+        for found in find_duplicates(gallery, given.threshold):
+            why = "same picture" if found.same_picture else "alike"
+            print(f"{found.similarity:.4f}\t{why}\t{found.earlier.id}\t{found.later.id}")
+
+
+def recall(given: argparse.Namespace) -> None:
+    from index.existing import own
+
+    with own(given.gallery) as gallery:
+        report = gallery.spaces.measure_recall(sample=given.sample)
+    print(f"recall@{report.depth} {report.recall:.4f} on {report.sample} of {report.items:,} ears ({report.kind})")
+
+
+def add(verbs: Any, name: str, summary: str, *options: Callable[[argparse.ArgumentParser], object]) -> None:
+    verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+    verb.add_argument("gallery", type=Path, metavar="GALLERY", help="the gallery's folder")
+    for option in options:
+        option(verb)
+
+
+def json_flag(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--json", action="store_true", help="JSON instead of text")
+
+
+def filters(verb: argparse.ArgumentParser) -> None:
+    group = verb.add_argument_group("which items (each may be given more than once)")
+    group.add_argument("--subject", action="append", default=[], help="of one of these subjects")
+    group.add_argument("--side", action="append", default=[], choices=("left", "right", "unknown"))
+    group.add_argument("--tag", action="append", default=[], help="with all of these tags")
+
+
+def limit(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--limit", type=int, default=1_000_000, metavar="ITEMS", help="at most so many (%(default)s)")
+
+
+def target(help: str) -> Callable[[argparse.ArgumentParser], object]:
+    return lambda verb: verb.add_argument("target", type=Path, metavar="TARGET", help=help)
+
+
+def source(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("source", type=Path, metavar="SOURCE", help="the folder of a backup or an archive")
+
+
+def what_to_delete(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--id", action="append", default=[], metavar="ITEM", help="an item's id (repeatable)")
+    verb.add_argument("--subject", action="append", default=[], help="everything of this subject (repeatable)")
+
+
+def threshold(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--threshold", type=float, default=0.99, metavar="COSINE", help="how alike (%(default)s)")
+
+
+def sample(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--sample", type=int, default=200, metavar="EARS", help="stored ears to ask with (%(default)s)")
+
+
+RUN: dict[str, Callable[[argparse.Namespace], None]] = {
+    "stats": stats,
+    "list": list_items,
+    "backup": backup,
+    "export": export,
+    "restore": restore,
+    "delete": delete,
+    "duplicates": duplicates,
+    "recall": recall,
+}
