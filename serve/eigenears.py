@@ -46,7 +46,8 @@ class Eigenears:
         """Coefficients of the first components -> (D,) latent. Raises BadRequest where there are too many."""
         if len(coefficients) > self.count:
             raise BadRequest(f"{len(coefficients)} eigenear coefficients; this bundle has {self.count}", "eigenears")
-        weights = np.asarray(coefficients, np.float32)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused below
+            weights = np.asarray(coefficients, np.float32)
         if np.abs(weights).max(initial=0.0) > LARGEST_COEFFICIENT:
             raise BadRequest(
                 f"eigenears are standard deviations, at most {LARGEST_COEFFICIENT:g} away from 0", "eigenears"

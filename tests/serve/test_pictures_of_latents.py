@@ -64,6 +64,7 @@ def test_eigenears_move_the_mean_ear(client):
         {"latents": [[1.0] * 1024] * 65},
         {"eigenears": [0.0] * 17},
         {"eigenears": [99.0]},
+        {"eigenears": [1e300]},
         {"latent": [1e300] * 1024},
         {"latent": [1.0] + [0.0] * 1023},
         {"latent": ["x"]},

@@ -1,0 +1,48 @@
+"""Small damages to files and documents, as fuzzers make them: bits, bytes, lengths, pieces."""
+
+from __future__ import annotations
+
+import random
+
+TELLING = (
+    b"\x00",
+    b"\xff",
+    b"\x7f\xff\xff\xff",
+    b"\xff\xff\xff\xff",
+    b"\x00\x00\x00\x00",
+    b"{",
+    b"[" * 50,
+    b'"',
+    b"1e999",
+)
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """A copy with one to eight damages."""
+    body = bytearray(data)
+    for _ in range(rng.randint(1, 8)):
+        at = rng.randrange(len(body) + 1)
+        rng.choice((_flip, _overwrite, _insert, _cut, _repeat))(body, min(at, max(0, len(body) - 1)), rng)
+    return bytes(body)
+
+
+def _flip(body: bytearray, at: int, rng: random.Random) -> None:
+    if body:
+        body[at] ^= 1 << rng.randrange(8)
+
+
+def _overwrite(body: bytearray, at: int, rng: random.Random) -> None:
+    piece = rng.choice(TELLING)
+    body[at : at + len(piece)] = piece
+
+
+def _insert(body: bytearray, at: int, rng: random.Random) -> None:
+    body[at:at] = rng.choice(TELLING)
+
+
+def _cut(body: bytearray, at: int, rng: random.Random) -> None:
+    del body[at : at + rng.randint(1, 1 + len(body) // 4)]
+
+
+def _repeat(body: bytearray, at: int, rng: random.Random) -> None:
+    body[at:at] = body[at : at + rng.randint(1, 64)]
