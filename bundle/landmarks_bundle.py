@@ -57,7 +57,8 @@ def write_golden_ears(folder: str | Path, find: Callable[[NDArray[np.uint8]], Ma
     """Write `golden_ears.npz`. find: letterboxes -> the graph's outputs by name, as torch computes them."""
     outputs = find(golden_pictures())
     path = Path(folder) / GOLDEN_EARS
-    np.savez_compressed(path, **{name: np.asarray(outputs[name]) for name in OUTPUTS})
+    arrays: dict[str, Any] = {name: np.asarray(outputs[name]) for name in OUTPUTS}
+    np.savez_compressed(path, **arrays)
     return path
 
 

@@ -51,6 +51,7 @@ def _train_flags(one: Any) -> None:
     model.add_argument("--freeze-encoder", action="store_true", help="let only the heads learn")
     run = one.add_argument_group("run")
     run.add_argument("--epochs", type=int, help="passes over the framed ears (default 20)")
+    run.add_argument("--max-steps", type=int, help="stop after so many steps instead")
     run.add_argument("--max-minutes", type=float, help="stop after so many minutes; the schedule ends with it")
     run.add_argument("--looks", type=int, help="framed ears per step (default 32)")
     run.add_argument("--scenes", type=int, help="whole pictures per step (default 4)")

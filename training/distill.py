@@ -180,8 +180,8 @@ def _speed(model: EarVAE, pictures: Tensor) -> float:
     images = to_unit(pictures)
     model.encoder(images[:1])
     start = time.perf_counter()
-    for image in images.split(1):
-        model.encoder(image)
+    for number in range(len(images)):
+        model.encoder(images[number : number + 1])
     return len(images) / (time.perf_counter() - start)
 
 

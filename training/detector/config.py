@@ -75,6 +75,8 @@ class DetectorRun:
     labels: float = 1.0
     """Share of the training subjects whose pictures are used."""
     epochs: int = 20
+    max_steps: int | None = None
+    """Stop after so many steps, whatever the epochs."""
     max_minutes: float | None = None
     looks: int = 32
     """Framed ears (and other things) per step."""
@@ -104,8 +106,9 @@ class DetectorRun:
         for name in ("lr", "muon_lr", "encoder_rate"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
-        if self.max_minutes is not None and self.max_minutes <= 0:
-            raise ConfigError(f"--max-minutes {self.max_minutes}: must be above 0")
+        for name in ("max_minutes", "max_steps"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
+                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
         if not self.data:
             raise ConfigError("--data is missing: give tables with boxes and landmarks, crops and whole pictures alike")
         if self.freeze_encoder and self.teacher is None:

@@ -31,8 +31,10 @@ from training.trainer import _quiet as quiet
 from training.trainer import resolve_precision
 
 DETECTOR_FILE = "detector.ckpt"
+VAL_STEPS = 100
+"""About so many steps lie between two validations, where an epoch is shorter."""
 VAL_PHOTOS = 24
-"""Looked at after each epoch: enough to see it learn. `ear-teacher detector evaluate` looks at all."""
+"""Looked at then: enough to see it learn. `ear-teacher detector evaluate` looks at all."""
 Say = Callable[[str], None]
 
 
@@ -66,7 +68,7 @@ def fit_detector(run: DetectorRun, say: Say = print, shape: DetectorConfig | Non
     module = DetectorModule(run, detector)
     data = DetectorData(steps, spread(sources.val, VAL_PHOTOS), detector.config.num_landmarks, run.num_workers)
     started = time.monotonic()
-    trainer = make_trainer(run, say)
+    trainer = make_trainer(run, say, len(steps))
     for logger in trainer.loggers:
         logger.log_hyperparams(run.to_dict())
     with quiet():
@@ -93,14 +95,17 @@ def build(run: DetectorRun, landmarks: int, shape: DetectorConfig | None = None)
     return EarDetector(shape)
 
 
-def make_trainer(run: DetectorRun, say: Say) -> lightning.Trainer:
-    """Lightning's trainer, set up for the run."""
+def make_trainer(run: DetectorRun, say: Say, steps: int) -> lightning.Trainer:
+    """Lightning's trainer, set up for a run with so many steps an epoch."""
+    epochs = run.epochs if run.max_steps is None else -(-run.max_steps // steps)
     with quiet():
         return lightning.Trainer(
             accelerator=run.accelerator,
             devices=run.devices,
             precision=run.precision,  # type: ignore[arg-type]
-            max_epochs=run.epochs,
+            max_epochs=epochs,
+            max_steps=-1 if run.max_steps is None else run.max_steps,
+            check_val_every_n_epoch=min(max(VAL_STEPS // steps, 1), epochs),
             gradient_clip_val=None if run.gradient_clip == 0 else run.gradient_clip,
             use_distributed_sampler=False,
             reload_dataloaders_every_n_epochs=1,  # an epoch's steps are its own

@@ -93,3 +93,9 @@ def test_a_missing_start_is_refused(photos, capsys):
 def test_freezing_random_layers_is_refused(photos, tmp_path):
     with pytest.raises(ConfigError, match="--freeze-encoder"):
         micro_run(photos, tmp_path, freeze_encoder=True)
+
+
+def test_a_run_of_so_many_steps_takes_them_whatever_the_labels(photos, tmp_path):
+    run = micro_run(photos, tmp_path / "run", max_steps=5, labels=0.5)
+    provenance = read_detector(fit_detector(run, lambda _: None, TINY)).provenance
+    assert (provenance["steps"], provenance["train_subjects"]) == (5, 3)
