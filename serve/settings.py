@@ -125,3 +125,13 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         if first["type"] == "missing":
             raise ConfigurationError(f"{flag} is required: {Settings.model_fields[name].description}") from None
         raise ConfigurationError(f"{flag} is {first['input']!r:.80}: {first['msg']}") from None
+
+
+def settings_table() -> str:
+    """Every setting as a row of a Markdown table: name, default, what it means."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "required" if field.is_required() else str(field.default)
+        shown = {"None": "", "()": ""}.get(default, default)
+        rows.append(f"| `{name.upper()}` | {shown} | {field.description} |\n")
+    return "".join(rows)
