@@ -22,6 +22,7 @@ KUBECTL = Path(sys.executable).with_name("kubectl")
 OLDEST = "1.31"  # of the versions that the manifests are for: `sleep` before the stop, ReadWriteOncePod
 SERVICES = ["embedded", "scaled"]
 COMPONENTS = ["gpu", "bundle-volume"]
+STORES = "scaled+stores"
 
 
 def render(folder):
@@ -34,12 +35,12 @@ def render(folder):
 def rendered(tmp_path_factory):
     """Overlay name -> its documents; each service also with every component, as `embedded+gpu+bundle-volume`."""
     found = {name: render(MANIFESTS / name) for name in [*SERVICES, "triton", "kserve"]}
-    for name in SERVICES:
+    for name, components in [*((name, COMPONENTS) for name in SERVICES), ("scaled", ["stores"])]:
         folder = tmp_path_factory.mktemp(name)
         here = os.path.relpath(MANIFESTS, folder)  # kustomize takes relative paths only
-        overlay = {"resources": [f"{here}/{name}"], "components": [f"{here}/{component}" for component in COMPONENTS]}
+        overlay = {"resources": [f"{here}/{name}"], "components": [f"{here}/{component}" for component in components]}
         (folder / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
-        found["+".join([name, *COMPONENTS])] = render(folder)
+        found["+".join([name, *components])] = render(folder)
     return found
 
 
@@ -141,6 +142,13 @@ def test_a_scaled_service_leaves_its_number_to_the_autoscaler(rendered):
     assert of_kind(rendered["scaled"], "PersistentVolumeClaim") == []
 
 
+def test_a_stateless_replica_opens_no_gallery(rendered):
+    (deployment,) = of_kind(rendered["scaled"], "Deployment")
+    (box,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert box["command"] == ["env", "--unset=EAR_TEACHER_GALLERY", "ear-teacher", "serve"]
+    assert "EAR_TEACHER_GALLERY" not in {setting["name"] for setting in box["env"]}
+
+
 def test_the_autoscalers_metric_is_the_one_that_the_adapter_offers(rendered):
     (scaler,) = of_kind(rendered["scaled"], "HorizontalPodAutoscaler")
     asked = scaler["spec"]["metrics"][0]["pods"]["metric"]["name"]
@@ -171,7 +179,8 @@ def test_the_policies_name_who_may_talk(rendered):
     (closed,) = of_kind(rendered["embedded"], "NetworkPolicy")
     assert closed["spec"]["policyTypes"] == ["Ingress", "Egress"]
     assert closed["spec"].get("egress", []) == []
-    (scaled,) = of_kind(rendered["scaled"], "NetworkPolicy")
+    assert of_kind(rendered["scaled"], "NetworkPolicy") == [closed]
+    (scaled,) = of_kind(rendered[STORES], "NetworkPolicy")
     ports = {port["port"] for rule in scaled["spec"]["egress"] for port in rule["ports"]}
     assert ports == {53, 5432, 19530}
 
