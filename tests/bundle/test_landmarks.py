@@ -1,3 +1,5 @@
+"""Photos in squares and back, and what counts as an ear there."""
+
 import numpy as np
 import pytest
 

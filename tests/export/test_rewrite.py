@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from export.rewrite import fold_batch_norms, rewrite
+from tests.export.conftest import make_vae
 
 
 def test_the_rewritten_networks_compute_the_same(vae):
@@ -38,7 +39,8 @@ def test_a_batch_norm_folds_into_the_convolution_before_it(convolution):
     assert isinstance(stack[1], nn.Identity)
 
 
-def test_rows_of_zeros_at_the_end_of_the_identity_head_cost_nothing(vae):
+def test_rows_of_zeros_at_the_end_of_the_identity_head_cost_nothing():
+    vae = make_vae()
     mu = torch.randn(5, 16)
     with torch.no_grad():
         vae.identity.weight.copy_(torch.randn(16, 16))
@@ -50,7 +52,8 @@ def test_rows_of_zeros_at_the_end_of_the_identity_head_cost_nothing(vae):
         torch.testing.assert_close(faster.identity(mu), vae.identity(mu))
 
 
-def test_an_identity_head_of_zeros_is_not_shortened_to_nothing(vae):
+def test_an_identity_head_of_zeros_is_not_shortened_to_nothing():
+    vae = make_vae()
     with torch.no_grad():
         vae.identity.weight.zero_()
     assert rewrite(vae).identity.weight.shape == (16, 16)

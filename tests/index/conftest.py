@@ -1,3 +1,5 @@
+"""A gallery folder for each test, and ears to put into it."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,3 +1,5 @@
+"""Boxes found against boxes that are there: overlap, average precision, the threshold that balances both errors."""
+
 import numpy as np
 import pytest
 

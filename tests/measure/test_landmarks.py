@@ -1,3 +1,5 @@
+"""Landmark errors, their normalisers and their distribution."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Open-set figures: known people are found, strangers are turned away."""
+
 import numpy as np
 import pytest
 

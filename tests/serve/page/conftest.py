@@ -19,9 +19,9 @@ from tests.serve.page.browsing import ARGUMENTS, CHROMIUM, EARS, PATIENCE_MS, Wa
 KEY = "secret-key"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """One headless Chromium for all tests."""
+    """One headless Chromium for this folder, gone after it: Playwright holds an event loop that others must not meet."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         expect.set_options(timeout=PATIENCE_MS)

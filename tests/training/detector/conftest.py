@@ -1,3 +1,5 @@
+"""Photos with ears in them, a teacher and a detector: tiny, untrained, on disk."""
+
 import pytest
 import torch
 

@@ -1,3 +1,5 @@
+"""The detector itself: shapes, its teacher, both looks, and the way back to pixels."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""What both looks are to say, and what an error costs."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""Runs of the detector as a user starts them, and that both looks learn."""
+
 import json
 
 import pytest
