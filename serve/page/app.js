@@ -13,13 +13,19 @@ import { query, startFind } from "./find.js";
 import { rememberSubjects, showGallery, startGallery } from "./gallery.js";
 import { routePictures } from "./intake.js";
 import { startLatency } from "./latency.js";
+import { showPromotions, startPromotions } from "./promotions.js";
 import { refresh, startStatus } from "./status.js";
 import { showSamples } from "./welcome.js";
 
 const VIEWS = { find: "Find", compare: "Compare", eigenears: "Eigenears", gallery: "Gallery", service: "Service" };
-const ON_SHOW = { compare: showCompare, eigenears: showEigenears, gallery: showGallery, service: refresh };
+const ON_SHOW = { compare: showCompare, eigenears: showEigenears, gallery: showGallery, service: showService };
 
 let shown = null;
+
+function showService() {
+  refresh();
+  showPromotions();
+}
 
 function show(name, byReader) {
   shown = name;
@@ -69,6 +75,7 @@ startEnrol((item) => rememberSubjects([item]));
 startGallery(findLike);
 startBulk(() => showGallery());
 startLatency();
+startPromotions(refresh);
 showSamples(findLike);
 addEventListener("hashchange", () => follow(true));
 follow(false);

@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 
-const IDENTITY = ["runtime", "precision", "space_id", "bundle_id", "latent_dim"];
+const IDENTITY = ["runtime", "precision", "space_id", "bundle_id", "latent_dim", "gallery_items"];
 
 /** Draw /v1/models into a place. */
 export function showModels(place, models) {

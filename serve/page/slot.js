@@ -83,6 +83,7 @@ export class EarSlot {
     const size = await preview(this.part("photo"), blob);
     if (this.blob !== blob) return; // a newer picture came meanwhile
     this.part("stage").hidden = size === null;
+    if (size) this.part("stage").style.setProperty("--aspect", String(size.width / size.height));
     this.boxer.reset(size);
     if (box && size) this.boxer.set(box, false);
     this.part("note").replaceChildren(...noteOf(blob, size));

@@ -17,6 +17,12 @@ export function milliseconds(value) {
   return value < 10 ? `${value.toFixed(1)} ms` : `${Math.round(value)} ms`;
 }
 
+/** Seconds as people read them: 8 s, 3 min, 2 h. */
+export function seconds(value) {
+  if (value < 90) return `${Math.ceil(value)} s`;
+  return value < 5400 ? `${Math.round(value / 60)} min` : `${Math.round(value / 3600)} h`;
+}
+
 /** 1 ear, 2 ears. */
 export const count = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
 

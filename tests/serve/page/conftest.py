@@ -21,7 +21,7 @@ KEY = "secret-key"
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """One headless Chromium for this folder, gone after it: Playwright holds an event loop that others must not meet."""
+    """One headless Chromium for this folder, gone after it: its event loop is not for others to meet."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         expect.set_options(timeout=PATIENCE_MS)
