@@ -28,8 +28,10 @@ def main(argv: list[str]) -> int:
     config = ExportConfig(
         precisions=tuple(options.precision.split(",")),
         opset=options.opset,
+        portable=options.portable,
         parity_crops=options.parity_crops,
         max_batch=options.max_batch,
+        keep_float32=tuple(filter(None, options.keep_float32.split(","))),
         force=options.force,
     )
     from rich.console import Console
@@ -107,5 +109,16 @@ def _parser() -> argparse.ArgumentParser:
         default=",".join(PRECISIONS),
         help="variants, comma-separated (default %(default)s); fp32 is a must",
     )
+    graph.add_argument(
+        "--keep-float32",
+        default="",
+        metavar="NAMES",
+        help="modules, comma-separated, that stay float32 in fp16 graphs (the gate names those that should)",
+    )
     graph.add_argument("--opset", type=int, default=ExportConfig.opset, help="ONNX operator set (default %(default)s)")
+    graph.add_argument(
+        "--portable",
+        action="store_true",
+        help="standard ONNX operators only, in fp32 files too (default: ONNX Runtime's fused attention, faster on CPU)",
+    )
     return parser

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from export.errors import OptionError
 from training.vae import EarVAE
 
 HALF_REGIONS = ("encoder.sam", "encoder.blocks", "decoder.stages")
@@ -28,7 +29,16 @@ def to_half(vae: EarVAE, keep_float32: Collection[str] = ()) -> EarVAE:
     Args:
         vae: float32 networks.
         keep_float32: names of further modules to keep in float32, such as `encoder.sam.layers.3.lin1`.
+
+    Raises:
+        OptionError: `keep_float32` names a module that is not there.
     """
+    known = {name for name, _ in vae.named_modules()}
+    if unknown := sorted(set(keep_float32) - known):
+        raise OptionError(
+            f"--keep-float32 {','.join(unknown)}: no such module; names are like encoder.sam.layers.3.lin1, "
+            f"decoder.stages.0 or a whole region ({', '.join(HALF_REGIONS)})"
+        )
     halved = copy.deepcopy(vae)
     for name in HALF_REGIONS:
         if name in keep_float32:

@@ -12,14 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from export.sam_attention import GraphAttention
 from export.sam_graph import SamGraph
 from training.vae import EarVAE, IdentityHead
 
 
-def rewrite(vae: EarVAE) -> EarVAE:
-    """A copy of `vae`, in evaluation mode, that computes the same with fewer operations. It cannot be trained."""
+def rewrite(vae: EarVAE, attention: type[GraphAttention] = GraphAttention) -> EarVAE:
+    """A copy of `vae`, in evaluation mode, that computes the same with fewer operations. It cannot be trained.
+
+    attention: the form of SAM's attention (`export/attention_forms.py`): what is fastest depends on the runtime.
+    """
     rewritten = copy.deepcopy(vae).eval().requires_grad_(False)
-    rewritten.encoder.sam = SamGraph(rewritten.encoder.sam, vae.config.image_size_px)  # type: ignore[assignment]
+    rewritten.encoder.sam = SamGraph(rewritten.encoder.sam, vae.config.image_size_px, attention)  # type: ignore[assignment]
     fold_batch_norms(rewritten)
     rewritten.identity = ShortIdentityHead(rewritten.identity)  # type: ignore[assignment]
     return rewritten

@@ -77,25 +77,33 @@ class GraphAttention(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B * N, C) -> (B * N, C)."""
         rows = self.windows.cut(tokens)
-        query, value = self._heads(self.query(rows)), self._heads(self.value(rows))
-        key = self._heads(self.key(rows)).transpose(2, 3)
-        side = self.windows.window
-        scores = (query @ key).reshape(-1, side, side, side, side) + self._relative_positions(query)
-        weights = self.softmax(scores.reshape(-1, self.heads, side * side, side * side))
-        mixed = (weights @ value).transpose(1, 2).reshape(-1, tokens.shape[-1])
+        mixed = self.attend(self.query(rows), self.key(rows), self.value(rows))
         projected: Tensor = self.proj(self.windows.join(mixed))
         return projected
 
-    def _heads(self, rows: Tensor) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Query (scaled), key and value of M windows, each (M * W * W, C) -> (M * W * W, C)."""
+        side = self.windows.window
+        queries = self.by_head(query)
+        scores = (queries @ self.by_head(key).transpose(2, 3)).reshape(-1, side, side, side, side)
+        scores = scores + self.relative_positions(queries)
+        weights = self.softmax(scores.reshape(-1, self.heads, side * side, side * side))
+        mixed: Tensor = weights @ self.by_head(value)
+        return mixed.transpose(1, 2).reshape(-1, query.shape[-1])
+
+    def by_head(self, rows: Tensor) -> Tensor:
         """(M * W * W, C) -> (M, heads, W * W, d)."""
         tokens = self.windows.window**2
         return rows.reshape(-1, tokens, self.heads, rows.shape[-1] // self.heads).transpose(1, 2)
 
-    def _relative_positions(self, query: Tensor) -> Tensor:
-        """What each query adds to its score with each key: (M * heads, q row, q col, k row, k col)."""
+    def relative_positions(self, query: Tensor) -> Tensor:
+        """What each query adds to its score with each key.
+
+        query: (M, heads, W * W, d), scaled. Returns (M * heads, query row, query column, key row, key column).
+        """
         side = self.windows.window
-        squares = query.reshape(-1, side, side, query.shape[-1])  # (M * heads, row, col, d)
-        down = squares @ self.rel_h  # (M * heads, row, col, k row): every row has a matrix of its own
+        squares = query.reshape(-1, side, side, query.shape[-1])  # (M * heads, row, column, d)
+        down = squares @ self.rel_h  # (M * heads, row, column, key row): every row has a matrix of its own
         across = (squares.transpose(1, 2) @ self.rel_w).transpose(1, 2)
         return down.unsqueeze(4) + across.unsqueeze(3)
 

@@ -22,13 +22,14 @@ class SamGraph(nn.Module):
     Args:
         sam: the encoder to rewrite.
         crop_px: side of the pictures, pixels.
+        attention: how attention is written; all forms compute the same.
     """
 
-    def __init__(self, sam: SamEncoder, crop_px: int) -> None:
+    def __init__(self, sam: SamEncoder, crop_px: int, attention: type[GraphAttention] = GraphAttention) -> None:
         super().__init__()
         encoder, grid = sam.vision.vision_encoder, sam.shape.grid_side
         self.patches = PatchEmbedding(sam, crop_px)
-        self.layers = nn.ModuleList(GraphLayer(layer, grid) for layer in encoder.layers)
+        self.layers = nn.ModuleList(GraphLayer(layer, grid, attention) for layer in encoder.layers)
         self.neck = GraphNeck(encoder.neck, grid)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -43,10 +44,10 @@ class SamGraph(nn.Module):
 class GraphLayer(nn.Module):
     """One transformer layer on (B * N, C) tokens."""
 
-    def __init__(self, layer: SamVisionLayer, grid: int) -> None:
+    def __init__(self, layer: SamVisionLayer, grid: int, attention: type[GraphAttention]) -> None:
         super().__init__()
         self.norm1, self.norm2 = layer.layer_norm1, layer.layer_norm2
-        self.attention = GraphAttention(layer.attn, grid, layer.window_size)
+        self.attention = attention(layer.attn, grid, layer.window_size)
         self.lin1, self.gelu, self.lin2 = layer.mlp.lin1, layer.mlp.act, layer.mlp.lin2
 
     def forward(self, tokens: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,18 @@ from export.graphs import (
     EncoderGraph,
 )
 from export.half import to_half
+from export.half_truth import RUNTIME as HALF_RUNTIME
+from export.half_truth import run_half
 from export.limits import LIMITS
+from export.offenders import Offender, find_offenders
 from export.onnx_export import GraphSpec, export_onnx
-from export.parity import Outputs, batches, run_session
+from export.parity import FEW, Outputs, batches, run_session, run_torch
 from training.config import ModelConfig
 from training.vae import EarVAE
 
 RUNTIME = "onnxruntime-cpu"
 """What the gate runs files with: every machine has it."""
+FEW_FOR_BISECTION = 6
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,19 @@ def contracts(config: ModelConfig) -> dict[Graph, GraphContract]:
     }
 
 
-def write_variant(rewritten: EarVAE, graph: Graph, precision: Precision, folder: Path, opset: int) -> Path:
-    """Export one graph of the rewritten networks. Raises GraphError."""
-    networks = to_half(rewritten) if precision == "fp16" else rewritten
+def write_variant(
+    rewritten: EarVAE,
+    graph: Graph,
+    precision: Precision,
+    folder: Path,
+    opset: int,
+    keep_float32: Sequence[str] = (),
+) -> Path:
+    """Export one graph of the rewritten networks. Raises GraphError.
+
+    keep_float32: names of modules that stay float32 in the fp16 variant, besides those that do by design.
+    """
+    networks = to_half(rewritten, keep_float32) if precision == "fp16" else rewritten
     path = folder / file_name(graph, precision)
     side, dim = rewritten.config.image_size_px, rewritten.config.latent_dim
     if graph == "encoder":
@@ -104,6 +118,35 @@ def judge_variant(
     finally:
         session.close()
     return rows
+
+
+def judge_half(rewritten: EarVAE, graph: Graph, reference: Reference, keep_float32: Sequence[str] = ()) -> ParityRow:
+    """Judge the fp16 variant as a GPU would compute it, which ONNX Runtime on a CPU does not show."""
+    count = min(len(reference.crops), FEW)
+    given = run_graph(to_half(rewritten, keep_float32), graph, reference, count, run_half)
+    return _judge(ParityRow(graph, "fp16", HALF_RUNTIME, count, count), reference, given, count)
+
+
+def offenders(
+    rewritten: EarVAE, graph: Graph, reference: Reference, keep_float32: Sequence[str] = ()
+) -> list[Offender]:
+    """The modules that make the fp16 variant of a graph fail, by bisection on a few crops."""
+    count = min(len(reference.crops), FEW_FOR_BISECTION)
+
+    def passes(networks: EarVAE) -> bool:
+        row = ParityRow(graph, "fp16", HALF_RUNTIME, count, count)
+        return _judge(row, reference, run_graph(networks, graph, reference, count), count).passed
+
+    return find_offenders(rewritten, graph, passes, keep_float32)
+
+
+def run_graph(
+    networks: EarVAE, graph: Graph, reference: Reference, count: int, run: Callable[..., Outputs] = run_torch
+) -> Outputs:
+    """What the networks give, in torch, for the first `count` inputs of the reference."""
+    if graph == "encoder":
+        return run(EncoderGraph(networks).eval(), reference.crops.pixels[:count], ENCODER_OUTPUTS, count)
+    return run(DecoderGraph(networks).eval(), reference.latents[:count], DECODER_OUTPUTS, count)
 
 
 def _judge(row: ParityRow, reference: Reference, given: dict[str, NDArray[Any]], count: int) -> ParityRow:

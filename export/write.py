@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +22,7 @@ from bundle.fingerprint import space_id
 from bundle.framing import Framing
 from bundle.golden import write_golden
 from bundle.manifest import FileEntry, Graph, Manifest, Precision, Variant, write_manifest
+from export.attention_forms import attention_form
 from export.config import ExportConfig
 from export.crops import Crops
 from export.errors import ParityError, TargetExists
@@ -31,7 +33,16 @@ from export.model_card import write_model_card
 from export.provenance import made_with, now
 from export.reference import golden_outputs, make_reference
 from export.rewrite import rewrite
-from export.variants import RUNTIME, Reference, contracts, file_name, judge_variant, write_variant
+from export.variants import (
+    RUNTIME,
+    Reference,
+    contracts,
+    file_name,
+    judge_half,
+    judge_variant,
+    offenders,
+    write_variant,
+)
 from training.checkpoint import Checkpoint, read_checkpoint
 from training.vae import EarVAE
 
@@ -91,17 +102,30 @@ def _write_variants(
     vae: EarVAE, reference: Reference, folder: Path, config: ExportConfig, tell: Tell
 ) -> list[ParityRow]:
     """Export and judge every graph at every precision; the file of a refused one is deleted."""
-    rewritten = rewrite(vae)
     rows: list[ParityRow] = []
-    for graph in GRAPHS:
-        for precision in cast(tuple[Precision, ...], config.precisions):
+    for precision in cast(tuple[Precision, ...], config.precisions):
+        form = attention_form(precision, config.opset, config.portable)
+        rewritten = rewrite(vae, form)
+        for graph in GRAPHS:
             tell(f"{file_name(graph, precision)}: exporting, opset {config.opset}")
-            path = write_variant(rewritten, graph, precision, folder, config.opset)
+            path = write_variant(rewritten, graph, precision, folder, config.opset, config.keep_float32)
             judged = judge_variant(path, graph, precision, reference, config.max_batch, tell)
-            rows += judged
+            if precision == "fp16":
+                judged.append(_witness(rewritten, graph, reference, config, sound=all(row.passed for row in judged)))
             if not all(row.passed for row in judged):
                 path.unlink()
+            rows += judged
     return rows
+
+
+def _witness(rewritten: EarVAE, graph: Graph, reference: Reference, config: ExportConfig, sound: bool) -> ParityRow:
+    """The fp16 variant as a GPU would compute it and, where it fails there or in the runtime, the layers to blame."""
+    row = judge_half(rewritten, graph, reference, config.keep_float32)
+    if row.passed and sound:
+        return row
+    named = [str(offender) for offender in offenders(rewritten, graph, reference, config.keep_float32)]
+    blame = "; ".join(named) or "no single layer: attention scores, residual sums or the runtime"
+    return replace(row, refusals=(*row.refusals, f"does not bear float16: {blame}"))
 
 
 def _refuse_broken(rows: Sequence[ParityRow]) -> None:

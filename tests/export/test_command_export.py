@@ -26,7 +26,7 @@ def command(exported, checkpoint, pictures, tmp_path, monkeypatch):
     """The command line up to `--out`, with the files of the shared bundle in place of new exports."""
     monkeypatch.setattr(
         "export.write.write_variant",
-        lambda rewritten, graph, precision, folder, opset: Path(
+        lambda rewritten, graph, precision, folder, opset, keep_float32: Path(
             shutil.copy(exported / variants.file_name(graph, precision), folder)
         ),
     )
@@ -66,6 +66,7 @@ def test_a_refused_float32_graph_is_status_2_with_the_table_and_no_bundle(comman
     [
         (["--precision", "fp8"], "--precision 'fp8'"),
         (["--opset", "3"], "--opset 3"),
+        (["--keep-float32", "encoder.sam.lairs"], "--keep-float32 encoder.sam.lairs: no such module"),
         (["--crops", "nowhere"], "--crops: --data nowhere"),
     ],
 )

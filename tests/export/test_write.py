@@ -28,7 +28,7 @@ FP32 = ExportConfig(precisions=("fp32",), parity_crops=4, max_batch=4)
 def files_at_hand(exported, monkeypatch):
     """Exporting anew takes seconds a graph: take the files of the shared bundle, which are of the same checkpoint."""
 
-    def take(rewritten, graph, precision, folder, opset):
+    def take(rewritten, graph, precision, folder, opset, keep_float32):
         return Path(shutil.copy(exported / variants.file_name(graph, precision), folder))
 
     monkeypatch.setattr("export.write.write_variant", take)
@@ -67,7 +67,9 @@ def test_the_manifest_tells_how_it_was_judged(exported):
     assert {(row["graph"], row["precision"]) for row in rows} == {
         (graph, precision) for graph in ("encoder", "decoder") for precision in ("fp32", "fp16")
     }
-    assert {row["batch"] for row in rows if row["graph"] == "encoder"} == {1, 3, 32}
+    assert {row["runtime"] for row in rows} == {"onnxruntime-cpu", "torch-fp16"}
+    of_runtime = [row for row in rows if row["graph"] == "encoder" and row["runtime"] == "onnxruntime-cpu"]
+    assert {row["batch"] for row in of_runtime} == {1, 3, 32}
     assert manifest.parity["refused"] == []
     assert manifest.parity["limits"]["fp16"]["cosine_min"] == 0.9995
     assert manifest.training["provenance"] == {"seed": 7}
@@ -114,6 +116,8 @@ def test_a_refused_variant_is_not_in_the_bundle(files_at_hand, checkpoint, crops
     monkeypatch.setitem(limits.LIMITS, "fp16", strict)
     manifest = export_bundle(checkpoint, tmp_path / "bundle", crops, config=replace(FP32, precisions=("fp32", "fp16")))
     assert manifest.parity["refused"] == ["encoder fp16"]
+    blamed = [row["refusals"][-1] for row in manifest.parity["rows"] if not row["passed"]]
+    assert any("does not bear float16: encoder.sam" in text for text in blamed)
     assert {variant.file for variant in manifest.variants} == {"encoder.onnx", "decoder.onnx", "decoder.fp16.onnx"}
     assert not (tmp_path / "bundle" / "encoder.fp16.onnx").exists()
     assert load(tmp_path / "bundle", precision="fp32").check_golden().crops == 3

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bundle.landmarks import OUTPUTS, FoundEar, Letterboxed, ears_of, letterbox
 from measure.boxes import COCO_OVERLAPS, average_precision, best_threshold, iou, precision_curve
-from measure.landmarks import FAILURE, box_diagonal, ced, ced_area, failure_rate, landmark_size, normalised_error
+from measure.landmarks import box_diagonal, ced, ced_area, failure_rate, landmark_size, normalised_error
 from training.detector.detector import EarDetector
 from training.detector.sources import free_picture, read
 from training.records import EarRecord
@@ -196,18 +196,6 @@ def by_size(seen: Sequence[Seen], threshold: float) -> dict[str, Figures]:
         for name, (low, high) in SIZES_PX.items()
     }
     return {name: figures(group, threshold) for name, group in groups.items() if group}
-
-
-def failed(seen: Sequence[Seen], threshold: float) -> list[int]:
-    """Numbers of the photos whose error is above the limit of a failure, or whose ear was not found."""
-    worst = []
-    for number, one in enumerate(seen):
-        if one.box is None:
-            continue
-        best = _best(one, threshold)
-        error, _ = errors([one], [best], np.array([_overlap(one, best) >= FOUND_OVERLAP]))
-        worst += [number] if not error[0] <= FAILURE else []
-    return worst
 
 
 def _columns(seen: Sequence[Seen]) -> tuple[list[Array], list[Array], list[Array]]:

@@ -71,11 +71,7 @@ class LookMaker:
                 return self._nothing(pixels, generator)
         return self._ear(record, generator)
 
-    def exact(self, number: int) -> Look:
-        """A look at an ear framed as it should be: for validation."""
-        return self._ear(self._records[number], None)
-
-    def _ear(self, record: EarRecord, generator: np.random.Generator | None) -> Look:
+    def _ear(self, record: EarRecord, generator: np.random.Generator) -> Look:
         picture, box = read(record)
         square = self._square(box, generator)
         try:
@@ -91,11 +87,8 @@ class LookMaker:
         axes = np.array([[x1, (y1 + y2) / 2], [x2, (y1 + y2) / 2], [(x1 + x2) / 2, y1], [(x1 + x2) / 2, y2]])
         places = (np.concatenate([points, axes]) - square[:2]) / (square[2] - square[0])
         mirrored = record.side == "right"
-        if generator is not None:
-            crop = coarser(crop, generator)
-            swapped = mirrored != bool(generator.random() < WRONG_SIDE)
-        else:
-            swapped = mirrored
+        swapped = mirrored != bool(generator.random() < WRONG_SIDE)
+        crop = coarser(crop, generator)
         if swapped:
             crop = image.mirror(crop)
             places = places * (-1, 1) + (1, 0)

@@ -19,6 +19,7 @@ from training.detector.evaluation import (
     look_at_free,
     operating_threshold,
 )
+from training.detector.scenes import is_wide
 from training.detector.sources import load_sources
 from training.detector.trainer import spread
 from training.records import EarRecord
@@ -47,8 +48,7 @@ def evaluate_checkpoint(
         records = val if limit is None else spread(val, limit)
         say(f"{path.name}: {len(records)} photos")
         sets[path.name] = (look_at(finder, records, batch), records)
-        wide = [record for record in records if free_of(record)]
-        free += look_at_free(finder, wide, batch=batch)
+        free += look_at_free(finder, [record for record in records if is_wide(record)], batch=batch)
     threshold = operating_threshold([one for seen, _ in sets.values() for one in seen] + free)
     report: dict[str, Any] = {"threshold": threshold, "sets": {}, "ced_at": CED_AT.tolist()}
     for name, (seen, records) in sets.items():
@@ -64,13 +64,6 @@ def evaluate_checkpoint(
     write(report, out)
     say(f"report: {out / 'detector.json'}, {out / 'ced.png'}")
     return report
-
-
-def free_of(record: EarRecord) -> bool:
-    """Whether the picture shows enough beside its ear for an ear-free picture."""
-    from training.detector.scenes import is_wide
-
-    return is_wide(record)
 
 
 def write(report: dict[str, Any], out: Path) -> None:

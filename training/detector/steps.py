@@ -138,8 +138,10 @@ class DetectorData(lightning.LightningDataModule):
     """Loaders over steps and validation photos.
 
     Args:
-        total: steps of the whole run, of one device.
-        val: the photos that are looked at after each epoch.
+        steps: of an epoch and beyond, by number.
+        val: the photos that validation looks at.
+        landmarks: K.
+        workers: processes that compose pictures; 0: none.
     """
 
     def __init__(self, steps: Steps, val: Sequence[EarRecord], landmarks: int, workers: int) -> None:

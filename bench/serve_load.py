@@ -1,0 +1,206 @@
+"""How near the service comes to the machine's limit, and how far it is from LitServe. Prints a table, writes JSON.
+
+The limit is a loop in one process that decodes the same files and runs the same session with the threads and the batch
+that were best on this machine. Windows of limit, service and LitServe alternate, so that ratios hold on a busy machine.
+
+    python -m bench.serve_load --bundle runs/demo/bundle --litserve-python /path/to/venv/bin/python
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from bundle.image import decode, frame
+from bundle.model import EarModel, load
+from measure.latency import Latency
+
+ROOT = Path(__file__).parents[1]
+EARS = ROOT / "demo" / "ears" / "crops"
+BATCHES = (1, 2, 4, 8, 16, 32)
+
+
+class Limit:
+    """The loop that nothing in front of the model can beat."""
+
+    def __init__(self, bundle: Path, files: list[bytes]) -> None:
+        self._files = files
+        models = {threads: load(bundle, threads=threads) for threads in cores()}
+        tried = {(threads, n): self._rate(models[threads], n, 0.7) for threads in models for n in BATCHES}
+        self.threads, self.batch = max(tried, key=lambda one: tried[one])
+        self._model = models[self.threads]
+
+    def rate(self, seconds: float) -> float:
+        """Pictures per second, decoding included."""
+        return self._rate(self._model, self.batch, seconds)
+
+    def single_ms(self, seconds: float) -> float:
+        """Median of decoding and encoding one picture, in ms."""
+        samples, end, number = [], time.perf_counter() + seconds, 0
+        while time.perf_counter() < end:
+            started = time.perf_counter()
+            self._run(self._model, [self._files[number % len(self._files)]])
+            samples.append(time.perf_counter() - started)
+            number += 1
+        return Latency.of(samples).p50_ms
+
+    def _rate(self, model: EarModel, batch: int, seconds: float) -> float:
+        done, started = 0, time.perf_counter()
+        while time.perf_counter() - started < seconds:
+            self._run(model, [self._files[(done + n) % len(self._files)] for n in range(batch)])
+            done += batch
+        return done / (time.perf_counter() - started)
+
+    def _run(self, model: EarModel, files: list[bytes]) -> None:
+        model.encode(np.stack([frame(decode(data), None) for data in files]))
+
+
+def cores() -> range:
+    """Numbers of threads worth trying."""
+    return range(1, len(os.sched_getaffinity(0)) + 1)
+
+
+@contextmanager
+def server(command: list[str], ready: str) -> Iterator[int]:
+    """A server process; yields its port once `ready` answers 200."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [part.replace("PORT", str(port)) for part in command],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        _wait(f"http://127.0.0.1:{port}{ready}", process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], patience_s: float = 120.0) -> None:
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if httpx.get(url, timeout=2).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    raise SystemExit(f"{url} did not come up")
+
+
+def drive(port: int, connections: int, seconds: float, *flags: str) -> dict[str, float]:
+    """One window of load on a port."""
+    command = [sys.executable, "-m", "bench.load_generator", "--port", str(port), "--files", str(EARS), *flags]
+    command += ["--connections", str(connections), "--seconds", str(seconds)]
+    result: dict[str, float] = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)
+    return result
+
+
+def measure(given: argparse.Namespace) -> dict[str, Any]:
+    """All windows of all rounds; medians by number of connections."""
+    files = [path.read_bytes() for path in sorted(EARS.glob("*.jpg"))[:64]]
+    limit = Limit(given.bundle, files)
+    print(
+        f"limit: {limit.threads} threads, batch {limit.batch}, {limit.rate(given.seconds):.0f} pictures/s", flush=True
+    )
+    ours = [sys.executable, "-m", "ear_teacher", "serve", "--bundle", str(given.bundle), "--port", "PORT"]
+    with ExitStack() as stack:
+        ports = {"service": stack.enter_context(server([*ours, "--log-format", "json"], "/health/ready"))}
+        if given.litserve_python:
+            theirs = [
+                given.litserve_python,
+                "-m",
+                "bench.litserve_app",
+                "--bundle",
+                str(given.bundle),
+                "--port",
+                "PORT",
+            ]
+            ports["litserve"] = stack.enter_context(server([*theirs, "--threads", str(limit.threads)], "/health"))
+        rows = [_row(limit, ports, connections, given) for connections in given.connections]
+    single_ms = [limit.single_ms(given.seconds) for _ in range(given.rounds)]
+    return {"limit": {"threads": limit.threads, "batch": limit.batch, "single_ms": min(single_ms)}, "rows": rows}
+
+
+def _row(limit: Limit, ports: dict[str, int], connections: int, given: argparse.Namespace) -> dict[str, Any]:
+    windows: dict[str, list[dict[str, float]]] = {name: [] for name in ports}
+    limits = []
+    for port in ports.values():
+        drive(port, connections, 0.5, *(("--path", "/predict", "--form") if port == ports.get("litserve") else ()))
+    for _ in range(given.rounds):
+        limits.append(limit.rate(given.seconds))
+        for name, port in ports.items():
+            flags = ("--path", "/predict", "--form") if name == "litserve" else ()
+            windows[name].append(drive(port, connections, given.seconds, *flags))
+    row: dict[str, Any] = {"connections": connections, "limit_per_s": statistics.median(limits)}
+    for name, taken in windows.items():
+        row[name] = {key: statistics.median(window[key] for window in taken) for key in taken[0]}
+    row["of_limit"] = statistics.median(
+        window["per_s"] / bound for window, bound in zip(windows["service"], limits, strict=True)
+    )
+    print(told(row), flush=True)
+    return row
+
+
+def told(row: dict[str, Any]) -> str:
+    """A row of the table."""
+    ours = row["service"]
+    text = (
+        f"{row['connections']:3d} connections: {ours['per_s']:6.0f}/s ({row['of_limit']:.2f} of the limit), p50 "
+        f"{ours['p50_ms']:.1f} p99 {ours['p99_ms']:.1f} ms, generator {ours['generator_cores']:.2f} cores"
+    )
+    if "litserve" in row:
+        theirs = row["litserve"]
+        text += (
+            f"; LitServe {theirs['per_s']:.0f}/s, p50 {theirs['p50_ms']:.1f} p99 {theirs['p99_ms']:.1f} ms: "
+            f"{ours['per_s'] / theirs['per_s']:.2f}x throughput, {ours['p99_ms'] / theirs['p99_ms']:.2f}x p99"
+        )
+    return text
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument(
+        "--connections", type=lambda text: [int(n) for n in text.split(",")], default=[1, 2, 4, 8, 16, 32, 64]
+    )
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of a window")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--litserve-python", help="a Python that has litserve; none: no comparison")
+    parser.add_argument("--out", type=Path, help="write the figures as JSON")
+    given = parser.parse_args()
+    figures = measure(given)
+    first = next((row for row in figures["rows"] if row["connections"] == 1), None)
+    if first is not None:
+        added = first["service"]["p50_ms"] - figures["limit"]["single_ms"]
+        print(f"added latency at 1 connection: {added:.1f} ms p50 over {figures['limit']['single_ms']:.1f} ms")
+    if given.out:
+        given.out.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
