@@ -73,7 +73,7 @@ def _shown(component: Component) -> dict[str, float]:
 def _drawn(pictures: list[Picture]) -> dict[str, Any]:
     """Both reconstructions, where they differ, and the strip of pictures between them."""
     first, last = pictures[0], pictures[-1]
-    gap = np.abs(first.astype(np.int16) - last.astype(np.int16)).max(axis=2, keepdims=True)
+    gap = np.abs(first.astype(np.int32) - last.astype(np.int32)).max(axis=2, keepdims=True)
     brightest = max(1, int(gap.max()))
     difference = np.broadcast_to((gap * 255 // brightest).astype(np.uint8), first.shape)
     morphed = [data_uri(to_png(picture)) for picture in pictures]

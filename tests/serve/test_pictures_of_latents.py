@@ -11,6 +11,7 @@ from serve.eigenears import Eigenears
 from serve.explanation import explain, morph
 from serve.pairs import best_pair, compared, judge
 from serve.quality import ear_likeness, redrawing_db, reference_of, sharpness
+from serve.routes.explain import _drawn
 from tests.serve.conftest import ear, encoded, enrol, mirrored_png, png
 
 JSON = {"Accept": "application/json"}
@@ -146,6 +147,14 @@ def test_a_match_is_explained(client):
     for one in body["agree"]:
         assert one["query"] * one["item"] > 0
     assert len(body["agree"]) + len(body["differ"]) > 0
+
+
+def test_the_difference_grows_with_the_gap_up_to_white():
+    first = np.zeros((8, 150, 3), np.uint8)
+    last = np.broadcast_to(np.arange(150, dtype=np.uint8)[:, None], first.shape)
+    row = picture(_drawn([first, last])["difference"])[0, :, 0].astype(int)
+    assert (np.diff(row) >= 0).all()  # 149 * 255 is more than 16 bits hold
+    assert (row[0], row[-1]) == (0, 255)
 
 
 def test_an_explanation_turns_a_query_the_way_the_item_lies(client):
