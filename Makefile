@@ -6,7 +6,7 @@ PIP_FLAGS ?=
 EXTRAS ?= train,serve,cpu,tensorrt-rtx,docs,dev
 BIN := $(VENV)/bin
 
-.PHONY: help install demo demo-model test test-slow check format docs diagrams gpu-check constraints release clean
+.PHONY: help install demo demo-model test test-slow test-soak check format docs diagrams gpu-check constraints release clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
@@ -28,6 +28,9 @@ test: install  ## the tests, under 10 minutes on 2 cores
 
 test-slow: install  ## the slow tests: README's commands from a fresh clone, full-size models
 	$(BIN)/python -m pytest -m 'slow and not gpu' --timeout 1800
+
+test-soak: install  ## longer still: a hundred kills of a gallery's process
+	$(BIN)/python -m pytest -m soak
 
 check: install  ## lint, format, types and import rules, under a minute
 	$(BIN)/ruff check .

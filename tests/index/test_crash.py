@@ -118,7 +118,7 @@ def test_killed_process_loses_nothing_acknowledged(folder: Path):
     kill_again_and_again(folder, 5)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_a_hundred_kills_lose_nothing_acknowledged(folder: Path):
     kill_again_and_again(folder, 100)
