@@ -1,9 +1,8 @@
 """The same ONNX file and the same decoding behind LitServe, tuned: what bench/serve_load.py compares with.
 
-Run by a Python that has litserve; it is no part of the project's environment.
+Run by a Python that has litserve; it is no part of the project's environment. LitServe reads the annotations of
+`decode_request`, so they are not postponed here.
 """
-
-from __future__ import annotations
 
 import argparse
 from typing import Any
@@ -19,8 +18,11 @@ from bundle.model import load
 class EarApi(litserve.LitAPI):  # type: ignore[misc]  # LitServe is untyped
     """Decode in the server's process, encode in the worker's, batched."""
 
+    bundle = ""
+    threads = 0
+
     def setup(self, device: str) -> None:
-        self.model = load(FLAGS.bundle, "onnxruntime-cpu", threads=FLAGS.threads)
+        self.model = load(self.bundle, "onnxruntime-cpu", threads=self.threads)
 
     def decode_request(self, request: UploadFile) -> Any:
         return frame(decode(request.file.read()), None)
@@ -48,8 +50,9 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--max-batch", type=int, default=16)
     parser.add_argument("--timeout-s", type=float, default=0.002, help="how long a batch waits for company")
-    FLAGS = parser.parse_args()
-    api = EarApi(max_batch_size=FLAGS.max_batch, batch_timeout=FLAGS.timeout_s)
+    given = parser.parse_args()
+    api = EarApi(max_batch_size=given.max_batch, batch_timeout=given.timeout_s)
+    api.bundle, api.threads = given.bundle, given.threads  # the worker is another process: no global reaches it
     litserve.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=True).run(
-        port=FLAGS.port, host="127.0.0.1", log_level="error", generate_client_file=False
+        port=given.port, host="127.0.0.1", log_level="error", generate_client_file=False
     )

@@ -76,11 +76,16 @@ def train(places: Places, minutes: float, tell: Tell) -> Path:
 
 
 def export(checkpoint: Path, places: Places, tell: Tell) -> None:
-    """Checkpoint -> bundle behind the parity gate, on pictures of the validation people."""
+    """Checkpoint -> bundle behind the parity gate, on pictures of the validation people.
+
+    The folder is the demo's own: what is there without a manifest is no bundle, and makes room.
+    """
     from export.config import ExportConfig
     from export.write import export_bundle
     from training.crops import Framer
 
+    if not is_bundle(places.bundle):
+        shutil.rmtree(places.bundle, ignore_errors=True)
     records = validation_records()
     framer = Framer(Framing())
     crops = np.stack([framer(record).crop for record in records])

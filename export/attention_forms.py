@@ -77,12 +77,16 @@ def attention_form(precision: Precision, opset: int, portable: bool) -> type[Gra
 
 
 class StandardAttention(GraphAttention):
-    """The `Attention` operator of ONNX opset 23, which TensorRT fuses; softmax in float32 by its attribute."""
+    """The `Attention` operator of ONNX opset 23, which TensorRT fuses.
+
+    Without its attribute `softmax_precision`: TensorRT-RTX 1.7 refuses to parse it, because the fused
+    kernels choose the precision of the softmax themselves. The form of opset 20 casts to float32 in the graph.
+    """
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """See `GraphAttention.attend`."""
         tokens = self.windows.window**2
         queries, keys, values = (self.by_head(rows) for rows in (query, key, value))
         bias = self.relative_positions(queries).reshape(-1, self.heads, tokens, tokens)
-        mixed, *_ = torch.onnx.ops.attention(queries, keys, values, attn_mask=bias, scale=1.0, softmax_precision=1)
+        mixed, *_ = torch.onnx.ops.attention(queries, keys, values, attn_mask=bias, scale=1.0)
         return mixed.transpose(1, 2).reshape(-1, query.shape[-1])
