@@ -14,6 +14,8 @@ from index.gallery import Gallery, open_gallery
 from index.items import NewItem, Vectors
 from tests.index.ears import DIM, OTHER_SPACE, SPACE, embedding, new_item, unit
 
+CROWDED = 200  # ears beyond which more are deleted than enrolled, so that a hundredth kill takes no longer than a first
+
 
 def open_active(folder: Path) -> Gallery:
     """The gallery, whichever of the two spaces is active."""
@@ -43,32 +45,34 @@ def vectors_in(space_id: str, n: int) -> Vectors:
     return Vectors(new_item(n).mu, mine(n)) if space_id == SPACE else other_vectors(mine(n))
 
 
-def promote(gallery: Gallery, random: np.random.Generator) -> None:
-    """One step of a promotion, whichever is possible."""
+def promote(gallery: Gallery, random: np.random.Generator) -> str:
+    """One step of a promotion, whichever is possible; returns what it was."""
     spaces = gallery.spaces
     waiting = SPACE if gallery.space_id == OTHER_SPACE else OTHER_SPACE
     if len(spaces.status()) == 1:
         spaces.stage(waiting, DIM)
-    pending = spaces.pending(waiting, limit=20)
+    pending = spaces.pending(waiting, limit=100)
     if pending:
-        filled = [(one, vectors_in(waiting, int(one.crop.split()[-1]))) for one in pending]
-        spaces.fill(waiting, filled)
-    elif random.random() < 0.5:
+        spaces.fill(waiting, [(one, vectors_in(waiting, int(one.crop.split()[-1]))) for one in pending])
+        return "filled"
+    if random.random() < 0.5:
         spaces.activate(waiting)
-    elif random.random() < 0.3:
+        return "activated"
+    if random.random() < 0.3:
         spaces.retire(waiting)
-    else:
-        try:
-            spaces.rollback()
-        except PromotionRefused:
-            return
+        return "retired"
+    try:
+        spaces.rollback()
+    except PromotionRefused:
+        return "refused"
+    return "rolled back"
 
 
 def work(gallery: Gallery, start: int) -> None:
     random = np.random.default_rng(start)
     live = [item.id for item in gallery.list(limit=1000).items]
     for n in range(start, start + 10_000_000):
-        if live and random.random() < 0.3:
+        if live and random.random() < (0.3 if len(live) < CROWDED else 0.7):
             gone = live.pop(int(random.integers(len(live))))
             tell("deleting", gone, "-")
             gallery.delete(gone)
@@ -84,8 +88,7 @@ def work(gallery: Gallery, start: int) -> None:
         if random.random() < 0.1:
             gallery.search(embedding(1, n), 5)
         if random.random() < 0.15:
-            promote(gallery, random)
-            tell("promoted", "-", "-")
+            tell("promoted", promote(gallery, random), "-")
 
 
 def tell(*words: str) -> None:
