@@ -34,6 +34,10 @@ class TargetExists(ExportError):
     """The output folder is there already and `--force` was not given."""
 
 
+class NotComparable(ExportError):
+    """Two bench files were measured on different machines or share no case."""
+
+
 class GraphError(ExportError):
     """An exported graph is invalid, or its tensors are not what the bundle's contract says."""
 
