@@ -85,7 +85,10 @@ class ModelConfig:
     code_dim: int = 768
     """What the decoder first projects the latent to; both its paths start there."""
     coarse_side_px: int = 32
-    """Side of the picture that a linear skip path draws from the code, below the convolutions' detail."""
+    """Side of the small picture (`training/linear_picture.py`) that lies below the convolutions' detail."""
+    picture_rank: int = 0
+    """How many of the latents, the last ones, are principal components of the small picture, read from the crop and
+    drawn again linearly: for small models. 0: none, the whole latent comes from SAM."""
     decoder_channels: tuple[int, ...] = (512, 512, 512, 256, 128, 64)
     """Channels at 4 x 4, 8 x 8, ... up to `image_size_px`."""
 
@@ -98,10 +101,18 @@ class ModelConfig:
                 f"--freeze-layers {self.freeze_layers}: the {self.preset} encoder has {self.sam.num_layers} layers; "
                 f"give 0 to {self.sam.num_layers}"
             )
-        if self.image_size_px % self.coarse_side_px:
-            raise ConfigError(f"coarse_side_px {self.coarse_side_px}: must divide --image-size {self.image_size_px}")
+        if self.image_size_px % self.coarse_side_px or self.coarse_side_px % 4:
+            raise ConfigError(
+                f"coarse_side_px {self.coarse_side_px}: must be a multiple of 4 that divides --image-size "
+                f"{self.image_size_px}"
+            )
         if self.latent_dim < 2:
             raise ConfigError(f"--latent-dim {self.latent_dim}: must be at least 2")
+        if not 0 <= self.picture_rank < self.latent_dim:
+            raise ConfigError(
+                f"--latent-dim {self.latent_dim}: the {self.preset} preset keeps {self.picture_rank} latents for the "
+                f"picture's principal components; give at least {self.picture_rank + 1}"
+            )
         doublings = self.image_size_px // LATENT_SIDE
         if self.image_size_px % LATENT_SIDE or doublings < 2 or doublings & (doublings - 1):
             raise ConfigError(

@@ -9,27 +9,31 @@ from torch.nn import functional as F
 
 from training.blocks import UpStage
 from training.config import LATENT_SIDE, ModelConfig
+from training.linear_picture import Components, SmallPicture
 
 
 class EarDecoder(nn.Module):
-    """A coarse picture by a linear path, and detail by transposed convolutions from 4 x 4, added to it.
+    """A small picture by linear paths, enlarged, and detail by transposed convolutions from 4 x 4, added to it.
 
-    The linear path is what principal components of the pictures would do, and can start as exactly that
-    (`start_from_pictures`); the convolutions learn what is left.
+    Where the latent holds principal components (`picture_rank`), the small picture starts from what they draw; a
+    learned linear path adds what the rest of the latent knows, and the convolutions learn what is left.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         channels = config.decoder_channels
         self.grid = (channels[0], LATENT_SIDE, LATENT_SIDE)
-        self.coarse_side = config.coarse_side_px
-        self.enlarge = config.image_size_px // config.coarse_side_px
+        self.rank = config.picture_rank
+        self.small = SmallPicture(config.coarse_side_px, config.image_size_px)
+        self.components = Components(self.small.values, self.rank) if self.rank else None
         self.to_code = nn.Linear(config.latent_dim, config.code_dim)
-        self.to_coarse = nn.Linear(config.code_dim, 3 * self.coarse_side**2)
+        self.to_coarse = nn.Linear(config.code_dim, self.small.values)
         self.to_grid = nn.Linear(config.code_dim, channels[0] * LATENT_SIDE**2)
         self.stages = nn.Sequential(*(UpStage(a, b) for a, b in zip(channels[:-1], channels[1:], strict=True)))
         self.to_rgb = nn.Conv2d(channels[-1], 3, 3, padding=1)
-        nn.init.normal_(self.to_rgb.weight, std=0.01)  # at first the coarse picture is nearly all there is
+        # At first the coarse picture is nearly all there is.
+        for parameter in self.to_rgb.parameters():
+            nn.init.normal_(parameter, std=0.01)
 
     def forward(self, latent: Tensor) -> Tensor:
         """Decode latents.
@@ -42,20 +46,17 @@ class EarDecoder(nn.Module):
             a clamp would take their gradient away.
         """
         code = self.to_code(latent)
-        coarse: Tensor = F.interpolate(
-            self._coarse(code), scale_factor=float(self.enlarge), mode="bilinear", align_corners=False
-        )
         detail: Tensor = self.to_rgb(self.stages(F.relu(self.to_grid(code)).view(-1, *self.grid)))
-        images = coarse + detail
+        images = self.small.enlarge(self._coarse(latent, code)) + detail
         return images if self.training else images.clamp(-1, 1)
 
     def coarse(self, latent: Tensor) -> Tensor:
-        """(B, D) float32 -> the coarse picture alone, (B, 3, C, C) float32, C = `coarse_side_px`."""
-        return self._coarse(self.to_code(latent))
+        """(B, D) float32 -> (B, V) float32: the small picture alone, as `SmallPicture` has it."""
+        return self._coarse(latent, self.to_code(latent))
 
-    def _coarse(self, code: Tensor) -> Tensor:
-        pixels: Tensor = self.to_coarse(code)
-        return pixels.view(-1, 3, self.coarse_side, self.coarse_side)
+    def _coarse(self, latent: Tensor, code: Tensor) -> Tensor:
+        learned: Tensor = self.to_coarse(code)
+        return learned if self.components is None else learned + self.components.draw(latent[:, -self.rank :])
 
     @torch.no_grad()
     def start_from_pictures(self, images: Tensor) -> None:
@@ -64,10 +65,13 @@ class EarDecoder(nn.Module):
         Args:
             images: (N, 3, S, S) float32 in [-1, 1], RGB; N above 1.
         """
-        pixels = F.adaptive_avg_pool2d(images, self.coarse_side).flatten(1)
-        mean = pixels.mean(0)
-        rank = min(self.to_coarse.in_features, len(pixels) - 1, pixels.shape[1])
-        _, scale, axes = torch.svd_lowrank(pixels - mean, q=rank, niter=4)
-        self.to_coarse.bias.copy_(mean)
-        self.to_coarse.weight.zero_()
-        self.to_coarse.weight[:, :rank] = axes * (scale / len(pixels) ** 0.5)
+        vectors = self.small.reduce(images)
+        nn.init.zeros_(self.to_coarse.bias)
+        nn.init.zeros_(self.to_coarse.weight)
+        if self.components is not None:
+            self.components.fit(vectors)
+            return
+        found = Components(self.small.values, min(self.to_coarse.in_features, self.small.values))
+        found.fit(vectors)
+        self.to_coarse.bias.copy_(found.mean)
+        self.to_coarse.weight[:, : found.std.numel()] = found.axes * found.std

@@ -1,4 +1,4 @@
-"""Crop -> latent distribution: SAM, three custom blocks, two linear heads.
+"""Crop -> latent distribution: SAM, three custom blocks, two linear heads; in small models a linear path beside them.
 
 Knows nothing of the decoder, of losses or of identity.
 """
@@ -12,10 +12,13 @@ from torch import Tensor, nn
 
 from training.blocks import GridPool, ResidualAttentionBlock, SpatialSoftmax
 from training.config import LATENT_SIDE, ModelConfig
+from training.linear_picture import Components, SmallPicture
 from training.sam import SamEncoder
 
 LOGVAR_RANGE = (-12.0, 8.0)
 """Log variances are clamped to this range, so that exp() is finite in half precision too."""
+FIRST_LOGVAR, FIRST_PICTURE_LOGVAR = -4.0, -9.0
+"""Almost deterministic: noise of the prior's size would drown the signal for the first epochs."""
 
 
 class Reading(NamedTuple):
@@ -48,11 +51,14 @@ class EarEncoder(nn.Module):
         self.keypoints = SpatialSoftmax(channels, config.keypoints) if config.keypoints else None
         features = channels * LATENT_SIDE**2 + 2 * config.keypoints
         self.norm = nn.BatchNorm1d(features) if config.norm_features else nn.Identity()
-        self.to_mu = nn.Linear(features, config.latent_dim)
+        rank = config.picture_rank
+        self.small = SmallPicture(config.coarse_side_px, config.image_size_px) if rank else None
+        self.components = Components(self.small.values, rank) if self.small is not None else None
+        self.to_mu = nn.Linear(features, config.latent_dim - rank)
         last = nn.Linear(config.logvar_rank or features, config.latent_dim)
-        # Start almost deterministic: noise of the prior's size would drown the signal for the first epochs.
         nn.init.normal_(last.weight, std=1e-3)
-        nn.init.constant_(last.bias, -4.0)
+        nn.init.constant_(last.bias, FIRST_LOGVAR)
+        nn.init.constant_(last.bias[config.latent_dim - rank :], FIRST_PICTURE_LOGVAR)
         self.to_logvar: nn.Module = last
         if config.logvar_rank:
             self.to_logvar = nn.Sequential(nn.Linear(features, config.logvar_rank), last)
@@ -78,4 +84,7 @@ class EarEncoder(nn.Module):
             heat, places = self.keypoints(grid)
             features = torch.cat([features, (4 * places - 2).flatten(1).to(features.dtype)], dim=1)
         features = self.norm(features)
-        return Reading(self.to_mu(features), self.to_logvar(features).clamp(*LOGVAR_RANGE), heat, places)
+        mu = self.to_mu(features)
+        if self.small is not None and self.components is not None:
+            mu = torch.cat([mu, self.components.read(self.small.reduce(images)).to(mu.dtype)], dim=1)
+        return Reading(mu, self.to_logvar(features).clamp(*LOGVAR_RANGE), heat, places)

@@ -12,7 +12,6 @@ from typing import Any, cast
 import lightning
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from training.augment import AugmentStrength, View, augment
 from training.checkpoint import HEADER_KEY, header
@@ -118,8 +117,8 @@ class EarModule(lightning.LightningModule):
             terms = self.objective.compare(reconstruction, views[0].target[::every])
             terms["kl"] = kl(mu, logvar)
             if self.run.losses.coarse > 0:
-                coarse = self.model.decoder.coarse(latent)
-                terms["coarse"] = l1(coarse, F.adaptive_avg_pool2d(views[0].target, coarse.shape[-1]))
+                small = self.model.decoder.small.reduce(views[0].target)
+                terms["coarse"] = l1(self.model.decoder.coarse(latent), small)
             terms |= self._identity_terms(batch, mu)
             terms |= self._landmark_terms(batch, views, mu, reading)
             loss = self.objective.total(terms)

@@ -37,8 +37,8 @@ from training.provenance import provenance
 from training.vae import EarVAE
 from training.weights import load_sam, load_vgg
 
-START_PICTURES = 2000
-"""Training pictures whose principal components the decoder's linear path starts from."""
+START_PICTURES = 4000
+"""Training pictures whose principal components the linear paths start from."""
 
 
 def fit(config: TrainConfig, say: Say = print, make_module: Callable[..., EarModule] = EarModule) -> Path:
@@ -61,7 +61,7 @@ def fit(config: TrainConfig, say: Say = print, make_module: Callable[..., EarMod
     for line in announcement(config, model, prepared):
         say(line)
     if config.resume is None:
-        model.decoder.start_from_pictures(to_unit(prepared.train.dataset.images(0, START_PICTURES)))
+        model.start_from_pictures(to_unit(prepared.train.dataset.images(0, START_PICTURES)))
     module = make_module(config, model, vgg, prepared.landmarks, provenance(config, prepared))
     data = EarDataModule(prepared, config.batch_size, config.per_identity, config.seed, config.num_workers)
     clock = TimeLimit(config.max_minutes)

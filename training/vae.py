@@ -85,6 +85,16 @@ class EarVAE(nn.Module):
         latent = sample(mu, logvar, generator) if self.training or generator is not None else mu
         return EarOutput(self.decoder(latent), mu, logvar)
 
+    def start_from_pictures(self, images: Tensor) -> None:
+        """Fit the linear paths to pictures, in closed form.
+
+        Args:
+            images: (N, 3, S, S) float32 in [-1, 1], RGB; N above 1.
+        """
+        self.decoder.start_from_pictures(images)
+        if self.encoder.components is not None and self.decoder.components is not None:
+            self.encoder.components.load_state_dict(self.decoder.components.state_dict())
+
     def parameter_count(self) -> ParameterCount:
         """Parameters of encoder, decoder and identity head."""
         total = sum(p.numel() for p in self.parameters())
