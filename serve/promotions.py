@@ -31,6 +31,7 @@ class Promotions:
         self._folder, self._models, self._settings = folder, models, settings
         self._ledger: Ledger = read_ledger(folder)
         self._changing = threading.Lock()
+        self._saving = threading.Lock()  # the worker saves too, and may not wait for a change that waits for it
         self._stop = threading.Event()
         self._worker: threading.Thread | None = None
 
@@ -159,8 +160,9 @@ class Promotions:
         self._save(record)
 
     def _save(self, record: PromotionRecord) -> None:
-        record.updated = _now()
-        write_ledger(self._folder, self._ledger)
+        with self._saving:
+            record.updated = _now()
+            write_ledger(self._folder, self._ledger)
 
 
 def _record(active: Live, staged: Live) -> PromotionRecord:

@@ -1,15 +1,19 @@
 """A new model under a live service and a filled gallery: nothing fails, nothing is lost, and there is a way back."""
 
+import concurrent.futures
 import threading
 
 import numpy as np
 import pytest
 
 import serve.promotions
+from serve.promotion_record import Ledger, PromotionRecord, read_ledger, write_ledger
 from serve.promotion_report import objections
 from serve.settings import Settings
 from tests.serve.conftest import enrol, png, until
 from tests.serve.tiny_bundle import write_tiny_bundle
+
+IDENTITIES = "id bundle bundle_id space_id from_bundle from_bundle_id from_space_id created updated".split()
 
 
 @pytest.fixture(scope="module")
@@ -283,3 +287,14 @@ def test_a_failed_embedding_is_told_and_leaves_the_old_model_alone(client, new_b
 def test_without_a_gallery_there_is_nothing_to_promote(serve, new_bundle):
     with serve(gallery=None) as client:
         assert client.post("/v1/promotions", json={"bundle": str(new_bundle[0])}).status_code == 404
+
+
+def test_the_worker_and_a_caller_may_save_at_once(tmp_path):
+    """The worker tells that all is ready while somebody activates: one file, written whole each time."""
+    record = PromotionRecord(state="ready", **{name: "x" for name in IDENTITIES})
+    write_ledger(tmp_path, Ledger(promotions=[record]))
+    promotions = serve.promotions.Promotions(tmp_path, None, None)
+    (record,) = promotions._ledger.promotions
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: promotions._save(record), range(40)))
+    assert read_ledger(tmp_path).promotions == [record]
