@@ -123,7 +123,7 @@ class Batcher(Generic[ItemT, ResultT]):
         busy_s = 0.0 if since is None else time.monotonic() - since
         return busy_s if busy_s > self._limits.stalled_after_s else 0.0
 
-    def warm_up(self, example: ItemT, budget_s: float = 1.0) -> None:
+    def warm_up(self, example: ItemT, budget_s: float) -> None:
         """Run each batch size once before any traffic, smallest first, while that takes less than `budget_s` in all.
 
         The first run of a shape is slow (allocation, autotuning); no request should pay for it.

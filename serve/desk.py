@@ -10,15 +10,17 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.gallery import Gallery
 from index.items import Filter, Hit
 from serve.orientation import Probe, merge
 from serve.trace import Trace
+
+if TYPE_CHECKING:
+    from index.gallery import Gallery
 
 ResultT = TypeVar("ResultT")
 

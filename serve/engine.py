@@ -28,6 +28,8 @@ from serve.settings import Settings
 from serve.trace import Trace
 
 CPU = "onnxruntime-cpu"
+WARM_UP_S, CPU_WARM_UP_S = 1.0, 0.1
+"""For each graph. On the CPU a size's first run is as fast as its second: little is to be gained by trying them all."""
 Vector = NDArray[np.float32]
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
@@ -113,8 +115,9 @@ class Engine:
     def warm_up(self) -> None:
         """Run every batch size of the graphs once, as far as that takes little time."""
         size = self.framing.size_px
-        self.encoder.warm_up(np.zeros((size, size, 3), np.uint8))
-        self.decoder.warm_up(np.zeros(self.model.latent_dim, np.float32))
+        budget_s = CPU_WARM_UP_S if self.model.runtime == CPU else WARM_UP_S
+        self.encoder.warm_up(np.zeros((size, size, 3), np.uint8), budget_s)
+        self.decoder.warm_up(np.zeros(self.model.latent_dim, np.float32), budget_s)
 
     @property
     def batchers(self) -> dict[str, Batcher[Any, Any]]:

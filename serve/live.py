@@ -10,18 +10,20 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bundle.manifest import read_manifest
 from bundle.model import load
 from index.errors import SpaceMismatch
-from index.gallery import Gallery, open_gallery
 from serve.desk import Desk
 from serve.engine import BatchObserver, Engine
 from serve.errors import NotHere
 from serve.promotion_record import read_ledger
 from serve.settings import Settings
 from serve.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from index.gallery import Gallery
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,8 @@ class LiveModels:
         engine = self._load(active_folder)
         if settings.gallery is not None:
             try:
+                from index.gallery import open_gallery  # SQLAlchemy and FAISS: a third of all that starting imports
+
                 gallery = open_gallery(settings.gallery, dim=engine.model.latent_dim, space_id=engine.ids[0])
             except Exception:
                 engine.close()

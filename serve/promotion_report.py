@@ -6,15 +6,17 @@ Measured on the gallery itself, before anything is switched. Knows the gallery's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from index.gallery import Gallery
 from index.items import Item
 from measure.errors import MeasureError
 from serve.settings import Settings
+
+if TYPE_CHECKING:
+    from index.gallery import Gallery
 
 SAMPLE = 2000
 PER_IDENTITY = 2

@@ -9,16 +9,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bundle.image import decode, frame
-from index.gallery import Gallery
 from index.items import Vectors
-from index.space_rows import Pending
 from serve.engine import Engine
 from serve.intake import oriented
 from serve.orientation import shown_side
+
+if TYPE_CHECKING:
+    from index.gallery import Gallery
+    from index.space_rows import Pending
 
 log = logging.getLogger(__name__)
 

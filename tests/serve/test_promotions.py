@@ -13,7 +13,17 @@ from serve.settings import Settings
 from tests.serve.conftest import enrol, png, until
 from tests.serve.tiny_bundle import write_tiny_bundle
 
-IDENTITIES = "id bundle bundle_id space_id from_bundle from_bundle_id from_space_id created updated".split()
+IDENTITIES = (
+    "id",
+    "bundle",
+    "bundle_id",
+    "space_id",
+    "from_bundle",
+    "from_bundle_id",
+    "from_space_id",
+    "created",
+    "updated",
+)
 
 
 @pytest.fixture(scope="module")
