@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, bindparam, exists, func, or_, select
 
 from index.errors import ItemNotFound
 from index.items import Box, Filter, Item, Vectors
@@ -16,6 +16,12 @@ from index.vectors import unpack
 
 MANY = 500  # values in one IN list
 T = TypeVar("T")
+
+# What every search asks. Made once: putting a statement together takes longer than SQLite takes to answer it.
+ITEMS_OF = select(items).where(items.c.key.in_(bindparam("some", expanding=True)))
+EMBEDDINGS_OF = select(vectors.c.key, vectors.c.embedding).where(
+    vectors.c.key.in_(bindparam("some", expanding=True)), vectors.c.space_id == bindparam("space")
+)
 
 
 class Ledger(NamedTuple):
@@ -52,7 +58,7 @@ def get_many(connection: Connection, keys: Iterable[int]) -> dict[int, Item]:
     """Those items of `keys` that exist."""
     found: dict[int, Item] = {}
     for some in in_parts(sorted(set(keys))):
-        for row in connection.execute(select(items).where(items.c.key.in_(some))).mappings():
+        for row in connection.execute(ITEMS_OF, {"some": some}).mappings():
             found[row["key"]] = to_item(row)
     return found
 
@@ -153,10 +159,7 @@ def embeddings(connection: Connection, space_id: str, dim: int, keys: Sequence[i
     """Those of `keys` that are in a space, (N,) int64 in no order, and their stored embeddings (N, D)."""
     found: list[Any] = []
     for some in in_parts(keys):
-        query = select(vectors.c.key, vectors.c.embedding).where(
-            vectors.c.key.in_(some), vectors.c.space_id == space_id
-        )
-        found += connection.execute(query).all()
+        found += connection.execute(EMBEDDINGS_OF, {"some": some, "space": space_id}).all()
     known = np.array([row[0] for row in found], dtype=np.int64)
     return known, unpack([row[1] for row in found], dim)
 
