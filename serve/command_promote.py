@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from serve.client import EarTeacher
 
 STEPS = ("activate", "rollback", "retire")
+GOES_ON = ("embedding", "ready", "active")
 LOOK_EVERY_S = 0.5
 
 
@@ -49,8 +50,10 @@ def main(argv: list[str]) -> int:
 
 
 def _promote(ears: EarTeacher, given: argparse.Namespace) -> int:
-    promotion = _watched(ears, ears.promote(str(Path(given.what).resolve())))
+    promotion = _watched(ears, _begun(ears, Path(given.what).resolve()))
     print(told(promotion))
+    if promotion["state"] == "active":
+        return 0
     if promotion["state"] != "ready":
         return 1
     if not given.activate:
@@ -61,6 +64,17 @@ def _promote(ears: EarTeacher, given: argparse.Namespace) -> int:
         return 1
     print(told(ears.activate(promotion["id"], force=given.force)))
     return 0
+
+
+def _begun(ears: EarTeacher, bundle: Path) -> dict[str, Any]:
+    """The promotion of a bundle that goes on already, as after an interrupted wait; else a new one."""
+    from bundle.manifest import MANIFEST_NAME, read_manifest
+
+    # The folder may be on the service's machine only: then it is for the service to say what is there.
+    newest = ears.promotions()[-1:] if (bundle / MANIFEST_NAME).is_file() else []
+    if newest and newest[0]["state"] in GOES_ON and newest[0]["bundle_id"] == read_manifest(bundle).bundle_id:
+        return newest[0]
+    return ears.promote(str(bundle))
 
 
 def _watched(ears: EarTeacher, promotion: dict[str, Any]) -> dict[str, Any]:
