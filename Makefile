@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
-EXTRAS ?= train,serve,cpu,tensorrt-rtx,docs,dev
+EXTRAS ?= train,serve,cpu,tensorrt-rtx,scale,docs,dev
 BIN := $(VENV)/bin
 
 .PHONY: help install demo demo-model test test-slow test-soak check format docs diagrams gpu-check constraints release clean

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from index import rows
 from index.items import Item
+from index.live import Index
 from index.neighbours import Keys, Matrix
-from index.space_index import SpaceIndex
 from index.space_rows import common_keys
 from index.truth import Truth
 
@@ -32,7 +32,7 @@ class Paired:
     b: Matrix
 
     @staticmethod
-    def draw(truth: Truth, a: SpaceIndex, b: SpaceIndex, sample: int, seed: int) -> Paired:
+    def draw(truth: Truth, a: Index, b: Index, sample: int, seed: int) -> Paired:
         """Up to `sample` random items that are in both spaces, ascending by key."""
         with truth.read() as connection:
             keys = common_keys(connection, a.space_id, b.space_id)
@@ -56,7 +56,7 @@ class Comparison:
     worst_subjects: tuple[tuple[str, float], ...]
 
 
-def compare(truth: Truth, a: SpaceIndex, b: SpaceIndex, sample: int, seed: int) -> Comparison:
+def compare(truth: Truth, a: Index, b: Index, sample: int, seed: int) -> Comparison:
     """See `Spaces.compare`."""
     paired = Paired.draw(truth, a, b, sample, seed)
     if not len(paired.keys):
@@ -77,7 +77,7 @@ def ascending(keys: Keys, matrix: Matrix) -> Matrix:
     return matrix[np.argsort(keys)]
 
 
-def others(index: SpaceIndex, keys: Keys, queries: Matrix) -> tuple[Keys, Matrix]:
+def others(index: Index, keys: Keys, queries: Matrix) -> tuple[Keys, Matrix]:
     """The nearest max(DEPTHS) of each item but itself: keys and cosines, (N, 10) each."""
     depth = max(DEPTHS)
     found, cosines = index.neighbours.search(queries, depth + 1, None)

@@ -8,6 +8,7 @@ GalleryError
 ├── BadFilter          a filter, cursor, k or threshold that cannot be asked
 ├── GalleryLocked      another process owns the folder
 ├── GalleryReadOnly    the disk is full or the folder cannot be written: reading goes on
+├── NeighboursUnavailable  a server of neighbours (Milvus) does not answer; the truth is untouched
 ├── ImportRefused      a source of a bulk import that cannot be read, or must not be
 ├── BackupRefused      a backup that cannot be made, or must not be restored
 ├── PromotionRefused   a space that cannot be activated, rolled back to or retired now
@@ -62,6 +63,10 @@ class GalleryReadOnly(GalleryError):
 
 class PromotionRefused(GalleryError):
     """The spaces are not in a state that allows this step."""
+
+
+class NeighboursUnavailable(GalleryError):
+    """A server of neighbours does not answer; nothing that was acknowledged is lost."""
 
 
 class ImportRefused(GalleryError):

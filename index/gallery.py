@@ -21,11 +21,13 @@ from index.config import GalleryConfig
 from index.errors import BadFilter
 from index.items import Filter, Hit, Item, NewItem, Page, Side, SubjectHit, Vectors
 from index.keeper import Keeper
-from index.live import LiveSpaces
+from index.learning import Alone, AmongOthers, Learning
+from index.live import LiveSpaces, Make
 from index.lock import FolderLock
 from index.promotion import Spaces
 from index.schema import begin_ledger, migrate
 from index.search import find, find_subjects
+from index.space_index import faiss_indexes
 from index.space_rows import open_active
 from index.truth import Truth
 from index.truth_sqlite import SqliteTruth
@@ -57,9 +59,8 @@ def open_gallery(folder: Path, dim: int, space_id: str, config: GalleryConfig | 
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # ears are biometric data
     lock = FolderLock(folder)
     try:
-        return Gallery(
-            folder, SqliteTruth(folder / "gallery.sqlite", config.reserve_bytes), lock, dim, space_id, config
-        )
+        truth = SqliteTruth(folder / "gallery.sqlite", config.reserve_bytes)
+        return Gallery(truth, faiss_indexes(folder / "neighbours", truth, config), dim, space_id, lock)
     except BaseException:
         lock.release()
         raise
@@ -69,7 +70,7 @@ class Gallery:
     """See `open_gallery`. Every change is durable when its method returns, and is seen by the next search."""
 
     def __init__(
-        self, folder: Path, truth: Truth, lock: FolderLock, dim: int, space_id: str, config: GalleryConfig
+        self, truth: Truth, make: Make, dim: int, space_id: str, lock: FolderLock | None, shared: bool = False
     ) -> None:
         self._truth = truth
         self._lock = lock
@@ -79,9 +80,12 @@ class Gallery:
             migrate(connection)
             begin_ledger(connection)
             known = open_active(connection, space_id, dim)
-        self._live = LiveSpaces(folder / "neighbours", truth, known, config)
+            sequence = rows.read_ledger(connection).seq
+        self._live = LiveSpaces(known, make)
+        self._learning: Learning = AmongOthers(truth, self._live, self._changing, sequence - 1) if shared else Alone()
+        self._learning.follow()
         self._keeper = Keeper(self.tend)
-        self.spaces: Final = Spaces(truth, self._live, self._changing)
+        self.spaces: Final = Spaces(truth, self._live, self._changing, self._learning)
 
     # Reading
 
@@ -139,6 +143,7 @@ class Gallery:
         The filter is evaluated inside the search: fewer than `k` hits mean that no more items are admitted.
         Raises SpaceMismatch, BadVector, BadFilter.
         """
+        self._learning.follow()
         index = self._live.index(space_id)
         return find(self._truth, index.neighbours, index.dim, embeddings, k, filter, threshold)
 
@@ -151,6 +156,7 @@ class Gallery:
         space_id: str | None = None,
     ) -> SubjectHits:
         """Like `search`, grouped: each query's `k` nearest subjects, with up to `per_subject` nearest items each."""
+        self._learning.follow()
         index = self._live.index(space_id)
         return find_subjects(self._truth, index.neighbours, index.dim, embeddings, k, per_subject, filter)
 
@@ -165,14 +171,14 @@ class Gallery:
         """
         if not items:
             return []
+        self._learning.prepare()
         given = enrolment.columns(items, space_id or self.space_id, self._live.dims())
         with self._changing:
             self._truth.check_writable()
             enrolment.check_covers(given, self.space_id, len(items))
             with self._truth.write() as connection:
                 stored = changes.enrol(connection, items, given)
-            for space, some in given.items():
-                self._live.put(space, [stored[n] for n in some.rows], some.embeddings)
+            self._learning.learn(lambda: self._put(stored, given))
         self._keeper.note(len(items))
         return [item for _, item in stored]
 
@@ -203,10 +209,7 @@ class Gallery:
                     key, item = changes.relabel(connection, old, patch)
                 else:
                     key, item = changes.remake(connection, old, patch, fresh)
-            if fresh is None:
-                self._live.relabel(key, item)
-            else:
-                self._live.remake(old, key, item, fresh)
+            self._learning.learn(lambda: self._live.follow_patch(old, key, item, fresh))
         self._keeper.note(1)
         return item
 
@@ -241,7 +244,8 @@ class Gallery:
             self.save()
         finally:
             self._truth.close()
-            self._lock.release()
+            if self._lock is not None:
+                self._lock.release()
 
     def __enter__(self) -> Gallery:
         return self
@@ -257,12 +261,16 @@ class Gallery:
         with self._truth.read() as connection:
             return question(connection)
 
+    def _put(self, stored: Sequence[tuple[int, Item]], given: Mapping[str, changes.Columns]) -> None:
+        for space_id, some in given.items():
+            self._live.put(space_id, [stored[n] for n in some.rows], some.embeddings)
+
     def _delete(self, which: Callable[[Connection], Sequence[int]]) -> int:
         with self._changing:
             with self._truth.write() as connection:
                 keys = which(connection)
                 changes.remove(connection, keys)
-            self._live.remove(keys)
+            self._learning.learn(lambda: self._live.remove(keys))
         if keys:
             self._keeper.note(len(keys))
         return len(keys)

@@ -14,7 +14,7 @@ from index.exact import Bits
 from index.labels import Mask
 from index.neighbours import Keys, Matrix
 
-Kind = Literal["exact", "hnsw", "ivf"]
+Kind = Literal["exact", "hnsw", "ivf", "milvus"]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from index.compare import Comparison, Paired, compare
 from index.enrolment import column
 from index.errors import BadVector, PromotionRefused
 from index.items import Vectors
+from index.learning import Learning
 from index.live import LiveSpaces
 from index.neighbours_faiss import State
 from index.recall import RecallReport
@@ -41,21 +42,23 @@ class SpaceStatus:
 class Spaces:
     """See `Gallery.spaces`. `changing` is the gallery's writing lock."""
 
-    def __init__(self, truth: Truth, live: LiveSpaces, changing: threading.Lock) -> None:
+    def __init__(self, truth: Truth, live: LiveSpaces, changing: threading.Lock, learning: Learning) -> None:
         self._truth = truth
         self._live = live
         self._changing = changing
+        self._learning = learning
         self._finish_retiring()
 
     def status(self) -> list[SpaceStatus]:
         """Every live space, the oldest first."""
+        self._learning.prepare()
         with self._truth.read() as connection:
             known = [space for space in space_rows.read_spaces(connection).values() if space.state != "retiring"]
             total = rows.read_ledger(connection).item_count
             counts = [rows.count_vectors(connection, space.space_id) for space in known]
         indexes = [self._live.index(space.space_id) for space in known]
         return [
-            SpaceStatus(space, count, total - count, index.neighbours.state(), index.recall)
+            SpaceStatus(space, count, total - count, index.state(), index.recall)
             for space, count, index in zip(known, counts, indexes, strict=True)
         ]
 
@@ -77,17 +80,19 @@ class Spaces:
                     raise PromotionRefused(f"space {space_id} is being retired: try again when that has ended")
                 space = known or space_rows.add_space(connection, space_id, dim, "staged")
             if known is None:
-                self._live.add(space_id, dim)
+                self._learning.learn(lambda: self._live.add(space_id, dim))
         return space
 
     def pending(self, space_id: str, after: int = 0, limit: int = 64) -> list[Pending]:
         """Items that a space lacks, with their crops, in the order of enrolment; `after` is the last `key` seen."""
+        self._learning.prepare()
         self._live.index(space_id)
         with self._truth.read() as connection:
             return space_rows.pending(connection, space_id, after, limit)
 
     def fill(self, space_id: str, filled: Sequence[tuple[Pending, Vectors]]) -> int:
         """Store vectors of pending items, durably; returns how many. What changed or went meanwhile is passed over."""
+        self._learning.prepare()
         index = self._live.index(space_id)
         if not filled:
             return 0
@@ -98,7 +103,8 @@ class Spaces:
             with self._truth.write() as connection:
                 stored = space_rows.fill(connection, space_id, keys, columns)
             kept = {key for key, _ in stored}
-            self._live.put(space_id, stored, columns.embeddings[[n for n, key in enumerate(keys) if key in kept]])
+            embeddings = columns.embeddings[[n for n, key in enumerate(keys) if key in kept]]
+            self._learning.learn(lambda: self._live.put(space_id, stored, embeddings))
         return len(stored)
 
     def activate(self, space_id: str, missing_allowed: int = 0) -> None:
@@ -106,6 +112,7 @@ class Spaces:
 
         Raises PromotionRefused while more than `missing_allowed` items lack vectors in it: they would not be found.
         """
+        self._learning.prepare()
         with self._changing:
             self._live.index(space_id)
             if space_id == self._live.active:
@@ -119,7 +126,8 @@ class Spaces:
                     )
                 space_rows.set_state(connection, self._live.active, "retained")
                 space_rows.set_state(connection, space_id, "active")
-            self._live.active = space_id
+                known = space_rows.read_spaces(connection)
+            self._learning.learn(lambda: self._live.reconcile(known))
 
     def rollback(self, missing_allowed: int = 0) -> str:
         """Activate the space that was active before; returns its id. Raises PromotionRefused if there is none."""
@@ -134,13 +142,14 @@ class Spaces:
 
     def retire(self, space_id: str) -> None:
         """Delete a space and all its vectors. Raises PromotionRefused for the active one, SpaceMismatch for none."""
+        self._learning.prepare()
         with self._changing:
             self._live.index(space_id)
             if space_id == self._live.active:
                 raise PromotionRefused(f"space {space_id} is active: activate another one first")
             with self._truth.write() as connection:
                 space_rows.set_state(connection, space_id, "retiring")
-            self._live.drop(space_id)
+            self._learning.learn(lambda: self._live.drop(space_id))
         self._finish_retiring()
 
     def compare(self, a: str, b: str, sample: int = 500, seed: int = 0) -> Comparison:

@@ -13,8 +13,8 @@ import numpy as np
 from index.build import Source
 from index.exactly import nearest
 from index.large import Admitted, LargeIndex
-from index.neighbours import Keys
-from index.neighbours_faiss import FaissNeighbours
+from index.neighbours import Keys, Neighbours
+from index.neighbours_faiss import State
 
 DEPTH = 10  # recall@10
 SAMPLE = 200
@@ -48,10 +48,9 @@ def tune(source: Source, large: LargeIndex, target: float) -> RecallReport:
     return report(reached, keys, everything.count, large.kind, large.effort)
 
 
-def measure(source: Source, neighbours: FaissNeighbours, sample: int) -> RecallReport:
+def measure(source: Source, neighbours: Neighbours, state: State, sample: int) -> RecallReport:
     """Compare whole searches with exact ones. Raises Stopped."""
     keys, queries = source.sample(sample, seed=2)
-    state = neighbours.state()
     expected, _ = nearest(source.truth, source.space_id, queries, DEPTH + 1, source.stop)
     found, _ = neighbours.search(queries, DEPTH + 1, None)
     reached = share_found(found, expected, keys)

@@ -78,6 +78,10 @@ class Snapshots:
                 self._set_aside(generation, str(reason))
         return None
 
+    def remove(self) -> None:
+        """Delete every generation, and the folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def generations(self) -> list[Path]:
         """Complete generations, the oldest first."""
         return sorted(path for path in self._folder.iterdir() if path.name.isdigit())

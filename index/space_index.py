@@ -22,6 +22,7 @@ from index.neighbours import Keys, Matrix
 from index.neighbours_faiss import FaissNeighbours, State
 from index.recall import RecallReport, measure, tune
 from index.snapshot import Snapshots, Stamp
+from index.tail import read_tail
 from index.truth import Truth
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,13 @@ ABSORB_AT = 4096  # vectors in the exact part at which the approximate one takes
 DEAD_LIMIT = 0.2  # share of dead rows at which an approximate part is built anew
 GROWTH_LIMIT = 4  # growth since training at which cells are learned anew
 LARGE_FROM = 1000  # vectors below which no approximate part is built, whatever the settings say: nothing to learn from
+WINDOW = 2000  # changes of others that are read at once
 CHANGED_SHARE = 20  # a twentieth of a gallery changed is worth a snapshot
+
+
+def faiss_indexes(folder: Path, truth: Truth, config: GalleryConfig) -> Callable[[str, int], SpaceIndex]:
+    """What makes the index of a space: FAISS in this process, its snapshots in a subfolder."""
+    return lambda space_id, dim: SpaceIndex(folder / space_id, truth, space_id, dim, config)
 
 
 class SpaceIndex:
@@ -49,6 +56,7 @@ class SpaceIndex:
         self._saved_sequence = -1
         self._saved_at = time.monotonic()
         self._trained_on = 0
+        self._seen = 0  # the change up to which the neighbours have surely learned
         self._load()
 
     def save(self) -> None:
@@ -72,18 +80,32 @@ class SpaceIndex:
 
     def measure_recall(self, sample: int, stop: Callable[[], bool]) -> RecallReport:
         """Compare searches with exact ones on `sample` stored vectors. Raises Stopped."""
-        self.recall = measure(self._source(stop), self.neighbours, sample)
+        self.recall = measure(self._source(stop), self.neighbours, self.state(), sample)
         return self.recall
 
-    def close(self) -> None:
-        """End what runs in the background; nothing is saved any more."""
+    def state(self) -> State:
+        """How the neighbours are kept."""
+        return self.neighbours.state()
+
+    def catch_up(self) -> None:
+        """Learn what others have committed to a shared truth."""
+        with self._truth.read() as connection:
+            last = rows.read_ledger(connection).seq
+            while self._seen < last:
+                until = min(self._seen + WINDOW, last)
+                read_tail(connection, self.space_id, self.dim, self._seen, until).apply(self.neighbours)
+                self._seen = until
+
+    def remove(self) -> None:
+        """End what runs in the background, and delete the snapshots."""
         self._closed.set()
         with self._tending:
-            pass
+            self._snapshots.remove()
 
     def _load(self) -> None:
         with self._truth.read() as connection:
             ledger = rows.read_ledger(connection)
+        self._seen = ledger.seq
         found = self._snapshots.load(self._stamp(ledger))
         if found is not None:
             facts = found[1]

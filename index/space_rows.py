@@ -48,6 +48,7 @@ def read_spaces(connection: Connection) -> dict[str, Space]:
 
 def add_space(connection: Connection, space_id: str, dim: int, state: State) -> Space:
     """Make room for the vectors of one more encoder."""
+    take_numbers(connection, 1)  # a change like any other, so that processes that share the truth learn of it
     space = Space(space_id, dim, state, now(), now() if state == "active" else None)
     connection.execute(insert(spaces), [space._asdict()])
     return space
@@ -66,6 +67,7 @@ def open_active(connection: Connection, space_id: str, dim: int) -> dict[str, Sp
 
 def set_state(connection: Connection, space_id: str, state: State) -> None:
     """Change a space's state; becoming active is remembered with its time."""
+    take_numbers(connection, 1)
     when = {"activated": now()} if state == "active" else {}
     connection.execute(update(spaces).where(spaces.c.space_id == space_id).values(state=state, **when))
 

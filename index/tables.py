@@ -105,3 +105,11 @@ tombstones = Table(
     Column("key", Key, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False, index=True),
 )
+
+# Up to which change a set of neighbours outside this process has followed, by its name.
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+)

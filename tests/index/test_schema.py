@@ -60,6 +60,16 @@ def test_gallery_of_schema_0001_is_opened_with_all_that_it_holds(folder: Path):
         assert gallery.count() == 3
 
 
+def test_gallery_of_schema_0002_is_opened_with_all_that_it_holds(folder: Path):
+    with open_gallery(folder, DIM, SPACE) as gallery:
+        (item,) = gallery.enrol([new_item(1)])
+        with gallery._truth.write() as connection:
+            connection.exec_driver_sql("DROP TABLE watermarks")
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+    with open_gallery(folder, DIM, SPACE) as gallery:
+        assert gallery.search(embedding(1, 1))[0][0].item == item
+
+
 def test_every_migration_has_a_test_that_opens_what_it_made():
     """A new migration needs a test like the one above for the schema that was the newest until now."""
     scripts = sorted(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
