@@ -1,6 +1,6 @@
 """`ear-teacher gallery`: look at a gallery, back it up, carry it elsewhere, clean it. Everything that needs no model.
 
-`stats`, `list`, `backup` and `export` run beside a service that owns the gallery; the others own it themselves.
+`stats`, `list`, `drift`, `backup` and `export` run beside a service that owns the gallery; the others own it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     add(verbs, "restore", "make a gallery from a backup or an archive", source)
     add(verbs, "delete", "delete items, or everything of a subject", what_to_delete)
     add(verbs, "duplicates", "ears that were enrolled twice", threshold)
+    add(verbs, "drift", "whether what came in lately is unlike what was there before", json_flag, recent)
     add(verbs, "recall", "how many of the truly nearest ears its searches find", sample)
     return parser
 
@@ -126,6 +127,25 @@ def recall(given: argparse.Namespace) -> None:
     print(f"recall@{report.depth} {report.recall:.4f} on {report.sample} of {report.items:,} ears ({report.kind})")
 
 
+def drift(given: argparse.Namespace) -> None:
+    from index.drift import measure_drift
+    from index.existing import look
+    from index.space_rows import read_spaces
+
+    with look(given.gallery) as truth, truth.read() as connection:
+        active = next(space for space in read_spaces(connection).values() if space.state == "active")
+        report, _ = measure_drift(connection, active.space_id, active.dim, given.recent)
+    if given.json:
+        print(json.dumps(asdict(report), indent=1))
+        return
+    if report.since is not None:
+        print(f"{report.recent:,} ears since {report.since} beside {report.earlier:,} of those before:")
+        print(f"  nearest ear of another subject   {report.nearest_recent:.3f} (before: {report.nearest_earlier:.3f})")
+        print(f"  far from every earlier ear       {report.far_share:.0%} (where nothing changed: 5%)")
+        print(f"  the mean embedding moved by      {report.moved:.2f} spreads")
+    print("\n".join(report.advice))
+
+
 def add(verbs: Any, name: str, summary: str, *options: Callable[[argparse.ArgumentParser], object]) -> None:
     verb = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
     verb.add_argument("gallery", type=Path, metavar="GALLERY", help="the gallery's folder")
@@ -169,6 +189,10 @@ def sample(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--sample", type=int, default=200, metavar="EARS", help="stored ears to ask with (%(default)s)")
 
 
+def recent(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--recent", type=int, default=200, metavar="EARS", help="how many are recent (%(default)s)")
+
+
 RUN: dict[str, Callable[[argparse.Namespace], None]] = {
     "stats": stats,
     "list": list_items,
@@ -177,5 +201,6 @@ RUN: dict[str, Callable[[argparse.Namespace], None]] = {
     "restore": restore,
     "delete": delete,
     "duplicates": duplicates,
+    "drift": drift,
     "recall": recall,
 }

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 
 from index import changes, cursor, enrolment, rows
 from index.config import GalleryConfig
+from index.drift import DriftReport, Sample, measure_drift
 from index.errors import BadFilter
 from index.items import Filter, Hit, Item, NewItem, Page, Side, SubjectHit, Vectors
 from index.keeper import Keeper
@@ -159,6 +160,11 @@ class Gallery:
         self._learning.follow()
         index = self._live.index(space_id)
         return find_subjects(self._truth, index.neighbours, index.dim, embeddings, k, per_subject, filter)
+
+    def drift(self, recent: int = 200, space_id: str | None = None) -> tuple[DriftReport, Sample]:
+        """How the last `recent` ears lie beside those before them, and which ears were looked at."""
+        index = self._live.index(space_id)
+        return self._read(lambda connection: measure_drift(connection, index.space_id, index.dim, recent))
 
     # Writing
 
