@@ -11,13 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from measure.latency import Latency
 ROOT = Path(__file__).parents[1]
 EARS = ROOT / "demo" / "ears" / "crops"
 BATCHES = (1, 2, 4, 8, 16, 32)
+READY = "/health/ready"
 
 
 class Limit:
@@ -85,13 +87,18 @@ def server(command: list[str], ready: str) -> Iterator[int]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
+        process_group=0,
     )
     try:
         _wait(f"http://127.0.0.1:{port}{ready}", process)
         yield port
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        finally:
+            with suppress(ProcessLookupError):  # LitServe's workers outlive their parent
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], patience_s: float = 120.0) -> None:
@@ -121,43 +128,51 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
     print(
         f"limit: {limit.threads} threads, batch {limit.batch}, {limit.rate(given.seconds):.0f} pictures/s", flush=True
     )
-    ours = [sys.executable, "-m", "ear_teacher", "serve", "--bundle", str(given.bundle), "--port", "PORT"]
     with ExitStack() as stack:
-        ports = {"service": stack.enter_context(server([*ours, "--log-format", "json"], "/health/ready"))}
-        if given.litserve_python:
-            theirs = [
-                given.litserve_python,
-                "-m",
-                "bench.litserve_app",
-                "--bundle",
-                str(given.bundle),
-                "--port",
-                "PORT",
-            ]
-            ports["litserve"] = stack.enter_context(server([*theirs, "--threads", str(limit.threads)], "/health"))
+        ports = {
+            name: stack.enter_context(server([*command, "--threads", str(limit.threads)], ready))
+            for name, (command, ready) in commands(given).items()
+        }
         rows = [_row(limit, ports, connections, given) for connections in given.connections]
-    single_ms = [limit.single_ms(given.seconds) for _ in range(given.rounds)]
-    return {"limit": {"threads": limit.threads, "batch": limit.batch, "single_ms": min(single_ms)}, "rows": rows}
+    machine = {"cores": len(cores()), "load_average": os.getloadavg()[0]}
+    return {"limit": {"threads": limit.threads, "batch": limit.batch}, "machine": machine, "rows": rows}
+
+
+def commands(given: argparse.Namespace) -> dict[str, tuple[list[str], str]]:
+    """Command and readiness path of each server; both are given the threads that were best for the limit."""
+    shared = ["--bundle", str(given.bundle), "--port", "PORT"]
+    known = {"service": ([sys.executable, "-m", "ear_teacher", "serve", *shared, "--log-format", "json"], READY)}
+    if given.litserve_python:
+        known["litserve"] = ([given.litserve_python, "-m", "bench.litserve_app", *shared], "/health")
+    return known
 
 
 def _row(limit: Limit, ports: dict[str, int], connections: int, given: argparse.Namespace) -> dict[str, Any]:
     windows: dict[str, list[dict[str, float]]] = {name: [] for name in ports}
-    limits = []
+    limits, singles = [], []
     for port in ports.values():
         drive(port, connections, 0.5, *(("--path", "/predict", "--form") if port == ports.get("litserve") else ()))
     for _ in range(given.rounds):
         limits.append(limit.rate(given.seconds))
+        singles.append(limit.single_ms(given.seconds))
         for name, port in ports.items():
             flags = ("--path", "/predict", "--form") if name == "litserve" else ()
             windows[name].append(drive(port, connections, given.seconds, *flags))
     row: dict[str, Any] = {"connections": connections, "limit_per_s": statistics.median(limits)}
     for name, taken in windows.items():
         row[name] = {key: statistics.median(window[key] for window in taken) for key in taken[0]}
-    row["of_limit"] = statistics.median(
-        window["per_s"] / bound for window, bound in zip(windows["service"], limits, strict=True)
-    )
+    ours = windows["service"]
+    row["of_limit"] = _paired([window["per_s"] for window in ours], limits)
+    row["added_ms"] = statistics.median(window["p50_ms"] - single for window, single in zip(ours, singles, strict=True))
+    for key in ("per_s", "p99_ms") if "litserve" in windows else ():
+        row[f"{key}_of_litserve"] = _paired(*([window[key] for window in windows[name]] for name in windows))
     print(told(row), flush=True)
     return row
+
+
+def _paired(ours: list[float], theirs: list[float]) -> float:
+    """Median of the ratios of windows that followed each other."""
+    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
 
 
 def told(row: dict[str, Any]) -> str:
@@ -167,17 +182,15 @@ def told(row: dict[str, Any]) -> str:
         f"{row['connections']:3d} connections: {ours['per_s']:6.0f}/s ({row['of_limit']:.2f} of the limit), p50 "
         f"{ours['p50_ms']:.1f} p99 {ours['p99_ms']:.1f} ms, generator {ours['generator_cores']:.2f} cores"
     )
+    if row["connections"] == 1:
+        text += f", {row['added_ms']:.1f} ms over one picture decoded and encoded in a loop"
     if "litserve" in row:
         theirs = row["litserve"]
         text += (
             f"; LitServe {theirs['per_s']:.0f}/s, p50 {theirs['p50_ms']:.1f} p99 {theirs['p99_ms']:.1f} ms: "
-            f"{ours['per_s'] / theirs['per_s']:.2f}x throughput, {ours['p99_ms'] / theirs['p99_ms']:.2f}x p99"
+            f"{row['per_s_of_litserve']:.2f}x throughput, {row['p99_ms_of_litserve']:.2f}x p99"
         )
     return text
-
-
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
 
 
 def main() -> int:
@@ -193,10 +206,6 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
     given = parser.parse_args()
     figures = measure(given)
-    first = next((row for row in figures["rows"] if row["connections"] == 1), None)
-    if first is not None:
-        added = first["service"]["p50_ms"] - figures["limit"]["single_ms"]
-        print(f"added latency at 1 connection: {added:.1f} ms p50 over {figures['limit']['single_ms']:.1f} ms")
     if given.out:
         given.out.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
