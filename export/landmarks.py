@@ -88,7 +88,7 @@ def add_landmarks(
         bundle: folder of a whole bundle.
         data: data sets whose validation photos the gate compares on.
         photos: how many of them.
-        threshold: least score of an ear that the service will tell of.
+        threshold: least score of an ear that the service will tell of; None: what `detector evaluate` found best.
         tell: is called with a line of text at each step.
 
     Raises:
@@ -173,8 +173,8 @@ def _named(
     """The manifest with the graph in it; its identity is still the old one."""
     described: dict[str, Any] = {
         "landmarks": list(saved.landmark_names),
-        "threshold": THRESHOLD if threshold is None else threshold,
-        "metrics": {name: value for name, value in saved.metrics.items() if np.isfinite(value)},
+        "threshold": saved.metrics.get("threshold", THRESHOLD) if threshold is None else threshold,
+        "metrics": _finite(saved.metrics),
         "provenance": saved.provenance,
     }
     others = [variant for variant in manifest.variants if variant.graph != "landmarks"]
@@ -187,3 +187,9 @@ def _named(
             "training": {**manifest.training, "detector": described},
         }
     )
+
+
+def _finite(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Without what is not a number: JSON has no NaN."""
+    nested = {name: _finite(value) if isinstance(value, dict) else value for name, value in metrics.items()}
+    return {name: value for name, value in nested.items() if isinstance(value, dict) or np.isfinite(value)}

@@ -59,6 +59,8 @@ def _train_flags(one: Any) -> None:
     run.add_argument("--muon-lr", type=float, help="peak learning rate of Muon, for matrices (default 0.02)")
     run.add_argument("--encoder-rate", type=float, help="a teacher's encoder learns at this share of them (0.3)")
     run.add_argument("--augment", type=float, help="strength of the augmentations, 0 for none (default 1)")
+    run.add_argument("--resume", type=Path, metavar="CKPT", help="checkpoints/last.ckpt of an interrupted run, "
+                     "whose other flags are given again")  # fmt: skip
     run.add_argument("--seed", type=int, help="of weights, order and augmentation (default 0)")
     machine = one.add_argument_group("machine")
     machine.add_argument("--precision", choices=("auto", "16-mixed", "bf16-mixed", "32"), help="(default auto)")

@@ -154,10 +154,15 @@ def _checkpoints(folder: Path) -> list[ModelCheckpoint]:
     best = ModelCheckpoint(
         folder, filename="{epoch:03d}-{val_loss:.4f}", monitor="val_loss", save_top_k=3, save_on_train_epoch_end=True
     )
+    return [best, last_checkpoint(folder)]
+
+
+def last_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Keeps `last.ckpt`, the last epoch, in `folder`."""
     last = ModelCheckpoint(folder, filename="last", monitor=None, save_on_train_epoch_end=True)
     last.CHECKPOINT_NAME_LAST = "last"
     last._enable_version_counter = False
-    return [best, last]
+    return last
 
 
 def _strategy(name: str) -> Any:

@@ -96,6 +96,8 @@ class DetectorRun:
     num_workers: int = 0
     seed: int = 0
     val_fraction: float = 0.1
+    resume: Path | None = None
+    """`checkpoints/last.ckpt` of an interrupted run with the same flags."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "looks", "scenes", "devices"):
@@ -122,4 +124,11 @@ class DetectorRun:
             "data": [path.name for path in self.data],
             "out": self.out.name,
             "teacher": None if self.teacher is None else self.teacher.name,
+            "resume": None if self.resume is None else self.resume.name,
         }
+
+    def learns_like(self, values: dict[str, Any]) -> list[str]:
+        """Flags that differ from those of another run's `to_dict` and change what is learned."""
+        own = self.to_dict()
+        free = ("out", "resume", "accelerator", "devices", "num_workers", "max_minutes")
+        return [f"--{name.replace('_', '-')}" for name in own if name not in free and own[name] != values.get(name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,8 @@ from training.schedule import learning_rate_factor
 
 WEIGHTS = {"first_side": 0.3, "landmark": 3.0, "visible": 0.3, "mirrored": 0.3, "ear": 0.5}
 """Of the terms; 1 where nothing is said."""
+RUN_KEY = "detector_run"
+"""Entry of Lightning's checkpoints that holds the flags, JSON."""
 _NOT_FOR_MUON = ("patch_embed", "pos_embed", "rel_pos", "to_heat", "to_cells", "to_said", "gate")
 
 
@@ -40,6 +43,7 @@ class DetectorModule(lightning.LightningModule):
         self.strength = AugmentStrength().scaled(run.augment)
         self.progress = 0.0
         self._clock, self._start_s = clock, clock()
+        self._before_s = 0.0
         self._found: list[dict[str, Any]] = []
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -53,7 +57,7 @@ class DetectorModule(lightning.LightningModule):
         """Set the learning rate; end the epoch once time is over."""
         steps = self.global_step / float(self.trainer.estimated_stepping_batches)
         limit_s = None if self.run.max_minutes is None else self.run.max_minutes * 60
-        passed = 0.0 if limit_s is None else (self._clock() - self._start_s) / limit_s
+        passed = 0.0 if limit_s is None else self.elapsed_s / limit_s
         self.progress = min(max(self.progress, steps, passed), 1.0)
         factor = learning_rate_factor(self.progress, self.run.warmup)
         for group in self.trainer.optimizers[0].param_groups:
@@ -62,6 +66,20 @@ class DetectorModule(lightning.LightningModule):
             self.trainer.should_stop = True
             return -1
         return None
+
+    @property
+    def elapsed_s(self) -> float:
+        """How long the run took so far, earlier sessions of it included."""
+        return self._before_s + self._clock() - self._start_s
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what a resumed run must know; batches follow from the step, so nothing of them is saved."""
+        checkpoint[RUN_KEY] = json.dumps(self.run.to_dict())
+        checkpoint["progress"], checkpoint["elapsed_s"] = self.progress, self.elapsed_s
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the progress of the interrupted run."""
+        self.progress, self._before_s = float(checkpoint["progress"]), float(checkpoint["elapsed_s"])
 
     def training_step(self, batch: StepBatch, batch_idx: int) -> Tensor:
         """Both looks. Returns the loss."""

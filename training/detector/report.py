@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from training.detector.checkpoint import read_detector, write_detector
 from training.detector.detector import EarDetector
 from training.detector.evaluation import (
     CED_AT,
@@ -38,6 +40,7 @@ def evaluate_checkpoint(
 
     Returns:
         What `detector.json` holds: the operating threshold, and for each set its figures, by size too, and its CED.
+        The checkpoint remembers the threshold and the chief figures, and export carries them into the bundle.
     """
     detector = EarDetector.load_from_checkpoint(checkpoint)
     finder = TorchFinder(detector)
@@ -62,8 +65,16 @@ def evaluate_checkpoint(
     report["with ear-free pictures"] = figures(everything, threshold).to_dict()
     report["ear-free pictures"] = len(free)
     write(report, out)
+    _remember(checkpoint, report)
     say(f"report: {out / 'detector.json'}, {out / 'ced.png'}")
     return report
+
+
+def _remember(checkpoint: Path, report: dict[str, Any]) -> None:
+    saved = read_detector(checkpoint)
+    chief = {name: {key: found[key] for key in COLUMNS} for name, found in report["sets"].items()}
+    found = {"threshold": report["threshold"], "evaluation": chief}
+    write_detector(checkpoint, replace(saved, metrics={**saved.metrics, **found}))
 
 
 def write(report: dict[str, Any], out: Path) -> None:

@@ -1,11 +1,13 @@
 """A whole training run of the detector, and the files it leaves.
 
-out/detector.ckpt   the weights of the last epoch, what users and export open
-out/logs/           metrics.csv, hparams.yaml, TensorBoard events
+out/detector.ckpt          the weights of the last epoch, what users and export open
+out/checkpoints/last.ckpt  everything, for --resume
+out/logs/                  metrics.csv, hparams.yaml, TensorBoard events
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,10 +19,11 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from training.checkpoint import read_raw
 from training.detector.checkpoint import DetectorCheckpoint, write_detector
 from training.detector.config import DetectorConfig, DetectorRun
 from training.detector.detector import EarDetector
-from training.detector.module import DetectorModule
+from training.detector.module import RUN_KEY, DetectorModule
 from training.detector.sources import Sources, load_sources, some_subjects
 from training.detector.steps import DetectorData, Steps
 from training.errors import ConfigError
@@ -28,7 +31,7 @@ from training.presets import preset
 from training.provenance import git_commit, subjects, versions
 from training.records import EarRecord
 from training.trainer import _quiet as quiet
-from training.trainer import resolve_precision
+from training.trainer import last_checkpoint, resolve_precision
 
 DETECTOR_FILE = "detector.ckpt"
 VAL_STEPS = 100
@@ -52,8 +55,7 @@ def fit_detector(run: DetectorRun, say: Say = print, shape: DetectorConfig | Non
     say = rank_zero_only(say)
     run = replace(run, precision=resolve_precision(run.precision, run.accelerator))
     path = run.out / DETECTOR_FILE
-    if path.exists():
-        raise ConfigError(f"--out {run.out}: holds a detector already; give another folder")
+    _check_out(run)
     lightning.seed_everything(run.seed, verbose=False)
     sources = load_sources(run.data, val_fraction=run.val_fraction)
     train = some_subjects(sources.train, run.labels, run.seed)
@@ -67,19 +69,31 @@ def fit_detector(run: DetectorRun, say: Say = print, shape: DetectorConfig | Non
     steps = Steps(train, detector.config, run)
     module = DetectorModule(run, detector)
     data = DetectorData(steps, spread(sources.val, VAL_PHOTOS), detector.config.num_landmarks, run.num_workers)
-    started = time.monotonic()
     trainer = make_trainer(run, say, len(steps))
     for logger in trainer.loggers:
         logger.log_hyperparams(run.to_dict())
     with quiet():
-        trainer.fit(module, data)
+        trainer.fit(module, data, ckpt_path=run.resume, weights_only=True)
     if trainer.is_global_zero:
-        made = _provenance(run, train, sources, trainer, time.monotonic() - started)
+        made = _provenance(run, train, sources, trainer, module.elapsed_s)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name[:4] == "val_"}
         state = detector.state_dict()
         write_detector(path, DetectorCheckpoint(detector.config, state, sources.landmark_names, made, metrics))
         say(f"detector: {path}")
     return path
+
+
+def _check_out(run: DetectorRun) -> None:
+    if (run.out / DETECTOR_FILE).exists():
+        raise ConfigError(f"--out {run.out}: holds a detector already; give another folder")
+    if run.resume is None:
+        return
+    content = read_raw(run.resume)
+    if RUN_KEY not in content:
+        raise ConfigError(f"--resume {run.resume}: not checkpoints/last.ckpt of a detector's run")
+    changed = run.learns_like(json.loads(content[RUN_KEY]))
+    if changed:
+        raise ConfigError(f"--resume with other {', '.join(changed)}: give what the interrupted run was given")
 
 
 def build(run: DetectorRun, landmarks: int, shape: DetectorConfig | None = None) -> EarDetector:
@@ -115,9 +129,8 @@ def make_trainer(run: DetectorRun, say: Say, steps: int) -> lightning.Trainer:
                 CSVLogger(run.out / "logs", name="csv"),
                 TensorBoardLogger(run.out / "logs", name="tensorboard", default_hp_metric=False),
             ],
-            callbacks=[Tell(say)],
+            callbacks=[Tell(say), last_checkpoint(run.out / "checkpoints")],
             default_root_dir=run.out,
-            enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
         )

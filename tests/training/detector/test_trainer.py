@@ -1,6 +1,7 @@
 """Runs of the detector as a user starts them, and that both looks learn."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -45,6 +46,32 @@ def test_a_run_does_not_overwrite_a_detector(photos, tmp_path):
         fit_detector(micro_run(photos, tmp_path), print, TINY)
 
 
+def test_a_resumed_run_ends_as_one_that_was_never_interrupted(photos, tmp_path, monkeypatch):
+    straight = read_detector(fit_detector(micro_run(photos, tmp_path / "straight"), print, TINY))
+    run = micro_run(photos, tmp_path / "run")
+
+    def interrupt(module):
+        if module.current_epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, SystemExit)):
+        patch.setattr(DetectorModule, "on_train_epoch_start", interrupt)
+        fit_detector(run, print, TINY)
+    resumed = read_detector(fit_detector(replace(run, resume=run.out / "checkpoints" / "last.ckpt"), print, TINY))
+    assert resumed.provenance["steps"] == straight.provenance["steps"]
+    for name, tensor in straight.state_dict.items():
+        assert torch.equal(tensor, resumed.state_dict[name]), name
+
+
+def test_a_resumed_run_must_be_given_the_same_flags(photos, tmp_path):
+    run = micro_run(photos, tmp_path / "run", epochs=1)
+    fit_detector(run, print, TINY)
+    (run.out / "detector.ckpt").unlink()
+    last = run.out / "checkpoints" / "last.ckpt"
+    with pytest.raises(ConfigError, match="--resume with other --lr, --seed"):
+        fit_detector(replace(run, resume=last, seed=4, lr=0.1), print, TINY)
+
+
 def test_a_run_ends_when_its_time_is_over(photos, tmp_path):
     path = fit_detector(micro_run(photos, tmp_path / "run", epochs=500, max_minutes=0.005), lambda _: None, TINY)
     assert read_detector(path).provenance["steps"] < 1500
@@ -80,6 +107,10 @@ def test_the_verb_trains_and_evaluates(photos, teacher, tmp_path, capsys):
     assert ear_teacher.main(["detector", "train", "--data", str(photos), *flags]) == 0
     evaluate = [str(tmp_path / "run" / "detector.ckpt"), "--data", str(photos), "--out", str(tmp_path / "report")]
     assert ear_teacher.main(["detector", "evaluate", *evaluate]) == 0
+    report = json.loads((tmp_path / "report" / "detector.json").read_text())
+    remembered = read_detector(tmp_path / "run" / "detector.ckpt").metrics
+    assert remembered["threshold"] == report["threshold"]
+    assert set(remembered["evaluation"]) == set(report["sets"])
     assert "| metadata.csv |" in capsys.readouterr().out
     report = json.loads((tmp_path / "report" / "detector.json").read_text())
     assert report["sets"]["metadata.csv"]["ears"] == 4
