@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.errors import OptionError
+from export.flags import batches
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -126,23 +127,13 @@ def _against(old: dict[str, Any], options: argparse.Namespace, report: dict[str,
     return REGRESSED if worse else 0
 
 
-def _batches(text: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        sizes = ()
-    if not sizes or min(sizes) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: give sizes from 1 on, comma-separated, such as 1,8,32")
-    return sizes
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ear-teacher bench", description="How fast a bundle is on this machine.")
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder with manifest.json")
     cases = parser.add_argument_group("cases")
     cases.add_argument("--runtime", default="auto", help="comma-separated, or auto: all that are installed here")
     cases.add_argument("--precision", default="all", help="comma-separated, or all that the bundle has")
-    cases.add_argument("--batches", type=_batches, default=(1, 8, 32), help="batch sizes (default 1,8,32)")
+    cases.add_argument("--batches", type=batches, default=(1, 8, 32), help="batch sizes (default 1,8,32)")
     cases.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a physical core")
     cases.add_argument("--seconds", type=float, default=2.0, help="length of a window, seconds (default %(default)s)")
     cases.add_argument("--pictures", type=Path, help="folder of picture files for the end-to-end figures")
