@@ -37,7 +37,6 @@ VERBS: dict[str, Verb] = {
     "engine": Verb("bundle.command_engine", "build a bundle's TensorRT engines ahead of time"),
     "bench": Verb("export.command_bench", "measure how fast a bundle is on this machine"),
     "triton": Verb("export.command_triton", "write a bundle as a model repository for NVIDIA Triton"),
-    "triton": Verb("export.command_triton", "write a bundle as a model repository for NVIDIA Triton"),
     "serve": Verb("serve.command_serve", "serve a bundle over HTTP"),
     "promote": Verb("serve.command_promote", "replace the model of a running service, with a way back"),
     "refresh": Verb("export.command_refresh", "retrain, evaluate, export and promote, in one command"),
