@@ -33,6 +33,7 @@ GROWTH_LIMIT = 4  # growth since training at which cells are learned anew
 LARGE_FROM = 1000  # vectors below which no approximate part is built, whatever the settings say: nothing to learn from
 WINDOW = 2000  # changes of others that are read at once
 CHANGED_SHARE = 20  # a twentieth of a gallery changed is worth a snapshot
+REST = 10  # no snapshot for so many times as long as the last took: an import would write its gallery twenty times
 
 
 def faiss_indexes(folder: Path, truth: Truth, config: GalleryConfig) -> Callable[[str, int], SpaceIndex]:
@@ -55,6 +56,7 @@ class SpaceIndex:
         self._snapshots = Snapshots(folder)
         self._saved_sequence = -1
         self._saved_at = time.monotonic()
+        self._saving_s = 0.0  # what the last snapshot took
         self._trained_on = 0
         self._seen = 0  # the change up to which the neighbours have surely learned
         self._load()
@@ -152,11 +154,12 @@ class SpaceIndex:
         enough = max(self._config.snapshot_changes, ledger.item_count // CHANGED_SHARE)
         holds_deleted = ledger.deleted_seq > self._saved_sequence
         overdue = time.monotonic() - self._saved_at > self._config.snapshot_s
-        return self._saved_sequence < 0 < ledger.seq or changes >= enough or (holds_deleted and overdue)
+        rested = time.monotonic() - self._saved_at > REST * self._saving_s
+        return self._saved_sequence < 0 < ledger.seq or (changes >= enough and rested) or (holds_deleted and overdue)
 
     def _write(self, ledger: rows.Ledger) -> None:
         # Changes committed from here on may or may not be in the snapshot: a restart compares keys and finds out.
-        recall = asdict(self.recall) if self.recall else None
+        recall, started = asdict(self.recall) if self.recall else None, time.monotonic()
         with self.neighbours.frozen() as (exact, large):
             index = exact.index if large is None else large.index
             self._snapshots.write(
@@ -164,6 +167,7 @@ class SpaceIndex:
             )
         self._saved_sequence = ledger.seq
         self._saved_at = time.monotonic()
+        self._saving_s = self._saved_at - started
 
     def _facts(self, large: LargeIndex | None) -> dict[str, Any]:
         if large is None:

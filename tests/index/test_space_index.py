@@ -215,3 +215,19 @@ def test_background_thread_builds_what_is_due(folder: Path):
         while state(gallery).kind != "ivf":
             pass
         assert overlap(gallery, embedding(1, 1)) >= 0.9
+
+
+def test_snapshots_rest_longer_than_they_take(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    def saved() -> int:
+        return len(list((folder / "neighbours" / SPACE).glob("[0-9]*")))
+
+    with open_gallery(folder, DIM, SPACE, GalleryConfig(snapshot_changes=1)) as gallery:
+        gallery.enrol([new_item(1)])
+        gallery.tend()
+        monkeypatch.setattr("index.space_index.REST", 1e9)
+        gallery.enrol([new_item(2)])
+        gallery.tend()
+        assert saved() == 1
+        monkeypatch.setattr("index.space_index.REST", 0)
+        gallery.tend()
+        assert saved() == 2
