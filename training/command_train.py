@@ -104,7 +104,8 @@ def _identity_flags(group: Any) -> None:
                        "(subject, side), or both ears of a subject (default ear)")  # fmt: skip
     group.add_argument("--per-identity", type=int, help="pictures of one identity together in a batch (default 4)")
     group.add_argument("--identity-head", choices=CHOICES["identity_head"], help="W as the contrastive term made it, "
-                       "or fitted to the subjects in closed form at the end (default trained)")  # fmt: skip
+                       "or fitted in closed form at the end, to the subjects or, without any, to augmented "
+                       "views (default trained)")  # fmt: skip
 
 
 def _optimizer_flags(group: Any) -> None:

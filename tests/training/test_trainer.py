@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -207,6 +208,17 @@ def test_every_way_of_training_runs(micro_run, changes):
     if changes.get("identity_head") == "fitted":
         weight = found.state_dict["identity.weight"]
         assert not torch.equal(weight, torch.eye(24))
+
+
+def test_head_is_fitted_to_views_where_no_subject_is_known(micro_run, ears, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for path in sorted(ears.glob("*.png")):
+        shutil.copy(path, pictures)
+    config = replace(micro_run, data=pictures, val=None, val_fraction=0.3, epochs=1, identity_head="fitted")
+    weight = read_checkpoint(fit(config, lambda _: None)).state_dict["identity.weight"]
+    assert not torch.equal(weight, torch.eye(24))
+    assert torch.isfinite(weight).all()
 
 
 def test_head_that_nothing_trained_stays_the_identity(micro_run):

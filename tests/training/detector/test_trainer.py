@@ -54,9 +54,10 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(photos, tmp_path, 
         if module.current_epoch == 1:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, SystemExit)):
-        patch.setattr(DetectorModule, "on_train_epoch_start", interrupt)
+    monkeypatch.setattr(DetectorModule, "on_train_epoch_start", interrupt)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
         fit_detector(run, print, TINY)
+    monkeypatch.undo()
     resumed = read_detector(fit_detector(replace(run, resume=run.out / "checkpoints" / "last.ckpt"), print, TINY))
     assert resumed.provenance["steps"] == straight.provenance["steps"]
     for name, tensor in straight.state_dict.items():
