@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.config import PRECISIONS, ExportConfig
+from export.config import DEFAULT_PRECISIONS, PRECISIONS, ExportConfig
 from export.errors import ParityError
 
 if TYPE_CHECKING:
@@ -78,6 +78,9 @@ def _conclude(console: Console, out: Path, manifest: Manifest, seconds: float) -
         f"{out}: {len(manifest.variants)} variants, {size_mb:.0f} MB, space {manifest.space_id}, "
         f"{manifest.parity['crops']} crops compared, {seconds:.0f} s"
     )
+    int8 = manifest.parity.get("int8")
+    if int8 and int8["why_not"]:
+        console.print(f"no int8 in the bundle: {int8['why_not']}", style="yellow", markup=False)
     if refused:
         console.print(f"[red]refused by the gate and not in the bundle: {', '.join(refused)}[/]")
     return REFUSED if refused else 0
@@ -106,8 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     graph = parser.add_argument_group("graphs")
     graph.add_argument(
         "--precision",
-        default=",".join(PRECISIONS),
-        help="variants, comma-separated (default %(default)s); fp32 is a must",
+        default=",".join(DEFAULT_PRECISIONS),
+        help=f"variants of {','.join(PRECISIONS)}, comma-separated (default %(default)s); fp32 is a must, and int8 "
+        "ships only where it is faster than fp32 here",
     )
     graph.add_argument(
         "--keep-float32",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from export.errors import OptionError
 
-PRECISIONS = ("fp32", "fp16")
+PRECISIONS = ("fp32", "fp16", "int8")
+DEFAULT_PRECISIONS = ("fp32", "fp16")
 MIN_OPSET, MAX_OPSET = 18, 23
 
 
@@ -14,8 +15,8 @@ MIN_OPSET, MAX_OPSET = 18, 23
 class ExportConfig:
     """Choices of one export; every default is what the demo and the service want."""
 
-    precisions: tuple[str, ...] = PRECISIONS
-    """Variants to write. `fp32` is the canonical one and always among them."""
+    precisions: tuple[str, ...] = DEFAULT_PRECISIONS
+    """Variants to write. `fp32` is the canonical one and always among them; `int8` is an encoder for CPUs."""
     opset: int = 20
     """ONNX operator set. 20 is the first with Gelu in one piece (0.86 to 0.93 of opset 18's time on CPU); from 23 on,
     attention outside the CPU's files becomes the standard `Attention`."""

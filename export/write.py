@@ -27,6 +27,7 @@ from export.config import ExportConfig
 from export.crops import Crops
 from export.errors import ParityError, TargetExists
 from export.gate import ParityRow
+from export.int8_variant import Int8Outcome, add_int8
 from export.latents import latent_statistics
 from export.limits import LIMITS
 from export.model_card import write_model_card
@@ -87,10 +88,11 @@ def export_bundle(
     with _staging(out) as folder:
         rows = _write_variants(vae, reference, folder, config, tell)
         _refuse_broken(rows)
+        int8 = add_int8(folder, reference, config.max_batch, tell) if "int8" in config.precisions else None
         tell("golden crops, eigenears, model card")
         write_golden(folder, *golden_outputs(vae, len(reference.crops)))
         calibration = latent_statistics(folder, given, reference, saved.metrics)
-        manifest = _manifest(vae, saved, folder, rows, reference, config, calibration)
+        manifest = _manifest(vae, saved, folder, rows, int8, reference, config, calibration)
         write_model_card(folder, manifest)
         files = manifest.files | {"MODEL_CARD.md": FileEntry.of(folder / "MODEL_CARD.md")}
         manifest = write_manifest(folder, manifest.model_copy(update={"files": files}))
@@ -103,7 +105,8 @@ def _write_variants(
 ) -> list[ParityRow]:
     """Export and judge every graph at every precision; the file of a refused one is deleted."""
     rows: list[ParityRow] = []
-    for precision in cast(tuple[Precision, ...], config.precisions):
+    exported = [precision for precision in config.precisions if precision != "int8"]  # int8 is made of fp32's file
+    for precision in cast(list[Precision], exported):
         form = attention_form(precision, config.opset, config.portable)
         rewritten = rewrite(vae, form)
         for graph in GRAPHS:
@@ -140,11 +143,14 @@ def _manifest(
     vae: EarVAE,
     saved: Checkpoint,
     folder: Path,
-    rows: Sequence[ParityRow],
+    exported: Sequence[ParityRow],
+    int8: Int8Outcome | None,
     reference: Reference,
     config: ExportConfig,
     calibration: dict[str, Any] | None,
 ) -> Manifest:
+    rows = [*exported, *(int8.rows if int8 else ())]
+    files = {path.name: FileEntry.of(path) for path in sorted(folder.iterdir())}
     architecture = saved.config.to_dict()
     framing = Framing(size_px=saved.config.image_size_px)
     return Manifest(
@@ -155,9 +161,9 @@ def _manifest(
         latent_dim=saved.config.latent_dim,
         framing=framing,
         tensors=contracts(saved.config),
-        files={path.name: FileEntry.of(path) for path in sorted(folder.iterdir())},
-        variants=_variants(rows, saved.config.sam.image_size_px),
-        parity=_parity(rows, reference, config),
+        files=files,
+        variants=[variant for variant in _variants(rows, saved.config.sam.image_size_px) if variant.file in files],
+        parity=_parity(rows, reference, config) | ({"int8": int8.to_dict()} if int8 else {}),
         training={
             "metrics": {name: value for name, value in saved.metrics.items() if name != "calibration"},
             "provenance": saved.provenance,
