@@ -9,25 +9,17 @@ verified, the golden crops reproduced, the batch sizes warmed up), and the resid
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
-import os
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import psutil
-
 from bench.load_generator import post
-
-ROOT = Path(__file__).parents[1]
-EARS = ROOT / "demo" / "ears" / "crops"
-POLL_S = 0.02
-PATIENCE_S = 120.0
+from bench.running import ROOT, Wire, demo_pictures, running
 
 
 def help_s() -> float:
@@ -39,51 +31,20 @@ def help_s() -> float:
 
 def start(bundle: Path, gallery: Path | None, requests: int) -> dict[str, float]:
     """Start the service once, send it pictures, stop it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "ear_teacher", "serve", "--bundle", str(bundle), "--port", str(port)]
-    command += [] if gallery is None else ["--gallery", str(gallery)]
-    started = time.perf_counter()
-    with open(os.devnull, "w") as nowhere:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=nowhere, stderr=nowhere)
-    try:
-        live_s = _until(lambda: status(port, "/health/live") == 200, process) - started
-        ready_s = _until(lambda: status(port, "/health/ready") == 200, process) - started
-        memory = psutil.Process(process.pid).memory_info
-        ready_mb = memory().rss / 2**20
-        files = [path.read_bytes() for path in sorted(EARS.glob("*.jpg"))[:64]]
-        for number in range(requests):
-            answered = ask(port, post("/v1/embed?side=left", files[number % len(files)], "image/jpeg"))
-            assert answered == 200, f"a picture was answered {answered}"
-        return {"live_s": live_s, "ready_s": ready_s, "ready_mb": ready_mb, "used_mb": memory().rss / 2**20}
-    finally:
-        process.terminate()
-        process.wait(30)
+    with running(bundle, gallery) as service:
+        live_s, ready_s = service.wait("/health/live"), service.wait("/health/ready")
+        ready_mb = service.memory_mb
+        asyncio.run(send(service.port, requests))
+        return {"live_s": live_s, "ready_s": ready_s, "ready_mb": ready_mb, "used_mb": service.memory_mb}
 
 
-def status(port: int, path: str) -> int:
-    """Status of a GET; 0 while nobody listens."""
-    return ask(port, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-
-
-def ask(port: int, request: bytes) -> int:
-    """Send prepared bytes on a connection of their own; an HTTP client would take more of the machine than it asks."""
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as wire:
-            wire.sendall(request)
-            return int(wire.recv(65536)[9:12])
-    except OSError:
-        return 0
-
-
-def _until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> float:
-    end = time.perf_counter() + PATIENCE_S
-    while not condition():
-        if process.poll() is not None or time.perf_counter() > end:
-            raise SystemExit("the service did not start")
-        time.sleep(POLL_S)
-    return time.perf_counter()
+async def send(port: int, requests: int) -> None:
+    """Embed so many pictures, one after the other."""
+    wire, files = Wire(port), demo_pictures()
+    for number in range(requests):
+        answered, _ = await wire.ask(post("/v1/embed?side=left", files[number % len(files)], "image/jpeg"))
+        assert answered == 200, f"a picture was answered {answered}"
+    wire.close()
 
 
 def told(name: str, values: list[float], unit: str) -> str:

@@ -8,19 +8,11 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.mutation import JSON_BODIES, mutated
 from serve.settings import Settings
 from tests.serve.conftest import ear, encoded, live_server, png
-from tests.serve.mutation import mutated
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-JSON_BODIES = {
-    "/v1/embeddings": b'{"model": "m", "input": ["data:image/png;base64,AAAA"], "encoding_format": "float"}',
-    "/v1/search": b'{"embedding": [1.0, 0.5, -1.0], "space_id": "sp_x", "k": 5, "threshold": 0.5}',
-    "/v1/decode": b'{"eigenears": [0.5, -1.5], "side": "left"}',
-    "/v2/models/ear-decoder/infer": (
-        b'{"inputs": [{"name": "latent", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}'
-    ),
-}
 
 
 @pytest.mark.parametrize("kind", FORMATS)

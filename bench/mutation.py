@@ -1,4 +1,4 @@
-"""Small damages to files and documents, as fuzzers make them: bits, bytes, lengths, pieces."""
+"""Small damages to files and documents, as fuzzers make them: bits, bytes, lengths, pieces; and what to damage."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ TELLING = (
     b'"',
     b"1e999",
 )
+
+JSON_BODIES = {
+    "/v1/embeddings": b'{"model": "m", "input": ["data:image/png;base64,AAAA"], "encoding_format": "float"}',
+    "/v1/search": b'{"embedding": [1.0, 0.5, -1.0], "space_id": "sp_x", "k": 5, "threshold": 0.5}',
+    "/v1/decode": b'{"eigenears": [0.5, -1.5], "side": "left"}',
+    "/v2/models/ear-decoder/infer": (
+        b'{"inputs": [{"name": "latent", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}'
+    ),
+}
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
