@@ -18,8 +18,10 @@ ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /build
 COPY pyproject.toml constraints.txt deploy/requirements.py ./
 
+# --build-arg STORES=stores adds the clients of PostgreSQL and Milvus, for several containers on one gallery.
 FROM libraries AS libraries-cpu
-RUN python requirements.py serve cpu > requirements.txt \
+ARG STORES
+RUN python requirements.py serve cpu ${STORES} > requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt
 
 # CUDA comes in the wheels (onnxruntime-gpu: CUDA 13, faiss-gpu: CUDA 12, side by side), so no CUDA base is needed: the
@@ -27,9 +29,10 @@ RUN python requirements.py serve cpu > requirements.txt \
 # --build-arg TENSORRT=tensorrt-rtx takes PyPI's instead, --build-arg TENSORRT= leaves TensorRT out.
 FROM libraries AS libraries-gpu
 ARG TENSORRT=tensorrt
+ARG STORES
 ARG NVIDIA_INDEX=https://pypi.nvidia.com
 COPY deploy/constraints-gpu.txt ./
-RUN python requirements.py serve gpu > requirements.txt \
+RUN python requirements.py serve gpu ${STORES} > requirements.txt \
     && echo "onnxruntime-gpu[cuda,cudnn]" >> requirements.txt \
     && pip install --constraint constraints.txt --constraint constraints-gpu.txt --requirement requirements.txt
 RUN python requirements.py ${TENSORRT} > tensorrt.txt \

@@ -24,10 +24,10 @@ from index.truth import Truth
 WINDOW = 2000  # changes that are mirrored in one transaction
 
 
-def milvus_indexes(address: str, truth: Truth) -> Callable[[str, int], MilvusIndex]:
+def milvus_indexes(address: str, truth: Truth, token: str = "") -> Callable[[str, int], MilvusIndex]:
     """What makes the index of a space: a collection in the Milvus at `address` (a URL, or a file for Milvus Lite)."""
     with reachable():
-        client = MilvusClient(address, timeout=TIMEOUT_S)
+        client = MilvusClient(address, token=token, timeout=TIMEOUT_S)
     return lambda space_id, dim: MilvusIndex(client, truth, space_id, dim)
 
 

@@ -27,13 +27,13 @@ def open_shared_gallery(url: str, dim: int, space_id: str, cache: Path, config: 
         raise
 
 
-def open_milvus_gallery(url: str, dim: int, space_id: str, milvus: str) -> Gallery:
+def open_milvus_gallery(url: str, dim: int, space_id: str, milvus: str, token: str = "") -> Gallery:
     """Open the gallery in the database `url` with neighbours in the Milvus at `milvus`: this process keeps nothing."""
     from index.milvus_index import milvus_indexes
 
     truth = PostgresTruth(url)
     try:
-        return Gallery(truth, milvus_indexes(milvus, truth), dim, space_id, None, shared=True)
+        return Gallery(truth, milvus_indexes(milvus, truth, token), dim, space_id, None, shared=True)
     except BaseException:
         truth.close()
         raise

@@ -60,6 +60,12 @@ class PostgresTruth:
             lost = state is None and isinstance(error, OperationalError | InterfaceError)
             if lost or (state or "").startswith(READ_ONLY_CLASSES):
                 raise GalleryReadOnly(
-                    f"{self._name} cannot be written or reached ({error.orig}): nothing of this change was kept"
+                    f"{self._name} cannot be written or reached ({one_line(error.orig)}): nothing of this change was "
+                    "kept"
                 ) from error
             raise
+
+
+def one_line(error: BaseException | None) -> str:
+    """The driver's words, which span lines, as one."""
+    return " ".join(str(error).split())

@@ -47,8 +47,10 @@ def main(argv: list[str]) -> int:
     given = vars(parser().parse_args(argv))
     from serve.server import run
     from serve.settings import read_settings
+    from serve.stores import check_stores
 
     settings = read_settings(given)
+    check_stores(settings)
     settings.check_exposure()
     run(settings)
     return 0

@@ -20,6 +20,7 @@ from serve.engine import BatchObserver, Engine
 from serve.errors import NotHere
 from serve.promotion_record import read_ledger
 from serve.settings import Settings
+from serve.stores import open_store
 from serve.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -59,11 +60,9 @@ class LiveModels:
         self.desk: Desk | None = None
         active_folder, other_folder = _folders(settings)
         engine = self._load(active_folder)
-        if settings.gallery is not None:
+        if settings.has_gallery:
             try:
-                from index.gallery import open_gallery  # SQLAlchemy and FAISS: a third of all that starting imports
-
-                gallery = open_gallery(settings.gallery, dim=engine.model.latent_dim, space_id=engine.ids[0])
+                gallery = open_store(settings, engine.model.latent_dim, engine.ids[0])
             except Exception:
                 engine.close()
                 raise
@@ -157,7 +156,7 @@ def _folders(settings: Settings) -> tuple[Path, Path | None]:
     A promotion outlives the flag it began under: where the gallery was promoted to another space than --bundle's, the
     promoted bundle answers.
     """
-    ledger = read_ledger(settings.gallery) if settings.gallery is not None else None
+    ledger = read_ledger(settings.own_gallery) if settings.own_gallery is not None else None
     promoted = ledger.active_bundle() if ledger is not None else None
     active = settings.bundle
     if promoted is not None:

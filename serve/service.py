@@ -72,7 +72,8 @@ class Service:
         models = LiveModels(settings, self.metrics.ran)
         if settings.gallery is not None:
             self.audit = Audit(settings.gallery if settings.audit else None)
-            self.promotions = Promotions(settings.gallery, models, settings)
+        if settings.own_gallery is not None:
+            self.promotions = Promotions(settings.own_gallery, models, settings)
             self.promotions.resume()
         self.models = models
 

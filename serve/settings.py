@@ -35,6 +35,13 @@ class Settings(BaseSettings):
 
     bundle: Path = Field(description="folder of the bundle to serve")
     gallery: Path | None = Field(None, description="folder of the gallery; none: embed and reconstruct only")
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL that holds the gallery of several processes: postgresql://user:password@host/name"
+    )
+    milvus_uri: str | None = Field(
+        None, description="Milvus that finds their neighbours; none: each keeps its own in its gallery folder"
+    )
+    milvus_token: SecretStr | None = Field(None, description="what Milvus asks for: user:password, or an API key")
 
     host: str = Field("127.0.0.1", description="address to bind to")
     port: int = Field(8350, ge=0, le=65535, description="port to bind to; 0: any free one")
@@ -50,6 +57,7 @@ class Settings(BaseSettings):
     index_threads: int = Field(4, ge=1, description="threads that search and write the gallery")
 
     request_timeout_s: float = Field(30.0, gt=0, description="a request that waited longer is answered 503")
+    header_timeout_s: float = Field(10.0, gt=0, description="headers that take longer to arrive are answered 408")
     body_timeout_s: float = Field(20.0, gt=0, description="a body that takes longer to arrive is answered 408")
     stalled_after_s: float = Field(30.0, gt=0, description="a model run that takes longer makes the service not ready")
     probe_s: float = Field(30.0, gt=0, description="how often a golden crop proves the model at work")
@@ -93,6 +101,16 @@ class Settings(BaseSettings):
             return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def has_gallery(self) -> bool:
+        """Whether ears can be enrolled and found."""
+        return self.gallery is not None or self.database_url is not None
+
+    @property
+    def own_gallery(self) -> Path | None:
+        """The folder of a gallery that this process has to itself; None where it is shared, or there is none."""
+        return self.gallery if self.database_url is None else None
 
     @property
     def has_keys(self) -> bool:

@@ -103,6 +103,8 @@ async def retire(request: Request, promotion_id: PromotionId) -> Answer:
 def _promotions(request: Request) -> Promotions:
     service = service_of(request)
     service.use(request)
+    if service.settings.database_url is not None:
+        raise NotHere("a gallery that several processes share is not promoted from one of them: docs/scale.md says how")
     if service.promotions is None:
         raise NotHere("this service was started without a gallery; there is nothing to promote")
     return service.promotions

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from serve.settings import Settings
+from serve.stores import check_stores
 from tests.deploy.test_dockerfile import settings_named
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +112,14 @@ def test_every_setting_is_one_that_the_service_knows(rendered):
     keys = [key for document in of_kind(rendered["embedded"], "ConfigMap") for key in document["data"]]
     assert settings_named(text) <= set(Settings.model_fields)
     assert "EAR_TEACHER_HOST" in keys
+
+
+def test_the_stores_are_named_by_settings_that_go_together(tmp_path):
+    examples = yaml.safe_load_all((MANIFESTS / "secret.example.yaml").read_text())
+    (stores,) = [one["stringData"] for one in examples if one["metadata"]["name"] == "ear-teacher-stores"]
+    given = {name.removeprefix("EAR_TEACHER_").lower(): value for name, value in stores.items()}
+    assert set(given) == {"database_url", "milvus_uri", "milvus_token"}
+    check_stores(Settings(bundle=tmp_path, **given))
 
 
 def test_the_drain_fits_into_the_grace_period(rendered):
