@@ -128,7 +128,7 @@ def recall(given: argparse.Namespace) -> None:
 
 
 def drift(given: argparse.Namespace) -> None:
-    from index.drift import measure_drift
+    from index.drift import NOTHING, measure_drift
     from index.existing import look
     from index.space_rows import read_spaces
 
@@ -143,7 +143,7 @@ def drift(given: argparse.Namespace) -> None:
         print(f"  nearest ear of another subject   {report.nearest_recent:.3f} (before: {report.nearest_earlier:.3f})")
         print(f"  far from every earlier ear       {report.far_share:.0%} (where nothing changed: 5%)")
         print(f"  the mean embedding moved by      {report.moved:.2f} spreads")
-    print("\n".join(report.advice))
+    print("\n".join(report.advice or (NOTHING,)))
 
 
 def add(verbs: Any, name: str, summary: str, *options: Callable[[argparse.ArgumentParser], object]) -> None:

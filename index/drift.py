@@ -21,6 +21,7 @@ REFERENCE = 5000  # earlier ears that are compared with
 FEWEST = 30  # ears on either side below which nothing is said
 FAR_QUANTILE = 0.05  # of the earlier ears' nearest similarities: what lies below is called far
 FAR_LIMIT = 3 * FAR_QUANTILE  # share of far recent ears at which a retrain is worth it
+NOTHING = "Nothing speaks for a retrain: the recent ears lie among the earlier ones."
 MOVED_LIMIT = 0.2  # of the mean ear, in spreads of the earlier ears
 
 
@@ -38,7 +39,8 @@ class DriftReport:
 
     nearest_recent, nearest_earlier: median cosine similarity to the nearest earlier ear of another subject. far_share:
     recent ears that are farther from every earlier one than 95 % of the earlier ears are (0.05 where nothing changed).
-    moved: how far the mean embedding went beyond chance, in spreads of the earlier ones. advice: in plain words.
+    moved: how far the mean embedding went beyond chance, in spreads of the earlier ones. advice: in plain words, empty
+    where nothing is amiss.
     """
 
     space_id: str
@@ -56,10 +58,11 @@ class DriftReport:
 def measure_drift(
     connection: Connection, space_id: str, dim: int, recent: int = 200, seed: int = 0
 ) -> tuple[DriftReport, Sample]:
-    """Compare the last `recent` ears of a space with as many random ones from before."""
+    """Compare the last `recent` ears of a space (at most half of all) with as many random ones from before."""
     random = np.random.default_rng(seed)
     keys = np.sort(rows.vector_keys(connection, space_id))
-    late, before = keys[-recent:], keys[:-recent]
+    recent = min(recent, len(keys) // 2)
+    late, before = keys[len(keys) - recent :], keys[: len(keys) - recent]
     if min(len(late), len(before)) < FEWEST:
         return _too_few(space_id, len(keys)), Sample((), ())
     early = _some(random, before, recent)
@@ -97,7 +100,7 @@ def _advice(far: float, moved: float) -> tuple[str, ...]:
             f"The mean of the recent embeddings moved by {moved:.2f} spreads: something that all recent pictures share "
             "(camera, light, framing, people) is new. Look at them; if they are to stay so, retrain with them."
         )
-    return tuple(words) or ("Nothing speaks for a retrain: the recent ears lie among the earlier ones.",)
+    return tuple(words)
 
 
 def _too_few(space_id: str, items: int) -> DriftReport:

@@ -5,7 +5,7 @@ Reads a gallery page by page and asks it for each item's nearest others; changes
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,7 @@ PAGE = 200
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Two items, the earlier first; `same_picture` where their content is equal."""
+    """Two items, the one that was left alone for longer first; `same_picture` where their content is equal."""
 
     earlier: Item
     later: Item
@@ -29,20 +29,17 @@ class Duplicate:
 
 def find_duplicates(gallery: Gallery, threshold: float = 0.99) -> Iterator[Duplicate]:
     """Every pair of items at least `threshold` similar among each other's nearest five; one pair once."""
-    place: dict[str, int] = {}
     after = None
     while True:
         page = gallery.list(after, PAGE)
-        for item in page.items:
-            place[item.id] = len(place)
-        yield from among(gallery, page.items, place, threshold)
+        yield from among(gallery, page.items, threshold)
         after = page.next_cursor
         if after is None:
             return
 
 
-def among(gallery: Gallery, items: tuple[Item, ...], place: dict[str, int], threshold: float) -> Iterator[Duplicate]:
-    """Pairs of these items with others that were listed before them."""
+def among(gallery: Gallery, items: Sequence[Item], threshold: float) -> Iterator[Duplicate]:
+    """Pairs of which one of these items is the later one."""
     vectors = [gallery.vectors(item.id) for item in items]
     known = [(item, pair.embedding) for item, pair in zip(items, vectors, strict=True) if pair is not None]
     if not known:
@@ -50,5 +47,5 @@ def among(gallery: Gallery, items: tuple[Item, ...], place: dict[str, int], thre
     found = gallery.search(np.stack([embedding for _, embedding in known]), NEAREST + 1, threshold=threshold)
     for (item, _), hits in zip(known, found, strict=True):
         for hit in hits:
-            if place.get(hit.item.id, len(place)) < place[item.id]:
+            if hit.item.seq < item.seq:  # numbers of changes are unique, so that every pair has one order
                 yield Duplicate(hit.item, item, hit.similarity, hit.item.sha256 == item.sha256)

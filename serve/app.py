@@ -20,6 +20,8 @@ from serve.envelope import Envelope, error_answer
 from serve.errors import ServeError
 from serve.routes import (
     decode,
+    drift,
+    duplicates,
     embed,
     embeddings,
     explain,
@@ -58,6 +60,8 @@ ROUTES = (
     verify,
     explain,
     items,
+    drift,
+    duplicates,
     models,
     promotions,
     health,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from index.items import Filter, Hit
+from index.items import Filter, Hit, SubjectHit
 from serve.orientation import Probe, merge
 from serve.trace import Trace
 
@@ -27,11 +27,15 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True)
 class Question:
-    """What a search asks besides its vectors: at most k hits, similarity >= threshold, items that pass the filter."""
+    """What a search asks besides its vectors: at most k hits, similarity >= threshold, items that pass the filter.
+
+    Grouped: at most k subjects, with up to `per_subject` hits each.
+    """
 
     k: int = 10
     threshold: float | None = None
     filter: Filter = Filter()
+    per_subject: int = 1
 
 
 class Desk:
@@ -75,6 +79,27 @@ class Desk:
                 if (narrowed := narrow(question.filter, probe)) is not None
             ]
             return merge(found, lambda hit: hit.item.id, lambda hit: hit.similarity, question.k)
+
+        return await self.run(trace, job)
+
+    async def search_subjects(
+        self, trace: Trace, queries: Sequence[tuple[Probe, NDArray[np.float32]]], space_id: str, question: Question
+    ) -> list[SubjectHit]:
+        """The nearest subjects over all probes of one query, best first; an ear of nobody's stands for itself."""
+        from index.search import grouped
+
+        def job() -> list[SubjectHit]:
+            found = [
+                [hit for one in subjects for hit in one.hits]
+                for probe, embedding in queries
+                if (narrowed := narrow(question.filter, probe)) is not None
+                for subjects in self.gallery.search_subjects(
+                    embedding[None], question.k, question.per_subject, narrowed, space_id
+                )
+            ]
+            hits = merge(found, lambda hit: hit.item.id, lambda hit: hit.similarity, sum(map(len, found)))
+            least = -1.0 if question.threshold is None else question.threshold
+            return grouped([hit for hit in hits if hit.similarity >= least], question.per_subject)[: question.k]
 
         return await self.run(trace, job)
 

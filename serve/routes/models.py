@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 
@@ -14,6 +15,9 @@ from serve.errors import NotHere
 from serve.live import LiveModels
 from serve.routes.common import ERRORS, needs
 from serve.service import service_of
+
+if TYPE_CHECKING:
+    from index.promotion import SpaceStatus
 
 router = APIRouter(tags=["models"], dependencies=[needs("embed")], responses=ERRORS)
 
@@ -46,8 +50,16 @@ def _all(models: LiveModels) -> list[dict[str, Any]]:
     for live in models.all():
         space = states.get(live.engine.ids[0])
         state = "active" if live is models.active else (space.space.state if space is not None else "staged")
-        told.append({**described(live.engine, state), "gallery_items": space.items if space is not None else None})
+        told.append({**described(live.engine, state), **_kept(space)})
     return told
+
+
+def _kept(space: SpaceStatus | None) -> dict[str, Any]:
+    """How the gallery holds a model's vectors, and how many of the truly nearest its searches find."""
+    if space is None:
+        return {"gallery_items": None, "index": None, "recall": None}
+    recall = dataclasses.asdict(space.recall) if space.recall is not None else None
+    return {"gallery_items": space.items, "index": space.index._asdict(), "recall": recall}
 
 
 def described(engine: Engine, state: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from bundle.image import mirror
-from index.items import Filter, Hit
+from index.items import Filter, Hit, SubjectHit
 from serve.answers import Answer
 from serve.bodies import floats, read_json
 from serve.desk import Question
@@ -25,6 +25,8 @@ from serve.uploads import parse_box, read_upload
 router = APIRouter(tags=["search"], dependencies=[needs("search")], responses=ERRORS)
 
 MAX_K = 1000
+MAX_PER_SUBJECT = 100
+Group = Literal["item", "subject"]
 
 
 class VectorQuery(BaseModel):
@@ -40,6 +42,8 @@ class VectorQuery(BaseModel):
     subject: str | list[str] = []
     tag: str | list[str] = []
     cross_ear: bool = False
+    group: Group = "item"
+    per_subject: int = Field(1, ge=1, le=MAX_PER_SUBJECT)
 
 
 SEARCH_BODY: dict[str, Any] = {
@@ -65,12 +69,15 @@ async def search(
     subject: Annotated[list[str], Query(description="only ears of these subjects")] = [],  # noqa: B006
     tag: Annotated[list[str], Query(description="only ears with all of these tags")] = [],  # noqa: B006
     cross_ear: Annotated[bool, Query(description="ears of the other side count too")] = False,
+    group: Annotated[Group, Query(description="subject: each person once, with the nearest of their ears")] = "item",
+    per_subject: Annotated[int, Query(ge=1, le=MAX_PER_SUBJECT, description="ears of each subject that are told")] = 1,
     space_id: SpaceParam = None,
 ) -> Answer:
     """Find the nearest ears, best first.
 
     Of a known side: ears of that side, and ears of unknown side in both orientations; `cross_ear=true` adds the other
     side. Of unknown side: all ears, both orientations, the better one counts. Similarity is cosine, in [-1, 1].
+    `group=subject` answers `subjects` instead of `hits`: the k nearest persons, `per_subject` ears of each.
     """
     service, trace = service_of(request), trace_of(request)
     active = service.use(request, space_id)
@@ -87,32 +94,49 @@ async def search(
     crops = [crop if probe.mirrored == own else mirror(crop) for probe in asked]
     encoded = await attended(request, engine.encode(trace, crops))
     queries = [(probe, one.embedding) for probe, one in zip(asked, encoded, strict=True)]
-    question = Question(k, threshold, Filter(subjects=tuple(subject), tags=tuple(tag)))
-    return await _answer(request, active, trace, queries, question)
+    question = Question(k, threshold, Filter(subjects=tuple(subject), tags=tuple(tag)), per_subject)
+    return await _answer(request, active, trace, queries, question, group)
 
 
 async def _search_vector(request: Request, trace: Trace) -> Answer:
     query = await read_json(request, VectorQuery)
     active = service_of(request).use(request, query.space_id)
-    question = Question(query.k, query.threshold, Filter(subjects=_listed(query.subject), tags=_listed(query.tag)))
+    asked = Filter(subjects=_listed(query.subject), tags=_listed(query.tag))
+    question = Question(query.k, query.threshold, asked, query.per_subject)
     probe = Probe(mirrored=False, sides=vector_sides(query.side, cross_ear=query.cross_ear))
-    return await _answer(request, active, trace, [(probe, floats(query.embedding))], question)
+    return await _answer(request, active, trace, [(probe, floats(query.embedding))], question, query.group)
 
 
 async def _answer(
-    request: Request, active: Live, trace: Trace, queries: list[tuple[Probe, NDArray[np.float32]]], question: Question
+    request: Request,
+    active: Live,
+    trace: Trace,
+    queries: list[tuple[Probe, NDArray[np.float32]]],
+    question: Question,
+    group: Group,
 ) -> Answer:
     desk, (space_id, bundle_id) = active.gallery_desk, active.engine.ids
-    hits = await desk.search(trace, queries, space_id, question)
+    if group == "subject":
+        subjects = await desk.search_subjects(trace, queries, space_id, question)
+        hits = [hit for one in subjects for hit in one.hits]
+        found = {"subjects": [_shown_subject(rank, one) for rank, one in enumerate(subjects, start=1)]}
+    else:
+        hits = await desk.search(trace, queries, space_id, question)
+        found = {"hits": [_shown(rank, hit) for rank, hit in enumerate(hits, start=1)]}
     service_of(request).audit.note(request, "search", found=[hit.item.id for hit in hits])
     body = {
-        "hits": [_shown(rank, hit) for rank, hit in enumerate(hits, start=1)],
+        **found,
         "searched": desk.gallery.count(),
         "space_id": space_id,
         "bundle_id": bundle_id,
         "timing_ms": trace.timing_ms("index"),
     }
     return Answer(body)
+
+
+def _shown_subject(rank: int, found: SubjectHit) -> dict[str, Any]:
+    hits = [_shown(place, hit) for place, hit in enumerate(found.hits, start=1)]
+    return {"rank": rank, "subject": found.subject, "similarity": round(found.similarity, 6), "hits": hits}
 
 
 def _shown(rank: int, hit: Hit) -> dict[str, Any]:
