@@ -68,7 +68,7 @@ def fit(config: TrainConfig, say: Say = print, make_module: Callable[..., EarMod
     trainer = make_trainer(config, clock, say)
     for logger in trainer.loggers:
         logger.log_hyperparams({"model": config.model.to_dict(), **module.provenance["flags"]})
-    with _plain_endings(config), _quiet():
+    with _plain_endings(config), quiet():
         trainer.fit(module, data, ckpt_path=config.resume, weights_only=True)
     if trainer.is_global_zero:
         _finish(trainer, module, prepared, clock, say)
@@ -123,7 +123,7 @@ def make_trainer(config: TrainConfig, clock: TimeLimit, say: Say) -> lightning.T
     if config.ema_decay:
         callbacks.append(averaging(config.ema_decay))
     one = 1 if config.fast_dev_run else None
-    with _quiet():
+    with quiet():
         return lightning.Trainer(
             accelerator=config.accelerator,
             devices=config.devices,
@@ -217,7 +217,7 @@ def _plain_endings(config: TrainConfig) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep back Lightning's remarks on what is chosen deliberately here."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     with warnings.catch_warnings():

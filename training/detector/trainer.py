@@ -30,8 +30,7 @@ from training.errors import ConfigError
 from training.presets import preset
 from training.provenance import git_commit, subjects, versions
 from training.records import EarRecord
-from training.trainer import _quiet as quiet
-from training.trainer import last_checkpoint, resolve_precision
+from training.trainer import last_checkpoint, quiet, resolve_precision
 
 DETECTOR_FILE = "detector.ckpt"
 VAL_STEPS = 100
