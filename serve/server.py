@@ -8,6 +8,7 @@ import uvicorn
 
 from bundle.manifest import read_manifest
 from serve.app import create_app
+from serve.connection import connection_class
 from serve.errors import ConfigurationError
 from serve.logs import configure
 from serve.service import Service
@@ -28,6 +29,7 @@ def run(settings: Settings, sample: str = "ear.jpg", query: str = "side=left") -
     listener = _bind(settings)
     config = uvicorn.Config(
         app,
+        http=connection_class(settings.header_timeout_s),
         log_config=None,
         access_log=False,
         server_header=False,

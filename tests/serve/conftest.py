@@ -17,6 +17,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from serve.app import create_app
+from serve.connection import connection_class
 from serve.settings import Settings
 from tests.serve.tiny_bundle import write_tiny_bundle
 
@@ -89,7 +90,8 @@ class Address(str):
 @contextmanager
 def live_server(settings):
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", access_log=False))
+    http = connection_class(settings.header_timeout_s)
+    server = uvicorn.Server(uvicorn.Config(app, http=http, port=0, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, name="live-server")
     thread.start()
     try:

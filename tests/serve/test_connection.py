@@ -1,0 +1,93 @@
+"""Headers that drip in, or do not end, cost their sender the connection and nobody else anything."""
+
+import socket
+import time
+
+import httpx
+import pytest
+
+from serve.connection import MAX_HEAD_BYTES
+from serve.settings import Settings
+from tests.serve.conftest import live_server, png
+
+
+@pytest.fixture(scope="module")
+def hasty(bundle_folder):
+    with live_server(Settings(bundle=bundle_folder, port=0, threads=1, header_timeout_s=0.5)) as address:
+        yield address
+
+
+def connect(address):
+    host, port = address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=20)
+
+
+def until_closed(wire):
+    received = b""
+    while piece := wire.recv(65536):
+        received += piece
+    return received
+
+
+@pytest.mark.parametrize("begun", [b"GET / HT", b"POST /v1/embed HTTP/1.1\r\nHost: localhost\r\nX-A: "])
+def test_headers_that_do_not_arrive_in_time_are_answered_408(hasty, begun):
+    with connect(hasty) as wire:
+        wire.sendall(begun)
+        answer = until_closed(wire)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"took longer than 0.5 s" in answer
+
+
+def test_a_byte_now_and_then_does_not_buy_more_time(hasty):
+    with connect(hasty) as wire:
+        wire.settimeout(0.1)
+        answer, sent = b"", 0
+        while not answer and sent < 100:
+            wire.sendall(b"E" if sent else b"GET / HTTP/1.1\r\nX-A: ")
+            sent += 1
+            try:
+                answer = wire.recv(4096)
+            except TimeoutError:
+                continue
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_connection_without_a_request_is_closed_without_a_word(hasty):
+    with connect(hasty) as wire:
+        assert until_closed(wire) == b""
+
+
+def test_many_slow_headers_keep_nobody_out(hasty):
+    wires = [connect(hasty) for _ in range(50)]
+    for wire in wires:
+        wire.sendall(b"GET / HTTP/1.1\r\nX-A: ")
+    assert httpx.post(f"{hasty}/v1/embed", content=png()).status_code == 200
+    for wire in wires:
+        assert b" 408 " in until_closed(wire)
+        wire.close()
+
+
+def test_the_time_of_a_kept_connection_begins_with_its_next_request(hasty):
+    with httpx.Client() as client:
+        for _ in range(2):
+            assert client.get(f"{hasty}/health/live").status_code == 200
+            time.sleep(0.8)
+        assert client.get(f"{hasty}/health/live").status_code == 200
+
+
+def test_a_request_that_takes_longer_than_headers_may_is_not_cut_short(hasty):
+    body = png()
+    with connect(hasty) as wire:
+        wire.sendall(f"POST /v1/embed HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+        time.sleep(0.8)
+        wire.sendall(body)
+        assert wire.recv(4096).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("piece", [b"X-A: " + b"a" * 1000 + b"\r\n", b"a" * 1000])
+def test_headers_without_end_are_answered_431(hasty, piece):
+    with connect(hasty) as wire:
+        wire.sendall(b"GET / HTTP/1.1\r\nX-Long: ")
+        for _ in range(MAX_HEAD_BYTES // len(piece) + 1):
+            wire.sendall(piece)
+        assert b" 431 " in until_closed(wire)
