@@ -18,7 +18,8 @@ from bundle.golden import golden_crops
 from bundle.landmarks import INPUT, OUTPUTS, THRESHOLD, EarFinder, letterbox
 from bundle.manifest import Manifest
 from bundle.model import check_contract, choose_variant
-from bundle.session import AUTO, Session, open_session
+from bundle.runtimes import open_session
+from bundle.session import AUTO, Session
 
 GOLDEN_EARS = "golden_ears.npz"
 GOLDEN_COUNT = 2

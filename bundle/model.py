@@ -18,7 +18,8 @@ from bundle.errors import BundleError, ContractError, RuntimeUnavailable
 from bundle.golden import GoldenReport, check
 from bundle.image import Picture
 from bundle.manifest import Graph, GraphContract, Manifest, Variant, read_manifest, verify_files
-from bundle.session import AUTO, Session, Signature, candidates, open_session
+from bundle.runtimes import candidates, open_session
+from bundle.session import AUTO, Session, Signature
 
 Vectors = NDArray[np.float32]
 

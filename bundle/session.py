@@ -1,19 +1,18 @@
 """A graph that runs: the one seam between what is computed and how.
 
-Knows the runtimes by name and which of them can be tried here; each lives in its own `session_*.py`, imported only when
-asked for. `FakeSession` stands in for a graph in tests.
+Knows the runtimes by name only; `bundle/runtimes.py` opens the sessions, each in its own `session_*.py`. `FakeSession`
+stands in for a graph in tests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from bundle.errors import BundleError, ContractError, RuntimeUnavailable
+from bundle.errors import ContractError
 
 Arrays = Mapping[str, NDArray[Any]]
 Shape = tuple[int | str, ...]
@@ -48,62 +47,6 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Free its memory; a closed session must not be run."""
-
-
-def open_session(
-    path: str | Path, runtime: str = AUTO, threads: int = 0, precision: str = "fp32", build: bool = True
-) -> Session:
-    """Load an ONNX file.
-
-    runtime: one of RUNTIMES, or "auto": the first of `candidates()` that loads. threads: of the CPU, 0 for one a
-    physical core. precision: what the file holds. build: whether TensorRT may build an engine that is not in the cache,
-    which takes minutes; "auto" never does. Raises RuntimeUnavailable with what is available.
-    """
-    if runtime != AUTO:
-        return _open(Path(path), runtime, threads, precision, build)
-    reasons = []
-    for name in candidates():
-        try:
-            return _open(Path(path), name, threads, precision, build=False)
-        except BundleError as error:
-            reasons.append(f"{name}: {error}")
-    raise RuntimeUnavailable(f"no runtime can load {path}; {'; '.join(reasons) or 'none is installed'}")
-
-
-def candidates() -> tuple[str, ...]:
-    """Runtimes that are installed here and worth trying, the fastest first. TensorRT counts only beside a GPU."""
-    found: list[str] = []
-    from bundle.engine_flavour import installed_flavours
-
-    if flavours := installed_flavours():
-        from bundle.cuda import gpu_present
-
-        found += flavours if gpu_present() else ()
-    try:
-        from bundle.session_onnx import providers
-    except RuntimeUnavailable:
-        return tuple(found)
-    return (*found, *(("onnxruntime-cuda",) if "CUDAExecutionProvider" in providers() else ()), "onnxruntime-cpu")
-
-
-def _open(path: Path, runtime: str, threads: int, precision: str, build: bool) -> Session:
-    match runtime:
-        case "onnxruntime-cpu":
-            from bundle.session_onnx import OnnxSession
-
-            return OnnxSession(path, threads, precision)
-        case "onnxruntime-cuda":
-            from bundle.session_cuda import CudaSession
-
-            return CudaSession(path, threads, precision)
-        case "tensorrt" | "tensorrt-rtx":
-            from bundle.session_tensorrt import open_tensorrt
-
-            return open_tensorrt(path, runtime, precision, build)
-    raise RuntimeUnavailable(
-        f"unknown runtime {runtime!r}; there are {', '.join((AUTO, *RUNTIMES))}, and here can run: "
-        f"{', '.join(candidates()) or 'none (install ear-teacher[cpu])'}"
-    )
 
 
 def check_inputs(inputs: Arrays, signature: Signature) -> None:

@@ -12,7 +12,7 @@ from bundle.errors import BundleError
 from bundle.golden import check_decoder, check_encoder
 from bundle.manifest import MANIFEST_NAME, Manifest, Variant, read_manifest, verify_files
 from bundle.model import check_contract
-from bundle.session import open_session
+from bundle.runtimes import open_session
 
 Report = Callable[[bool, str], None]
 """Takes whether a check passed, and what it was or found."""

@@ -19,7 +19,8 @@ from bundle.golden import GOLDEN_NAME
 from bundle.image import Picture
 from bundle.manifest import Manifest, read_manifest
 from bundle.model import choose_variant
-from bundle.session import Session, open_session
+from bundle.runtimes import open_session
+from bundle.session import Session
 from bundle.threads import physical_cores
 from export.bench_case import PARTS, Job, Result, Row
 from export.bench_clock import Timing, measure_until_stable

@@ -78,7 +78,7 @@ def _check(options: argparse.Namespace) -> Any:
 
 
 def _jobs(options: argparse.Namespace, manifest: Manifest) -> list[Job]:
-    from bundle.session import candidates
+    from bundle.runtimes import candidates
     from export.bench_case import Job
 
     runtimes = candidates() if options.runtime == "auto" else options.runtime.split(",")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundle.session import open_session
+from bundle.runtimes import open_session
 from export.gate import ParityRow
 from export.graphs import ENCODER_INPUT
 from export.int8 import write_int8

@@ -21,7 +21,7 @@ from bundle.landmarks import INPUT, LETTERBOX_PX, OUTPUTS, THRESHOLD, letterbox
 from bundle.landmarks_bundle import write_golden_ears
 from bundle.manifest import FileEntry, GraphContract, Manifest, Variant, read_manifest, verify_files, write_manifest
 from bundle.manifest import Tensor as Edge
-from bundle.session import open_session
+from bundle.runtimes import open_session
 from export.errors import NoCrops, ParityError
 from export.landmarks_gate import EarParity, judge_ears
 from export.model_card import CARD_NAME, write_model_card

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.session import open_session
+from bundle.runtimes import open_session
 from export.crops import Crops
 from export.eigenears import write_eigenears
 from export.graphs import ENCODER_INPUT

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from bundle.manifest import Graph, GraphContract, Precision, Tensor
-from bundle.session import open_session
+from bundle.runtimes import open_session
 from export.crops import Crops
 from export.gate import ParityRow, judge_decoder, judge_encoder
 from export.graphs import (

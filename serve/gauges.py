@@ -9,12 +9,10 @@ from serve.metrics import Gauges, Sample
 
 if TYPE_CHECKING:
     from serve.live import Live
-    from serve.service import Service
 
 
-def gauges(service: Service) -> Gauges:
-    """Every gauge by name (without its prefix)."""
-    active = service.active
+def gauges(active: Live | None) -> Gauges:
+    """Every gauge by name (without its prefix), of the active model; None before there is one."""
     shown: Gauges = {"ready_model": ("1 once a model is active.", [({}, float(active is not None))])}
     if active is None:
         return shown

@@ -48,7 +48,7 @@ class Service:
         self.models: LiveModels | None = None
         self.promotions: Promotions | None = None
         self.failure: Exception | None = None
-        self.metrics = Metrics(lambda: gauges(self))
+        self.metrics = Metrics(lambda: gauges(self.active))
         self.spans = open_spans(settings.otlp_endpoint) if settings.otlp_endpoint else None
         self.oip_statistics: dict[str, ModelStatistics] = {}
         self.on_loaded: Callable[[], None] = lambda: None

@@ -17,7 +17,7 @@ from bundle.fingerprint import space_id
 from bundle.framing import DEFAULT_FRAMING
 from bundle.golden import GOLDEN_NAME, golden_crops, write_golden
 from bundle.manifest import FileEntry, GraphContract, Manifest, Tensor, Variant, write_manifest
-from bundle.session import open_session
+from bundle.runtimes import open_session
 
 LATENT_DIM = 32
 SIDE = 128

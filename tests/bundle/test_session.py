@@ -13,7 +13,8 @@ import pytest
 
 from bundle.errors import ContractError, RuntimeUnavailable
 from bundle.golden import golden_crops
-from bundle.session import FakeSession, candidates, open_session
+from bundle.runtimes import candidates, open_session
+from bundle.session import FakeSession
 
 
 def test_the_cpu_session_computes_and_says_what_it_is(bundle_folder: Path) -> None:

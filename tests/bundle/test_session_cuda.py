@@ -10,7 +10,7 @@ import pytest
 from bundle.errors import ContractError
 from bundle.golden import golden_crops
 from bundle.model import load
-from bundle.session import open_session
+from bundle.runtimes import open_session
 from bundle.session_cuda import CudaSession
 from bundle.session_onnx import CPU, OnnxSession
 

@@ -17,7 +17,7 @@ from bundle.engine_cache import EngineCache
 from bundle.engine_flavour import installed_flavours
 from bundle.errors import ContractError, EngineError, RuntimeUnavailable
 from bundle.golden import check_encoder, golden_crops
-from bundle.session import open_session
+from bundle.runtimes import open_session
 from bundle.session_tensorrt import TensorRtSession, load_engine, open_tensorrt
 from tests.bundle.fake_gpu import FakeCuda, FakeEngine, fake_flavour
 

@@ -9,7 +9,7 @@ import pytest
 from bundle.errors import ContractError
 from bundle.golden import check
 from bundle.manifest import read_manifest
-from bundle.session import open_session
+from bundle.runtimes import open_session
 from tests.serve.tiny_bundle import write_tiny_bundle
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()

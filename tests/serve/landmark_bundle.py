@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from bundle.landmarks import LETTERBOX_PX, OUTPUTS
 from bundle.landmarks_bundle import write_golden_ears
 from bundle.manifest import FileEntry, Manifest, Variant, read_manifest, write_manifest
-from bundle.session import open_session
+from bundle.runtimes import open_session
 from tests.serve.tiny_bundle import contract, f32, i64, model
 
 NAMES = ("top", "bottom")

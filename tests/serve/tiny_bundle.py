@@ -16,7 +16,7 @@ from bundle.fingerprint import space_id
 from bundle.framing import Framing
 from bundle.golden import GOLDEN_NAME, golden_crops, write_golden
 from bundle.manifest import FileEntry, GraphContract, Manifest, Tensor, Variant, write_manifest
-from bundle.session import open_session
+from bundle.runtimes import open_session
 from measure.calibration import calibrate
 
 LATENT = 1024
@@ -24,11 +24,16 @@ COARSE = 3 * 16 * 16
 SCALE = 64.0
 
 
-def write_tiny_bundle(folder: Path, seed: int = 0) -> Manifest:
-    """Write a bundle whose space depends on `seed`."""
+def write_tiny_bundle(folder: Path, seed: int = 0, warp: float = 0.0) -> Manifest:
+    """Write a bundle whose space depends on `seed`.
+
+    Without `warp` all spaces are rotations of one another: other vectors, the same similarities. With it, pixels weigh
+    differently and neighbours change too; such a bundle redraws badly.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     basis = np.linalg.qr(rng.standard_normal((LATENT, COARSE)))[0].T.astype(np.float32)  # (768, 1024), orthonormal rows
+    basis *= np.exp(warp * rng.standard_normal((COARSE, 1))).astype(np.float32)
     onnx.save(encoder_graph(basis), folder / "encoder.onnx")
     onnx.save(decoder_graph(basis), folder / "decoder.onnx")
     crops = golden_crops()

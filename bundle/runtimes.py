@@ -1,0 +1,67 @@
+"""Which runtimes there are here, and a session of one of them.
+
+Each lives in its own `session_*.py`, imported only when asked for: whoever has no TensorRT never imports it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bundle.errors import BundleError, RuntimeUnavailable
+from bundle.session import AUTO, RUNTIMES, Session
+
+
+def open_session(
+    path: str | Path, runtime: str = AUTO, threads: int = 0, precision: str = "fp32", build: bool = True
+) -> Session:
+    """Load an ONNX file.
+
+    runtime: one of RUNTIMES, or "auto": the first of `candidates()` that loads. threads: of the CPU, 0 for one a
+    physical core. precision: what the file holds. build: whether TensorRT may build an engine that is not in the cache,
+    which takes minutes; "auto" never does. Raises RuntimeUnavailable with what is available.
+    """
+    if runtime != AUTO:
+        return _open(Path(path), runtime, threads, precision, build)
+    reasons = []
+    for name in candidates():
+        try:
+            return _open(Path(path), name, threads, precision, build=False)
+        except BundleError as error:
+            reasons.append(f"{name}: {error}")
+    raise RuntimeUnavailable(f"no runtime can load {path}; {'; '.join(reasons) or 'none is installed'}")
+
+
+def candidates() -> tuple[str, ...]:
+    """Runtimes that are installed here and worth trying, the fastest first. TensorRT counts only beside a GPU."""
+    found: list[str] = []
+    from bundle.engine_flavour import installed_flavours
+
+    if flavours := installed_flavours():
+        from bundle.cuda import gpu_present
+
+        found += flavours if gpu_present() else ()
+    try:
+        from bundle.session_onnx import providers
+    except RuntimeUnavailable:
+        return tuple(found)
+    return (*found, *(("onnxruntime-cuda",) if "CUDAExecutionProvider" in providers() else ()), "onnxruntime-cpu")
+
+
+def _open(path: Path, runtime: str, threads: int, precision: str, build: bool) -> Session:
+    match runtime:
+        case "onnxruntime-cpu":
+            from bundle.session_onnx import OnnxSession
+
+            return OnnxSession(path, threads, precision)
+        case "onnxruntime-cuda":
+            from bundle.session_cuda import CudaSession
+
+            return CudaSession(path, threads, precision)
+        case "tensorrt" | "tensorrt-rtx":
+            from bundle.session_tensorrt import open_tensorrt
+
+            return open_tensorrt(path, runtime, precision, build)
+    raise RuntimeUnavailable(
+        f"unknown runtime {runtime!r}; there are {', '.join((AUTO, *RUNTIMES))}, and here can run: "
+        f"{', '.join(candidates()) or 'none (install ear-teacher[cpu])'}"
+    )
