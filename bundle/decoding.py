@@ -8,6 +8,7 @@ ICC profiles are ignored: pixels are taken as sRGB.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,9 @@ MAGIC: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
     (b"II+\x00", TiffImageFile),
     (b"MM\x00+", TiffImageFile),
 )
+MAX_SCANS, MAX_SEGMENTS = 100, 5_000
+"""Of a JPEG. Progressive ones have about ten scans, each may be 14 bytes long and yet cost a pass over every pixel."""
+NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in scan data \xff\x00 is a byte and \xff\xd0-\xd7 a restart
 MUTED: dict[str, object] = {}  # our own entry among the warning filters
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = {
@@ -75,6 +79,8 @@ def decode(data: bytes, limits: ImageLimits = ImageLimits(), alpha_grey: int = 1
         raise ImageTooLarge(f"image is {len(data):,} bytes; at most {limits.max_bytes:,} are allowed")
     plugin = _plugin(data)
     name = plugin.format or "image"
+    if plugin is JpegImageFile:
+        _check_segments(data)
     try:
         with plugin(io.BytesIO(data)) as image:
             _check_size(name, image.size, limits)
@@ -129,6 +135,20 @@ def _check_size(name: str, size: tuple[int, int], limits: ImageLimits) -> None:
         raise ImageTooLarge(f"{name} of {width}x{height} px; at most {limits.max_pixels:,} pixels are allowed")
     if min(width, height) < limits.min_side_px:
         raise ImageTooSmall(f"{name} of {width}x{height} px; each side must have at least {limits.min_side_px} px")
+
+
+def _check_segments(data: bytes) -> None:
+    """Refuse a JPEG whose scans, or empty segments, would keep a thread busy for hours."""
+    at, scans, segments = 2, 0, 0
+    while (found := NEXT_MARKER.search(data, at)) is not None and data[found.end() - 1] != 0xD9:
+        at, segments = found.end(), segments + 1
+        if data[at - 1] not in (0x01, 0xD8):  # all others carry their length
+            scans += data[at - 1] == 0xDA
+            at += int.from_bytes(data[at : at + 2], "big")
+        if scans > MAX_SCANS or segments > MAX_SEGMENTS:
+            raise UndecodableImage(
+                f"the JPEG has more than {MAX_SCANS} scans or {MAX_SEGMENTS} segments; save it again"
+            )
 
 
 def _upright(image: Image.Image) -> Image.Image:
