@@ -76,6 +76,8 @@ def load_provider(path: Path, provider: str, threads: int, settings: Mapping[str
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or physical_cores()
     options.log_severity_level = ERRORS_ONLY
+    # A plan of memory for each batch size that ever came would be kept for ever.
+    options.enable_mem_pattern = provider != CPU
     # Threads that wait for work by spinning take the cores from whoever decodes pictures and answers requests.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # CPU stands behind CUDA for the few shape operators that run there by design.
