@@ -8,6 +8,7 @@
     ├── WrongHost               421, not a name of this service (DNS rebinding)
     ├── NotHere                 404, nothing of that name, or this service was started without it
     ├── PromotionConflict       409, not in this state, or not with this report
+    ├── ImportConflict          409, another import is running
     ├── BodyTooLarge            413
     ├── TooSlow                 408, the body did not arrive in time
     ├── Overloaded              429, the queue is full (RateLimited: this key asked too often)
@@ -27,11 +28,13 @@ from starlette.requests import ClientDisconnect
 
 from bundle.errors import BundleError, ContractError, ImageError, ImageTooLarge, ImageTooSmall
 from index.errors import (
+    BackupRefused,
     BadFilter,
     BadItem,
     BadVector,
     GalleryError,
     GalleryReadOnly,
+    ImportRefused,
     ItemNotFound,
     PromotionRefused,
     SpaceMismatch,
@@ -67,6 +70,10 @@ class Forbidden(ServeError):
 
 class PromotionConflict(ServeError):
     """A promotion is not in the state that this needs, or its report speaks against it."""
+
+
+class ImportConflict(ServeError):
+    """One bulk import at a time."""
 
 
 class WrongHost(ServeError):
@@ -123,6 +130,7 @@ TABLE: dict[type[BaseException], Problem] = {
     Unauthorized: Problem(401, "authentication_error", "invalid_api_key"),
     Forbidden: Problem(403, "permission_error", "missing_scope"),
     PromotionConflict: Problem(409, INVALID, "promotion_conflict"),
+    ImportConflict: Problem(409, INVALID, "import_running"),
     WrongHost: Problem(421, INVALID, "wrong_host"),
     NotHere: Problem(404, INVALID, "not_found"),
     TooSlow: Problem(408, INVALID, "body_too_slow"),
@@ -145,6 +153,8 @@ TABLE: dict[type[BaseException], Problem] = {
     BadItem: Problem(400, INVALID, "bad_item"),
     BadVector: Problem(400, INVALID, "bad_vector"),
     BadFilter: Problem(400, INVALID, "bad_filter"),
+    ImportRefused: Problem(400, INVALID, "import_refused"),
+    BackupRefused: Problem(400, INVALID, "backup_refused"),
     GalleryReadOnly: Problem(503, "unavailable_error", "gallery_read_only"),
     GalleryError: Problem(503, "unavailable_error", "gallery_unavailable"),
 }

@@ -16,6 +16,7 @@ from serve.audit import Audit
 from serve.envelope import Observer
 from serve.errors import NotReady
 from serve.gauges import gauges
+from serve.imports import Imports
 from serve.intake import Intake
 from serve.keys import Keyring
 from serve.live import Live, LiveModels
@@ -47,6 +48,7 @@ class Service:
         self.audit = Audit(None)
         self.models: LiveModels | None = None
         self.promotions: Promotions | None = None
+        self.imports: Imports | None = None
         self.failure: Exception | None = None
         self.metrics = Metrics(lambda: gauges(self.active))
         self.spans = open_spans(settings.otlp_endpoint) if settings.otlp_endpoint else None
@@ -75,6 +77,7 @@ class Service:
         if settings.own_gallery is not None:
             self.promotions = Promotions(settings.own_gallery, models, settings)
             self.promotions.resume()
+            self.imports = Imports(models, settings)
         self.models = models
 
     async def _watch(self) -> None:
@@ -114,6 +117,8 @@ class Service:
             await self._loading
         if self._watching is not None:
             self._watching.cancel()
+        if self.imports is not None:
+            await asyncio.to_thread(self.imports.close)
         if self.promotions is not None:
             await asyncio.to_thread(self.promotions.close)
         if self.models is not None:

@@ -5,6 +5,7 @@ from starlette.exceptions import HTTPException
 
 import bundle.errors
 import index.errors
+import serve.bulk_errors
 import serve.errors
 from serve.errors import Overloaded, SpaceMismatch, error_body, message_of, problem_of, retry_after_s
 
@@ -13,13 +14,15 @@ def family(root):
     return [root, *(kind for child in root.__subclasses__() for kind in family(child))]
 
 
+BULK = (serve.bulk_errors.BulkRefused, serve.bulk_errors.BulkFailed)
+NEVER_SERVED = (serve.errors.ServeError, serve.errors.ConfigurationError, *BULK)
 ROOTS = (bundle.errors.BundleError, index.errors.GalleryError, serve.errors.ServeError)
 
 
 @pytest.mark.parametrize("kind", [kind for root in ROOTS for kind in family(root)])
 def test_every_expected_exception_has_its_own_status(kind):
-    if kind in (serve.errors.ServeError, serve.errors.ConfigurationError):
-        return  # raised before anything is served
+    if kind in NEVER_SERVED:
+        return
     assert problem_of(kind.__new__(kind)).status != 500
 
 

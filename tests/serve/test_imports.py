@@ -1,0 +1,87 @@
+"""Bulk import and export over HTTP: beside the traffic, idempotent, and one bad picture harms nobody else's."""
+
+import time
+
+import pytest
+
+from index.existing import stats
+from tests.serve.conftest import enrol, png
+
+PATIENCE_S = 60
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A folder with five pictures, one of them broken, and a table that says whose they are."""
+    folder = tmp_path / "ears"
+    folder.mkdir()
+    for n in range(5):
+        (folder / f"{n}.png").write_bytes(png(n) if n != 3 else b"no picture")
+    rows = "".join(f"{n}.png,person {n // 2},left\n" for n in range(5))
+    (folder / "metadata.csv").write_text("path,subject,side\n" + rows)
+    return folder
+
+
+def run_import(client, source):
+    answer = client.post("/v1/gallery/imports", json={"source": str(source)})
+    assert answer.status_code == 202, answer.text
+    end = time.monotonic() + PATIENCE_S
+    while (told := client.get(answer.headers["Location"]).json())["state"] == "running":
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return told
+
+
+def test_every_picture_of_a_source_is_enrolled_and_a_broken_one_is_named(client, source):
+    told = run_import(client, source)
+    assert (told["state"], told["enrolled"], told["known"], told["failed"]) == ("done", 4, 0, 1)
+    assert told["failures"][0].startswith("3.png: ")
+    found = client.post("/v1/search", content=png(2), params={"side": "left", "k": 1}).json()["hits"]
+    assert found[0]["subject"] == "person 1"
+    assert found[0]["similarity"] > 0.999
+    assert client.get("/v1/gallery/imports").json()["imports"] == [told]
+
+
+def test_importing_again_enrols_only_what_is_new(client, source):
+    run_import(client, source)
+    (source / "3.png").write_bytes(png(3))
+    told = run_import(client, source)
+    assert (told["enrolled"], told["known"], told["failed"]) == (1, 4, 0)
+    assert client.get("/v1/gallery/items").json()["total"] == 5
+
+
+def test_requests_are_answered_while_an_import_runs(client, source):
+    answer = client.post("/v1/gallery/imports", json={"source": str(source)})
+    again = client.post("/v1/gallery/imports", json={"source": str(source)})
+    assert again.status_code in (202, 409)
+    assert enrol(client, 9, subject="between")["subject"] == "between"
+    assert client.get(answer.headers["Location"]).status_code == 200
+
+
+def test_what_is_no_source_is_refused_before_anything_begins(client, tmp_path):
+    answer = client.post("/v1/gallery/imports", json={"source": str(tmp_path / "nowhere")})
+    assert answer.status_code == 400
+    assert "neither a file nor a folder" in answer.json()["error"]["message"]
+    assert client.get("/v1/gallery/imports").json() == {"imports": []}
+    assert client.get("/v1/gallery/imports/im_0").status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["archive", "backup"])
+def test_a_copy_of_the_gallery_is_written_and_never_over_another(client, tmp_path, kind):
+    enrol(client, 1, subject="anna")
+    asked = {"target": str(tmp_path / "copy"), "kind": kind}
+    answer = client.post("/v1/gallery/exports", json=asked)
+    assert (answer.status_code, answer.json()["items"]) == (201, 1), answer.text
+    if kind == "backup":
+        assert stats(tmp_path / "copy")["items"] == 1
+    else:
+        assert list((tmp_path / "copy").glob("*.parquet"))
+    assert client.post("/v1/gallery/exports", json=asked).status_code == 400
+
+
+def test_a_service_without_a_gallery_says_how_to_get_one(serve, source):
+    with serve(gallery=None) as client:
+        for path, body in (("imports", {"source": str(source)}), ("exports", {"target": str(source / "x")})):
+            answer = client.post(f"/v1/gallery/{path}", json=body)
+            assert answer.status_code == 404
+            assert "gallery" in answer.json()["error"]["message"]
