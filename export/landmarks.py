@@ -24,7 +24,7 @@ from bundle.manifest import Tensor as Edge
 from bundle.runtimes import open_session
 from export.errors import NoCrops, ParityError
 from export.landmarks_gate import EarParity, judge_ears
-from export.model_card import CARD_NAME, write_model_card
+from export.model_card import write_papers
 from export.onnx_export import GraphSpec, export_onnx
 from export.parity import run_session, run_torch
 from export.rewrite import fold_batch_norms
@@ -112,9 +112,7 @@ def add_landmarks(
             )
         golden = write_golden_ears(folder, lambda pictures: run_torch(detector, pictures, OUTPUTS, 1))
         manifest = _named(manifest, folder, golden.name, detector, saved, parity, threshold)
-        write_model_card(folder, manifest)
-        files = manifest.files | {CARD_NAME: FileEntry.of(folder / CARD_NAME)}
-        manifest = write_manifest(folder, manifest.model_copy(update={"files": files}))
+        manifest = write_manifest(folder, write_papers(folder, manifest))
         move_into_place(folder, bundle, True)
     tell(f"{bundle}: bundle {manifest.bundle_id}, space {manifest.space_id} as before")
     return manifest

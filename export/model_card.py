@@ -5,14 +5,15 @@ Follows Mitchell et al. 2019, "Model Cards for Model Reporting", as far as a mac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.manifest import Manifest, write_atomically
+from bundle.manifest import FileEntry, Manifest, write_atomically
+from export.data_sheet import data_sheet
 from export.table import markdown
 
-CARD_NAME = "MODEL_CARD.md"
+CARD_NAME, SHEET_NAME = "MODEL_CARD.md", "DATASHEET.md"
 
 INTENDED_USE = """\
 Finding pictures of the same ear, reconstructing an ear from its latent, and as a teacher for ear detection and landmark
@@ -28,11 +29,21 @@ by how much is not known until it is measured. A checkpoint trained on rendered 
 """
 
 
-def write_model_card(folder: Path, manifest: Manifest) -> Path:
-    """Write the card of a bundle whose manifest is complete but for the card itself."""
-    path = folder / CARD_NAME
-    write_atomically(path, model_card(manifest).encode())
-    return path
+LAW = """\
+Where a person is to be recognised, ears are biometric data. Among what may apply: the GDPR's articles 9 (explicit
+consent or another ground), 17 (deletion) and 35 (impact assessment), the EU's AI Act (2024/1689, biometric
+identification), and in the USA laws such as Illinois' BIPA (740 ILCS 14: written consent, a public retention schedule).
+Deleting a subject from a gallery removes its rows, crops and vectors; a model trained on the pictures keeps what it
+learned. This is a pointer, not legal advice.
+"""
+
+
+def write_papers(folder: Path, manifest: Manifest) -> Manifest:
+    """Write card and data sheet of a bundle whose manifest is complete but for them; returns it with both."""
+    for name, text in ((CARD_NAME, model_card(manifest)), (SHEET_NAME, data_sheet(manifest))):
+        write_atomically(folder / name, text.encode())
+    papers = {name: FileEntry.of(folder / name) for name in (CARD_NAME, SHEET_NAME)}
+    return manifest.model_copy(update={"files": {**manifest.files, **papers}})
 
 
 def model_card(manifest: Manifest) -> str:
@@ -40,14 +51,34 @@ def model_card(manifest: Manifest) -> str:
     training = manifest.training
     sections = {
         "What it is": _facts(manifest),
-        "Trained on": _listed(training.get("provenance", {}), "The checkpoint says nothing of its training."),
+        "Trained on": _listed(_training(manifest), "The checkpoint says nothing of its training."),
         "Validation figures": _listed(training.get("metrics", {}), "The checkpoint carries no figures."),
+        "Who is found how well": _slices(training.get("slices", []), training.get("judged_on", {})),
         "Agreement of the exported files with torch": _parity(manifest),
         "Intended use": INTENDED_USE,
         "Limits": LIMITS,
+        "Law": LAW,
     }
     body = "\n".join(f"## {title}\n\n{text.rstrip()}\n" for title, text in sections.items())
     return f"# Ear encoder and decoder, preset `{manifest.preset}`\n\n{body}"
+
+
+def _training(manifest: Manifest) -> dict[str, Any]:
+    """All but what the data sheet says."""
+    return {name: value for name, value in manifest.training.get("provenance", {}).items() if name != "data_facts"}
+
+
+def _slices(rows: Sequence[Mapping[str, Any]], judged_on: Mapping[str, Any]) -> str:
+    if not rows:
+        return "Not measured: `ear-teacher evaluate` on the checkpoint, before the export, adds it."
+    lines = [
+        f"| {row['attribute']} | {row['value']} | {row['subjects']} | {row['queries']} | {row['rank1']:.3f} "
+        f"| {row['eer']:.3f} |"
+        for row in rows
+    ]
+    head = ["| attribute | value | subjects | queries | rank-1 | EER |", "|---|---|---|---|---|---|"]
+    told = f"{judged_on.get('pictures', '?')} pictures of {judged_on.get('subjects', '?')} subjects"
+    return "\n".join([f"On {told}; {judged_on.get('protocol', '')}.", "", *head, *lines])
 
 
 def _facts(manifest: Manifest) -> str:

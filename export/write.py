@@ -30,7 +30,7 @@ from export.gate import ParityRow
 from export.int8_variant import Int8Outcome, add_int8
 from export.latents import latent_statistics
 from export.limits import LIMITS
-from export.model_card import write_model_card
+from export.model_card import write_papers
 from export.provenance import made_with, now
 from export.reference import golden_outputs, make_reference
 from export.rewrite import rewrite
@@ -48,6 +48,8 @@ from training.checkpoint import Checkpoint, read_checkpoint
 from training.vae import EarVAE
 
 GRAPHS: tuple[Graph, ...] = ("encoder", "decoder")
+NO_FIGURES = ("calibration", "slices", "judged_on")
+"""Entries of a checkpoint's metrics that have places of their own in the manifest."""
 Tell = Callable[[str], None]
 
 
@@ -93,9 +95,7 @@ def export_bundle(
         write_golden(folder, *golden_outputs(vae, len(reference.crops)))
         calibration = latent_statistics(folder, given, reference, saved.metrics)
         manifest = _manifest(vae, saved, folder, rows, int8, reference, config, calibration)
-        write_model_card(folder, manifest)
-        files = manifest.files | {"MODEL_CARD.md": FileEntry.of(folder / "MODEL_CARD.md")}
-        manifest = write_manifest(folder, manifest.model_copy(update={"files": files}))
+        manifest = write_manifest(folder, write_papers(folder, manifest))
         _move_into_place(folder, out, config.force)
     return manifest
 
@@ -165,7 +165,9 @@ def _manifest(
         variants=[variant for variant in _variants(rows, saved.config.sam.image_size_px) if variant.file in files],
         parity=_parity(rows, reference, config) | ({"int8": int8.to_dict()} if int8 else {}),
         training={
-            "metrics": {name: value for name, value in saved.metrics.items() if name != "calibration"},
+            "metrics": {name: value for name, value in saved.metrics.items() if name not in NO_FIGURES},
+            "slices": saved.metrics.get("slices", []),
+            "judged_on": saved.metrics.get("judged_on", {}),
             "provenance": saved.provenance,
             "architecture": architecture,
         },

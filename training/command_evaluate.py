@@ -14,12 +14,17 @@ if TYPE_CHECKING:
     from training.evaluation.study import Study
 
 
+SLICE_COLUMNS = ("attribute", "value", "of", "subjects", "queries", "rank1", "eer")
+"""What a checkpoint, and so a model card, keeps of each slice."""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="ear-teacher evaluate",
         description="Judge a model on pictures of people it was not trained on: results.json, plots, report.html. "
-        "A model.ckpt also gets its calibration (similarity -> probability), which export carries into the bundle.",
+        "A model.ckpt also gets its calibration (similarity -> probability) and its slices, which export carries into "
+        "the bundle.",
     )
     parser.add_argument("model", type=Path, help="a checkpoint (model.ckpt) or a bundle's folder")
     parser.add_argument(
@@ -100,7 +105,7 @@ def lines(results: dict[str, Any]) -> list[str]:
 
 
 def _keep_calibration(path: Path, found: Study) -> list[str]:
-    """Write the calibration and figures into a final checkpoint's header."""
+    """Write the calibration, figures and slices into a final checkpoint's header."""
     from training.checkpoint import read_checkpoint, read_raw, write_checkpoint
 
     if path.is_dir() or "identity" not in found.results:
@@ -116,6 +121,8 @@ def _keep_calibration(path: Path, found: Study) -> list[str]:
         "eer": identity["subject"]["eer"],
         "psnr_db": quality["psnr_db"],
         "ssim": quality["ssim"],
+        "slices": [{name: row[name] for name in SLICE_COLUMNS} for row in identity["slices"]],
+        "judged_on": found.results["data"],
     }
     write_checkpoint(path, replace(checkpoint, metrics=metrics))
     return [f"calibration kept in {path}"]

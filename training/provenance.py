@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from training.config import TrainConfig
+from training.data_facts import data_facts
 from training.prepare import Prepared
 
 _PACKAGES = ("ear-teacher", "torch", "transformers", "lightning", "numpy", "pillow")
@@ -31,6 +32,7 @@ def provenance(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
         "val_pictures": len(prepared.val.records),
         "train_subjects": subjects(prepared.train.records),
         "val_subjects": subjects(prepared.val.records),
+        "data_facts": {"train": data_facts(prepared.train.records), "val": data_facts(prepared.val.records)},
         "git_commit": git_commit(),
         "versions": versions(),
         "seed": config.seed,
