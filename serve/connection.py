@@ -31,11 +31,10 @@ class Connection(HttpToolsProtocol):
         self._await_head()
 
     def data_received(self, data: bytes) -> None:
+        if not self._in_body:
+            self._head_bytes += len(data)  # before it is parsed: a head or a body that ends in it counts from 0 again
         super().data_received(data)
-        if self._in_body or self.transport.is_closing():
-            return
-        self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse(431, f"the request's headers are longer than {MAX_HEAD_BYTES} bytes")
 
     def on_message_begin(self) -> None:
@@ -49,7 +48,7 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._in_body = False
+        self._in_body, self._head_bytes = False, 0
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -91,3 +91,17 @@ def test_headers_without_end_are_answered_431(hasty, piece):
         for _ in range(MAX_HEAD_BYTES // len(piece) + 1):
             wire.sendall(piece)
         assert b" 431 " in until_closed(wire)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_large_body_is_not_taken_for_headers(hasty, at_once):
+    body = png(size=(640, 640)).ljust(3 * MAX_HEAD_BYTES, b"\0")
+    asked = f"POST /v1/embed HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    with connect(hasty) as wire:
+        if at_once:
+            wire.sendall(asked.encode() + body)
+        else:
+            wire.sendall(asked.encode())
+            time.sleep(0.1)
+            wire.sendall(body)
+        assert until_closed(wire).startswith(b"HTTP/1.1 200 ")
