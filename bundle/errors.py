@@ -66,5 +66,9 @@ class RuntimeUnavailable(BundleError):
     """The runtime asked for is unknown, not installed, or finds no device."""
 
 
+class EngineAbsent(RuntimeUnavailable):
+    """TensorRT could run here, but its engine was not built yet."""
+
+
 class EngineError(BundleError):
     """A TensorRT engine cannot be built, or a cached plan is stale or belongs to another machine."""

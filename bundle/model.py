@@ -88,19 +88,21 @@ class EarModel:
         self.close()
 
 
-def load(folder: str | Path, runtime: str = AUTO, precision: str = AUTO, threads: int = 0) -> EarModel:
+def load(
+    folder: str | Path, runtime: str = AUTO, precision: str = AUTO, threads: int = 0, build: bool = True
+) -> EarModel:
     """Load a bundle whose every byte is as its manifest says.
 
     runtime: one of `bundle.session.RUNTIMES`, or "auto": the fastest that loads and, where there is a choice, passes
     the golden check. A TensorRT runtime asked for by name builds engines that are missing (minutes); "auto" does not.
     precision: fp32, fp16, int8, or "auto": what the exporter measured as best for the runtime. threads: of the CPU,
-    0 for one a physical core.
+    0 for one a physical core. build: False: an engine that is missing is EngineAbsent.
     Raises ManifestError, ChecksumError, ContractError, RuntimeUnavailable, EngineError or GoldenMismatch.
     """
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
     if runtime != AUTO:
-        return _open_model(Path(folder), manifest, runtime, precision, threads, build=True)
+        return _open_model(Path(folder), manifest, runtime, precision, threads, build)
     *faster, last = candidates() or ("onnxruntime-cpu",)
     passed_over = []
     for name in faster:

@@ -21,7 +21,7 @@ from bundle.cuda import Cuda
 from bundle.engine_build import DEFAULT_OPTIONS, BuildOptions
 from bundle.engine_cache import EngineCache, engine_key
 from bundle.engine_flavour import Flavour, FlavourName, complaints, load_flavour
-from bundle.errors import ContractError, EngineError, RuntimeUnavailable
+from bundle.errors import ContractError, EngineAbsent, EngineError
 from bundle.session import Arrays, Signature, check_inputs
 from bundle.tensorrt_lane import Lane
 
@@ -47,13 +47,14 @@ def open_tensorrt(
 ) -> TensorRtSession:
     """A session for an ONNX file from its cached plan, which is built first where `build` allows (minutes).
 
-    Raises RuntimeUnavailable without the library, a GPU or a plan; EngineError for a plan that is stale or foreign.
+    Raises RuntimeUnavailable without the library or a GPU, EngineAbsent without a plan, EngineError for a plan that is
+    stale or foreign.
     """
     cuda, flavour, cache = Cuda(), load_flavour(runtime), cache or EngineCache()
     key = engine_key(onnx, flavour, precision, options)
     plan = cache.build(onnx, key, flavour, options) if build else cache.find(key)
     if plan is None:
-        raise RuntimeUnavailable(cache.why_absent(key))
+        raise EngineAbsent(cache.why_absent(key))
     return TensorRtSession(load_engine(flavour, plan, onnx.name), flavour, cuda, precision)
 
 

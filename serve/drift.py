@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bundle.image import Picture, decode, frame
-from index.gallery import Gallery
 from index.items import Item
 from serve.desk import Desk
 from serve.engine import Engine
@@ -20,6 +19,9 @@ from serve.intake import oriented
 from serve.orientation import shown_side
 from serve.quality import Quality, assess
 from serve.trace import Trace
+
+if TYPE_CHECKING:
+    from index.gallery import Gallery
 
 WORSE_DB = 1.5
 """Loss of PSNR, dB, at which a retrain is worth it: plainly visible, and more than samples of 32 differ by."""

@@ -81,7 +81,7 @@ class Imports:
             found = open_source(source)
             record = ImportRecord(id="im_" + secrets.token_hex(8), source=str(source))
             self._records.append(record)
-            job = (record, takewhile(lambda _: not self._stop.is_set(), found), self._models.active)
+            job = (record, takewhile(lambda _: not self._stop.is_set(), found), self._models.active.engine.ids[0])
             self._worker = threading.Thread(target=self._work, args=job, name="import", daemon=True)
             self._worker.start()
             return record.model_copy()
@@ -92,10 +92,10 @@ class Imports:
         if self._worker is not None:
             self._worker.join()
 
-    def _work(self, record: ImportRecord, found: Iterable[Picture | Unreadable], live: Live) -> None:
+    def _work(self, record: ImportRecord, found: Iterable[Picture | Unreadable], space_id: str) -> None:
         from index.importing import import_pictures
 
-        began, space_id = time.monotonic(), live.engine.ids[0]
+        began = time.monotonic()
 
         def progress(report: ImportReport) -> None:
             nonlocal began
@@ -105,15 +105,16 @@ class Imports:
             began = time.monotonic()
 
         try:
-            gallery = live.gallery_desk.gallery
-            import_pictures(gallery, found, lambda some: self._embed(live, some), space_id, BATCH, progress)
+            gallery = self._models.gallery
+            import_pictures(gallery, found, lambda some: self._embed(space_id, some), space_id, BATCH, progress)
             record.state = "stopped" if self._stop.is_set() else "done"
         except Exception as error:
             log.exception("import %s failed", record.id)
             record.state, record.error = "failed", str(error)
 
-    def _embed(self, live: Live, pictures: Sequence[Picture]) -> list[NewItem | Exception]:
+    def _embed(self, space_id: str, pictures: Sequence[Picture]) -> list[NewItem | Exception]:
         """The items of some pictures, with vectors in every live space; an exception where a picture is none."""
+        live = self._models.of_space(space_id)  # asked anew: a faster runtime may have taken over
         decoded = [self._decoded(one, live) for one in pictures]
         kept = [(n, pictures[n], found) for n, found in enumerate(decoded) if not isinstance(found, Exception)]
         shown = [(one, found) for _, one, found in kept]

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bundle.errors import EngineAbsent, EngineError
 from bundle.manifest import read_manifest
-from bundle.model import load
+from bundle.model import EarModel, load
+from bundle.session import AUTO
 from index.errors import SpaceMismatch
 from serve.desk import Desk
 from serve.engine import BatchObserver, Engine
@@ -116,6 +118,22 @@ class LiveModels:
             self.gallery.spaces.activate(live.engine.ids[0], missing_allowed)
             self.active = live
 
+    def renew(self, bundle_id: str) -> Live:
+        """Load a bundle once more, on what is now the fastest runtime, and let it take over from its elder.
+
+        Returns the one that no longer answers, for the caller to close when the requests that hold it are over: the new
+        one, where it runs on the same runtime or the bundle was retired meanwhile. Raises BundleError.
+        """
+        old = self.of(bundle_id)
+        fresh = self.open(old.engine.model.folder)
+        with self._changing:
+            if fresh.engine.model.runtime == old.engine.model.runtime or self._models.get(bundle_id) is not old:
+                return fresh
+            self._models = {**self._models, bundle_id: fresh}
+            if self.active is old:
+                self.active = fresh
+        return old
+
     def retire(self, bundle_id: str) -> None:
         """Unload a model that does not answer, and delete its space, unless another model shares it."""
         with self._changing:
@@ -136,7 +154,7 @@ class LiveModels:
 
     def _load(self, bundle: Path) -> Engine:
         given = self._settings
-        model = load(bundle, given.runtime, given.precision, given.threads)
+        model = self._opened(bundle)
         try:
             model.check_golden()
             engine = Engine(model, given, self._observe)
@@ -145,6 +163,15 @@ class LiveModels:
             model.close()
             raise
         return engine
+
+    def _opened(self, bundle: Path) -> EarModel:
+        """The model on the runtime asked for; while TensorRT's engine is not built, on another."""
+        given = self._settings
+        try:
+            return load(bundle, given.runtime, given.precision, given.threads, build=False)
+        except (EngineAbsent, EngineError) as error:
+            log.warning("%s; another runtime answers until it is", error)
+            return load(bundle, AUTO, given.precision, given.threads)
 
     def _live(self, engine: Engine) -> Live:
         return Live(engine, self.desk, Watchdog(engine, self._settings.stalled_after_s))

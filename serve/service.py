@@ -29,6 +29,7 @@ from serve.remote import Fetcher
 from serve.settings import Settings
 from serve.trace import trace_of
 from serve.tracing import open_spans
+from serve.upgrades import Upgrades
 
 ResultT = TypeVar("ResultT")
 PATIENCE_S = 0.05
@@ -49,6 +50,7 @@ class Service:
         self.models: LiveModels | None = None
         self.promotions: Promotions | None = None
         self.imports: Imports | None = None
+        self.upgrades: Upgrades | None = None
         self.failure: Exception | None = None
         self.metrics = Metrics(lambda: gauges(self.active))
         self.spans = open_spans(settings.otlp_endpoint) if settings.otlp_endpoint else None
@@ -78,12 +80,16 @@ class Service:
             self.promotions = Promotions(settings.own_gallery, models, settings)
             self.promotions.resume()
             self.imports = Imports(models, settings)
+        self.upgrades = Upgrades(models, settings)
+        self.upgrades.consider()
         self.models = models
 
     async def _watch(self) -> None:
         while self.active is not None:
             await asyncio.sleep(self.settings.probe_s)
             await self.active.watchdog.tick()
+            if self.upgrades is not None:
+                self.upgrades.consider()
 
     @property
     def active(self) -> Live | None:
@@ -117,6 +123,8 @@ class Service:
             await self._loading
         if self._watching is not None:
             self._watching.cancel()
+        if self.upgrades is not None:
+            await asyncio.to_thread(self.upgrades.close)
         if self.imports is not None:
             await asyncio.to_thread(self.imports.close)
         if self.promotions is not None:

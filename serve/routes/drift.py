@@ -7,7 +7,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from index.drift import NOTHING
 from serve.answers import Answer
 from serve.drift import advice, quality
 from serve.routes.common import ERRORS, SpaceParam, needs
@@ -25,6 +24,8 @@ async def drift(
     request: Request, recent: RecentParam = 200, redraw: RedrawParam = 16, space_id: SpaceParam = None
 ) -> Answer:
     """The last ears beside a sample of those before: distances, quality, reconstruction, and advice in plain words."""
+    from index.drift import NOTHING
+
     service, trace = service_of(request), trace_of(request)
     active = service.use(request, space_id)
     desk, engine = active.gallery_desk, active.engine

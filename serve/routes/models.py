@@ -12,7 +12,6 @@ from fastapi import APIRouter, Request
 from serve.answers import Answer
 from serve.engine import Engine
 from serve.errors import NotHere
-from serve.live import LiveModels
 from serve.routes.common import ERRORS, needs
 from serve.service import service_of
 
@@ -25,32 +24,30 @@ router = APIRouter(tags=["models"], dependencies=[needs("embed")], responses=ERR
 @router.get("/v1/models", response_class=Answer)
 async def models(request: Request) -> Answer:
     """The models that this service holds: the active one first, then those of a promotion."""
-    return Answer({"object": "list", "data": await asyncio.to_thread(_all, _models(request))})
+    return Answer({"object": "list", "data": await asyncio.to_thread(_all, request)})
 
 
 @router.get("/v1/models/{model_id}", response_class=Answer)
 async def model(request: Request, model_id: str) -> Answer:
     """One model, by its bundle_id."""
-    for told in await asyncio.to_thread(_all, _models(request)):
+    for told in await asyncio.to_thread(_all, request):
         if told["id"] == model_id:
             return Answer(told)
     raise NotHere(f"no model {model_id[:80]!r}; GET /v1/models lists them")
 
 
-def _models(request: Request) -> LiveModels:
+def _all(request: Request) -> list[dict[str, Any]]:
     service = service_of(request)
     service.use(request)
-    assert service.models is not None, "use() raises while there is none"
-    return service.models
-
-
-def _all(models: LiveModels) -> list[dict[str, Any]]:
+    models = service.models
+    assert models is not None, "use() raises while there is none"
     states = {one.space.space_id: one for one in models.gallery.spaces.status()} if models.desk is not None else {}
     told = []
     for live in models.all():
         space = states.get(live.engine.ids[0])
         state = "active" if live is models.active else (space.space.state if space is not None else "staged")
-        told.append({**described(live.engine, state), **_kept(space)})
+        upgrade = service.upgrades.told(live.engine.ids[1]) if service.upgrades is not None else None
+        told.append({**described(live.engine, state), "engine_build": upgrade, **_kept(space)})
     return told
 
 
