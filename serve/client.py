@@ -10,63 +10,42 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Any, TypeVar
-
-import httpx
+from typing import Any
 
 from serve import client_calls as calls
-from serve.client_answers import Embedding, Explanation, Found, Item, Page, Reconstruction, Verdict
-from serve.client_calls import Box, Call, Image, Vector
-from serve.client_policy import Outcome, Policy
+from serve.client_answers import (
+    Embedding,
+    Explanation,
+    Found,
+    FoundSubjects,
+    Item,
+    Page,
+    Photo,
+    Reconstruction,
+    Verdict,
+)
+from serve.client_connection import Connection
+from serve.client_gallery_answers import Drift, Duplicate, Duplicates, Export, Import
+from serve.client_request import Box, Folder, Image, Kind, Vector
 from serve.orientation import Side
 
-ResultT = TypeVar("ResultT")
 
-
-class EarTeacher:
-    """A service, called and waited for. Safe to share between threads.
-
-    retries: how often a call is made again when the service is busy (429) or starting (503), as it asks.
-    """
-
-    def __init__(
-        self,
-        url: str = "http://127.0.0.1:8350",
-        api_key: str | None = None,
-        *,
-        timeout_s: float = 60.0,
-        retries: int = 5,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        self._policy = Policy(url, api_key, timeout_s, retries)
-        self._http = httpx.Client(**self._policy.options, transport=transport)
-
-    def _run(self, call: Call[ResultT]) -> ResultT:
-        tried = 0
-        while True:
-            answer: Outcome
-            try:
-                answer = self._http.request(
-                    call.method, call.path, params=call.params, headers=call.headers, **call.body
-                )
-            except httpx.TransportError as error:
-                answer = error
-            pause_s = self._policy.pause_s(call, answer, tried)
-            if pause_s is None:
-                return self._policy.read(call, answer)
-            time.sleep(pause_s)
-            tried += 1
+class EarTeacher(Connection):
+    """Every call of the service. Raises `serve.client_errors.CallError`; see Connection for the arguments."""
 
     def embed(
-        self, image: Image, *, side: Side = "unknown", box: Box | None = None, include: Sequence[str] = ()
+        self, image: Image, *, side: Side = "unknown", box: Box | None = None, include: Sequence[str] = (), **asked: Any
     ) -> Embedding:
-        """One picture -> its embedding; include: "mu", "quality"."""
-        return self._run(calls.embed(image, side, box, include))
+        """One picture -> its embedding; include: "mu", "quality", "eigenears"; asked: detect, space_id."""
+        return self._run(calls.embed(image, side, box, include, asked))
 
     def embed_many(self, images: Sequence[Image], *, side: Side = "unknown") -> Vector:
         """Pictures -> (N, 1024) float32, rows of length 1, in one request."""
         return self._run(calls.embed_many(images, side))
+
+    def landmarks(self, image: Image, *, threshold: float | None = None) -> Photo:
+        """A photo -> its ears with landmarks, in pixels; threshold: least score, 0 to 1 (None: the bundle's)."""
+        return self._run(calls.landmarks(image, threshold))
 
     def reconstruct(self, image: Image, *, side: Side = "unknown", box: Box | None = None) -> Reconstruction:
         """One picture -> what the model makes of it."""
@@ -78,14 +57,15 @@ class EarTeacher:
         *,
         eigenears: Sequence[float] | None = None,
         side: Side = "unknown",
+        space_id: str | None = None,
     ) -> bytes:
-        """Latents (`mu`), or a position along the eigenears -> a PNG."""
-        return self._run(calls.decode(latents, eigenears, side))
+        """Latents (`mu`), or a position along the eigenears -> a PNG; space_id: of the model that made the latents."""
+        return self._run(calls.decode(latents, eigenears, side, space_id))
 
     def search(
         self, image: Image, *, side: Side = "unknown", box: Box | None = None, k: int = 10, **asked: Any
     ) -> Found:
-        """The nearest ears to a picture; asked: threshold, subject, tag, cross_ear."""
+        """The nearest ears to a picture; asked: threshold, subject, tag, cross_ear, space_id."""
         return self._run(calls.search(image, side, box, {"k": k, **asked}))
 
     def search_vector(
@@ -94,11 +74,29 @@ class EarTeacher:
         """The nearest ears to a vector of the space `space_id`."""
         return self._run(calls.search_vector(embedding, space_id, side, {"k": k, **asked}))
 
+    def search_subjects(
+        self, image: Image, *, side: Side = "unknown", box: Box | None = None, k: int = 10, **asked: Any
+    ) -> FoundSubjects:
+        """The nearest persons to a picture, each once; asked: per_subject (ears of each), and as for `search`."""
+        return self._run(calls.search_subjects(image, side, box, {"k": k, **asked}))
+
+    def search_subjects_vector(
+        self, embedding: Vector, space_id: str, *, side: Side = "unknown", k: int = 10, **asked: Any
+    ) -> FoundSubjects:
+        """The nearest persons to a vector of the space `space_id`."""
+        return self._run(calls.search_subjects_vector(embedding, space_id, side, {"k": k, **asked}))
+
     def verify(
-        self, a: Image, b: Image, *, sides: tuple[Side, Side] = ("unknown", "unknown"), far: float = 0.01
+        self,
+        a: Image,
+        b: Image,
+        *,
+        sides: tuple[Side, Side] = ("unknown", "unknown"),
+        boxes: tuple[Box | None, Box | None] = (None, None),
+        far: float = 0.01,
     ) -> Verdict:
         """Whether two pictures show one ear, at a stated false-accept rate."""
-        return self._run(calls.verify(a, b, sides, far))
+        return self._run(calls.verify(a, b, sides, boxes, far))
 
     def explain(
         self, image: Image, item: str, *, side: Side = "unknown", box: Box | None = None, steps: int = 7
@@ -151,6 +149,45 @@ class EarTeacher:
         """Delete everything of one person; returns how many items that were."""
         return self._run(calls.delete_subject(subject))
 
+    def duplicates(self, *, threshold: float = 0.99, cursor: str | None = None, limit: int = 200) -> Duplicates:
+        """Ears enrolled twice, among the next `limit` items; threshold: least cosine, 0.5 to 1."""
+        return self._run(calls.duplicates(threshold, cursor, limit))
+
+    def all_duplicates(self, *, threshold: float = 0.99) -> Iterator[Duplicate]:
+        """Ears enrolled twice, in the whole gallery."""
+        page = self.duplicates(threshold=threshold)
+        yield from page.pairs
+        while page.next_cursor is not None:
+            page = self.duplicates(threshold=threshold, cursor=page.next_cursor)
+            yield from page.pairs
+
+    def drift(self, *, recent: int = 200, redraw: int = 16, space_id: str | None = None) -> Drift:
+        """The last `recent` ears beside those before; redraw: pictures of either part that the model redraws."""
+        return self._run(calls.drift(recent, redraw, space_id))
+
+    def import_source(self, source: Folder) -> Import:
+        """Begin to import a folder, CSV, .npy, Parquet or tar of the service's machine; Conflict while one runs."""
+        return self._run(calls.import_source(source))
+
+    def imports(self) -> list[Import]:
+        """The imports since the service started, the oldest first."""
+        return self._run(calls.imports())
+
+    def import_state(self, import_id: str) -> Import:
+        """How far an import is."""
+        return self._run(calls.import_state(import_id))
+
+    def follow_import(self, import_id: str, *, every_s: float = 0.5) -> Iterator[Import]:
+        """How far an import is, again and again until it has ended; Missing where the service was started anew."""
+        while not (told := self.import_state(import_id)).ended:
+            yield told
+            time.sleep(every_s)
+        yield told
+
+    def export_gallery(self, target: Folder, kind: Kind = "archive") -> Export:
+        """Copy the gallery to a new folder of the service's machine; archive: Parquet and pictures, backup: SQLite."""
+        return self._run(calls.export_gallery(target, kind))
+
     def promote(self, bundle: str) -> dict[str, Any]:
         """Stage a bundle (a folder on the service's machine) as the next model."""
         return self._run(calls.promote(bundle))
@@ -179,16 +216,14 @@ class EarTeacher:
         """The models that the service holds."""
         return self._run(calls.models())
 
+    def model(self, bundle_id: str) -> dict[str, Any]:
+        """One of them."""
+        return self._run(calls.model(bundle_id))
+
+    def metrics(self) -> str:
+        """Counts and times, in Prometheus' text format."""
+        return self._run(calls.metrics())
+
     def ready(self) -> dict[str, Any]:
         """What the service says of its readiness, by part."""
         return self._run(calls.ready())
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
-    def __enter__(self) -> EarTeacher:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()

@@ -14,7 +14,10 @@ Vector = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Embedding:
-    """One ear. embedding, mu: (1024,) float32; the first has length 1. What was not asked for is None."""
+    """One ear. embedding, mu: (1024,) float32; the first has length 1. What was not asked for is None.
+
+    eigenears: standard deviations along each. box, score: of the ear that was found in a photo, pixels and 0 to 1.
+    """
 
     embedding: Vector
     side: str
@@ -23,11 +26,59 @@ class Embedding:
     timing_ms: dict[str, float]
     mu: Vector | None = None
     quality: dict[str, Any] | None = None
+    eigenears: list[float] | None = None
+    box: list[float] | None = None
+    score: float | None = None
 
     @classmethod
     def read(cls, body: dict[str, Any]) -> Embedding:
         vectors: dict[str, Any] = {n: np.asarray(body[n], np.float32) for n in ("embedding", "mu") if n in body}
-        return cls(**{**_known(cls, body), **vectors})
+        return cls(**{**known(cls, body), **vectors})
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """A named place of an ear, pixels of the upright photo. visibility: probability that it is seen, not covered."""
+
+    name: str
+    x: float
+    y: float
+    visibility: float
+
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> Landmark:
+        return cls(**known(cls, body))
+
+
+@dataclass(frozen=True)
+class Ear:
+    """An ear in a photo. box: x1, y1, x2, y2 in pixels of the upright photo; score, side_probability: 0 to 1."""
+
+    box: list[float]
+    score: float
+    side: str
+    side_probability: float
+    landmarks: list[Landmark]
+
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> Ear:
+        return cls(**{**known(cls, body), "landmarks": [Landmark.read(one) for one in body["landmarks"]]})
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo, its size in pixels, and its ears, the most certain first."""
+
+    ears: list[Ear]
+    width: int
+    height: int
+    space_id: str
+    bundle_id: str
+    timing_ms: dict[str, float]
+
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> Photo:
+        return cls(**{**known(cls, body), "ears": [Ear.read(one) for one in body["ears"]]})
 
 
 @dataclass(frozen=True)
@@ -44,7 +95,7 @@ class Reconstruction:
 
     @classmethod
     def read(cls, body: dict[str, Any]) -> Reconstruction:
-        return cls(**{**_known(cls, body), "image": png_of(body["image"]), "input": png_of(body["input"])})
+        return cls(**{**known(cls, body), "image": png_of(body["image"]), "input": png_of(body["input"])})
 
 
 @dataclass(frozen=True)
@@ -61,6 +112,10 @@ class Hit:
     created: str
     image_url: str
 
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> Hit:
+        return cls(**known(cls, body))
+
 
 @dataclass(frozen=True)
 class Found:
@@ -74,7 +129,36 @@ class Found:
 
     @classmethod
     def read(cls, body: dict[str, Any]) -> Found:
-        return cls(**{**_known(cls, body), "hits": [Hit(**_known(Hit, hit)) for hit in body["hits"]]})
+        return cls(**{**known(cls, body), "hits": [Hit.read(hit) for hit in body["hits"]]})
+
+
+@dataclass(frozen=True)
+class SubjectHit:
+    """A found person with the nearest of their ears; an ear of nobody's (subject None) stands for itself."""
+
+    rank: int
+    subject: str | None
+    similarity: float
+    hits: list[Hit]
+
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> SubjectHit:
+        return cls(**{**known(cls, body), "hits": [Hit.read(hit) for hit in body["hits"]]})
+
+
+@dataclass(frozen=True)
+class FoundSubjects:
+    """The answer of a search for persons, best first."""
+
+    subjects: list[SubjectHit]
+    searched: int
+    space_id: str
+    bundle_id: str
+    timing_ms: dict[str, float]
+
+    @classmethod
+    def read(cls, body: dict[str, Any]) -> FoundSubjects:
+        return cls(**{**known(cls, body), "subjects": [SubjectHit.read(one) for one in body["subjects"]]})
 
 
 @dataclass(frozen=True)
@@ -93,7 +177,7 @@ class Verdict:
 
     @classmethod
     def read(cls, body: dict[str, Any]) -> Verdict:
-        return cls(**_known(cls, body))
+        return cls(**known(cls, body))
 
 
 @dataclass(frozen=True)
@@ -112,7 +196,7 @@ class Item:
 
     @classmethod
     def read(cls, body: dict[str, Any]) -> Item:
-        return cls(**_known(cls, body))
+        return cls(**known(cls, body))
 
 
 @dataclass(frozen=True)
@@ -146,7 +230,7 @@ class Explanation:
     def read(cls, body: dict[str, Any]) -> Explanation:
         pictures = {name: png_of(body[name]) for name in ("query_image", "item_image", "difference")}
         morph = [png_of(uri) for uri in body["morph"]]
-        return cls(**{**_known(cls, body), **pictures, "item": Item.read(body["item"]), "morph": morph})
+        return cls(**{**known(cls, body), **pictures, "item": Item.read(body["item"]), "morph": morph})
 
 
 def png_of(data_uri: str) -> bytes:
@@ -154,7 +238,7 @@ def png_of(data_uri: str) -> bytes:
     return base64.b64decode(data_uri.partition(",")[2])
 
 
-def _known(kind: type[Any], body: dict[str, Any]) -> dict[str, Any]:
+def known(kind: type[Any], body: dict[str, Any]) -> dict[str, Any]:
     """The fields that this version knows: a newer service may tell more."""
     names = {field.name for field in fields(kind)}
     return {name: value for name, value in body.items() if name in names}

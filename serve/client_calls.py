@@ -9,44 +9,40 @@ import base64
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
 import numpy as np
-from numpy.typing import NDArray
 
-from serve.client_answers import Embedding, Explanation, Found, Item, Page, Reconstruction, Verdict
+from serve.client_answers import (
+    Embedding,
+    Explanation,
+    Found,
+    FoundSubjects,
+    Item,
+    Page,
+    Photo,
+    Reconstruction,
+    Verdict,
+)
+from serve.client_gallery_answers import Drift, Duplicates, Export, Import
+from serve.client_request import Box, Call, Folder, Image, Kind, Vector, file_of
 from serve.orientation import Side
 
 ResultT = TypeVar("ResultT")
-Vector = NDArray[np.float32]
-Image = bytes | str | os.PathLike[str] | BinaryIO | NDArray[np.uint8]
-"""A picture: the bytes of a file, a path, an open file, or pixels (H, W, 3) uint8 RGB."""
-Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
-class Call(Generic[ResultT]):
-    """One request. safe: sending it twice does no harm, so it is sent again after a broken connection."""
-
-    method: str
-    path: str
-    read: Callable[[httpx.Response], ResultT]
-    params: Mapping[str, Any] = field(default_factory=dict)
-    body: Mapping[str, Any] = field(default_factory=dict)
-    """`content`, `json`, `files` and `data`, as httpx takes them."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    safe: bool = True
-    any_status: bool = False
-    """Every status is an answer (503 is what one asks readiness for)."""
-
-
-def embed(image: Image, side: Side, box: Box | None, include: Sequence[str]) -> Call[Embedding]:
-    params = {**_framed(side, box), "include": ",".join(include)}
+def embed(
+    image: Image, side: Side, box: Box | None, include: Sequence[str], asked: Mapping[str, Any]
+) -> Call[Embedding]:
+    params = {**_framed(side, box), "include": ",".join(include), **_given(asked)}
     return Call("POST", "/v1/embed", _json(Embedding.read), params, {"content": file_of(image)})
+
+
+def landmarks(image: Image, threshold: float | None) -> Call[Photo]:
+    params = _given({"threshold": threshold})
+    return Call("POST", "/v1/landmarks", _json(Photo.read), params, {"content": file_of(image)})
 
 
 def embed_many(images: Sequence[Image], side: Side) -> Call[Vector]:
@@ -66,8 +62,10 @@ def reconstruct(image: Image, side: Side, box: Box | None) -> Call[Reconstructio
     return Call("POST", "/v1/reconstruct", _json(Reconstruction.read), _framed(side, box), body, headers)
 
 
-def decode(latents: Sequence[Vector] | None, eigenears: Sequence[float] | None, side: Side) -> Call[bytes]:
-    given: dict[str, Any] = {"side": side}
+def decode(
+    latents: Sequence[Vector] | None, eigenears: Sequence[float] | None, side: Side, space_id: str | None
+) -> Call[bytes]:
+    given = {"side": side, **_given({"space_id": space_id})}
     if latents is not None:
         given["latents"] = [np.asarray(latent, np.float64).tolist() for latent in latents]
     if eigenears is not None:
@@ -76,19 +74,34 @@ def decode(latents: Sequence[Vector] | None, eigenears: Sequence[float] | None, 
 
 
 def search(image: Image, side: Side, box: Box | None, asked: Mapping[str, Any]) -> Call[Found]:
-    params = {**_framed(side, box), **{name: value for name, value in asked.items() if value is not None}}
+    params = {**_framed(side, box), **_given(asked)}
     return Call("POST", "/v1/search", _json(Found.read), params, {"content": file_of(image)})
 
 
 def search_vector(embedding: Vector, space_id: str, side: Side, asked: Mapping[str, Any]) -> Call[Found]:
-    given = {"embedding": np.asarray(embedding, np.float64).tolist(), "space_id": space_id, "side": side, **asked}
-    return Call("POST", "/v1/search", _json(Found.read), {}, {"json": given})
+    body = {"json": _vector_query(embedding, space_id, side, asked)}
+    return Call("POST", "/v1/search", _json(Found.read), {}, body)
 
 
-def verify(a: Image, b: Image, sides: tuple[Side, Side], far: float) -> Call[Verdict]:
+def search_subjects(image: Image, side: Side, box: Box | None, asked: Mapping[str, Any]) -> Call[FoundSubjects]:
+    params = {**_framed(side, box), **_given(asked), "group": "subject"}
+    return Call("POST", "/v1/search", _json(FoundSubjects.read), params, {"content": file_of(image)})
+
+
+def search_subjects_vector(
+    embedding: Vector, space_id: str, side: Side, asked: Mapping[str, Any]
+) -> Call[FoundSubjects]:
+    body = {"json": {**_vector_query(embedding, space_id, side, asked), "group": "subject"}}
+    return Call("POST", "/v1/search", _json(FoundSubjects.read), {}, body)
+
+
+def verify(
+    a: Image, b: Image, sides: tuple[Side, Side], boxes: tuple[Box | None, Box | None], far: float
+) -> Call[Verdict]:
     params = {"side_a": sides[0], "side_b": sides[1], "far": far}
     files = {"a": ("a", file_of(a)), "b": ("b", file_of(b))}
-    return Call("POST", "/v1/verify", _json(Verdict.read), params, {"files": files})
+    fields = {f"box_{name}": _numbers(box) for name, box in zip("ab", boxes, strict=True) if box is not None}
+    return Call("POST", "/v1/verify", _json(Verdict.read), params, {"files": files, "data": fields})
 
 
 def explain(image: Image, item: str, side: Side, box: Box | None, steps: int) -> Call[Explanation]:
@@ -128,6 +141,34 @@ def delete_subject(subject: str) -> Call[int]:
     return Call("DELETE", path, _json(lambda body: int(body["deleted"])))
 
 
+def duplicates(threshold: float, cursor: str | None, limit: int) -> Call[Duplicates]:
+    params = _given({"threshold": threshold, "cursor": cursor, "limit": limit})
+    return Call("GET", "/v1/gallery/duplicates", _json(Duplicates.read), params)
+
+
+def drift(recent: int, redraw: int, space_id: str | None) -> Call[Drift]:
+    params = _given({"recent": recent, "redraw": redraw, "space_id": space_id})
+    return Call("GET", "/v1/gallery/drift", _json(Drift.read), params)
+
+
+def import_source(source: Folder) -> Call[Import]:
+    body = {"json": {"source": os.fspath(source)}}
+    return Call("POST", "/v1/gallery/imports", _json(Import.read), {}, body, safe=False)
+
+
+def imports() -> Call[list[Import]]:
+    return Call("GET", "/v1/gallery/imports", _json(lambda body: [Import.read(one) for one in body["imports"]]))
+
+
+def import_state(import_id: str) -> Call[Import]:
+    return Call("GET", f"/v1/gallery/imports/{quote(import_id, safe='')}", _json(Import.read))
+
+
+def export_gallery(target: Folder, kind: Kind) -> Call[Export]:
+    body = {"json": {"target": os.fspath(target), "kind": kind}}
+    return Call("POST", "/v1/gallery/exports", _json(Export.read), {}, body, safe=False, takes_long=True)
+
+
 def promote(bundle: str) -> Call[dict[str, Any]]:
     return Call("POST", "/v1/promotions", _json(dict), {}, {"json": {"bundle": bundle}}, safe=False)
 
@@ -149,23 +190,33 @@ def models() -> Call[list[dict[str, Any]]]:
     return Call("GET", "/v1/models", _json(lambda body: list(body["data"])))
 
 
+def model(bundle_id: str) -> Call[dict[str, Any]]:
+    return Call("GET", f"/v1/models/{quote(bundle_id, safe='')}", _json(dict))
+
+
+def metrics() -> Call[str]:
+    return Call("GET", "/metrics", lambda answer: answer.text)
+
+
 def ready() -> Call[dict[str, Any]]:
     return Call("GET", "/health/ready", _json(dict), any_status=True)
 
 
-def file_of(image: Image) -> bytes:
-    """The bytes of a picture file. Raises FileNotFoundError and the like for a path that cannot be read."""
-    if isinstance(image, bytes | bytearray | memoryview):
-        return bytes(image)
-    if isinstance(image, np.ndarray):
-        from bundle.image import to_png
-
-        return to_png(image)
-    return Path(image).read_bytes() if isinstance(image, str | os.PathLike) else image.read()
+def _vector_query(embedding: Vector, space_id: str, side: Side, asked: Mapping[str, Any]) -> dict[str, Any]:
+    vector = np.asarray(embedding, np.float64).tolist()
+    return {"embedding": vector, "space_id": space_id, "side": side, **_given(asked)}
 
 
 def _framed(side: Side, box: Box | None) -> dict[str, str]:
-    return {"side": side} | ({} if box is None else {"box": ",".join(f"{value:g}" for value in box)})
+    return {"side": side} | ({} if box is None else {"box": _numbers(box)})
+
+
+def _numbers(box: Box) -> str:
+    return ",".join(f"{value:g}" for value in box)
+
+
+def _given(asked: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _json(read: Callable[[dict[str, Any]], ResultT]) -> Callable[[httpx.Response], ResultT]:

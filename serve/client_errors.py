@@ -4,7 +4,8 @@ CallError
 ├── Refused            4xx: the request cannot be answered as it is
 │   ├── NotAllowed     401, 403: no key, or one without the scope
 │   ├── Missing        404
-│   └── SpaceConflict  409: vectors of another encoder
+│   └── Conflict       409: not now: another import runs, a promotion is in another state
+│       └── SpaceConflict   vectors of another encoder
 ├── Busy               429, after all retries
 └── Unavailable        5xx or no connection, after all retries
 """
@@ -38,7 +39,11 @@ class Missing(Refused):
     """Nothing of that name."""
 
 
-class SpaceConflict(Refused):
+class Conflict(Refused):
+    """Not in the state that the service is in."""
+
+
+class SpaceConflict(Conflict):
     """A vector of another encoder."""
 
 
@@ -50,12 +55,14 @@ class Unavailable(CallError):
     """The service is down, starting, or failed."""
 
 
-BY_STATUS = {401: NotAllowed, 403: NotAllowed, 404: Missing, 409: SpaceConflict, 429: Busy}
+BY_STATUS = {401: NotAllowed, 403: NotAllowed, 404: Missing, 409: Conflict, 429: Busy}
+BY_CODE = {"space_mismatch": SpaceConflict}
 
 
 def error_of(status: int, body: Any) -> CallError:
     """The exception for an answer that is no success."""
     told = body.get("error") if isinstance(body, dict) else None
     told = told if isinstance(told, dict) else {"message": str(told or f"HTTP {status}")}
-    kind = BY_STATUS.get(status, Refused if status < 500 else Unavailable)
-    return kind(str(told.get("message")), status, told.get("code"), told.get("request_id"))
+    code = told.get("code")
+    kind = BY_CODE.get(str(code)) or BY_STATUS.get(status, Refused if status < 500 else Unavailable)
+    return kind(str(told.get("message")), status, code, told.get("request_id"))

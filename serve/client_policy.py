@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import httpx
 
-from serve.client_calls import Call
 from serve.client_errors import Unavailable, error_of
+from serve.client_request import Call
 
 ResultT = TypeVar("ResultT")
 Outcome = httpx.Response | httpx.TransportError
@@ -22,7 +22,12 @@ class Policy:
     def __init__(self, url: str, api_key: str | None, timeout_s: float, retries: int) -> None:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self.options: dict[str, Any] = {"base_url": url.rstrip("/"), "headers": headers, "timeout": timeout_s}
-        self.url, self.retries = url, retries
+        self.url, self.timeout_s, self.retries = url, timeout_s, retries
+
+    def sent(self, call: Call[Any]) -> dict[str, Any]:
+        """What httpx is given for a call."""
+        request = {"method": call.method, "url": call.path, "params": call.params, "headers": call.headers, **call.body}
+        return request | ({"timeout": httpx.Timeout(self.timeout_s, read=None)} if call.takes_long else {})
 
     def pause_s(self, call: Call[Any], answer: Outcome, tried: int) -> float | None:
         """Seconds to wait before the call is made again; None: its outcome stands."""

@@ -19,6 +19,7 @@ from starlette.testclient import TestClient
 from serve.app import create_app
 from serve.connection import connection_class
 from serve.settings import Settings
+from tests.serve.landmark_bundle import add_landmarks_to
 from tests.serve.tiny_bundle import write_tiny_bundle
 
 
@@ -45,6 +46,15 @@ def loggers_as_before():
 def bundle_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
     write_tiny_bundle(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finding_bundle(tmp_path_factory):
+    """A bundle with landmarks."""
+    folder = tmp_path_factory.mktemp("bundles") / "finding"
+    write_tiny_bundle(folder)
+    add_landmarks_to(folder)
     return folder
 
 
@@ -75,6 +85,14 @@ def live(bundle_folder, tmp_path_factory):
     """The address of a service on a real socket."""
     gallery = tmp_path_factory.mktemp("live") / "gallery"
     with live_server(Settings(bundle=bundle_folder, gallery=gallery, port=0, threads=1)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def finding_live(finding_bundle, tmp_path_factory):
+    """The address of a service that finds ears in photos, on a real socket."""
+    gallery = tmp_path_factory.mktemp("finding") / "gallery"
+    with live_server(Settings(bundle=finding_bundle, gallery=gallery, port=0, threads=1)) as address:
         yield address
 
 
@@ -138,6 +156,16 @@ def png(seed=0, **options):
 
 def mirrored_png(seed=0):
     return encoded(np.ascontiguousarray(ear(seed)[:, ::-1]))
+
+
+def write_source(folder, first=300):
+    """A source for bulk import: a folder with five pictures, one of them broken, and a table of whose they are."""
+    folder.mkdir()
+    for n in range(5):
+        (folder / f"{n}.png").write_bytes(png(first + n) if n != 3 else b"no picture")
+    rows = "".join(f"{n}.png,person {n // 2},left\n" for n in range(5))
+    (folder / "metadata.csv").write_text("path,subject,side\n" + rows)
+    return folder
 
 
 def enrol(client: TestClient | httpx.Client, seed, **fields):

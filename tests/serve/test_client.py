@@ -11,8 +11,9 @@ from PIL import Image
 
 from serve.client import EarTeacher
 from serve.client_async import AsyncEarTeacher
-from serve.client_errors import Busy, CallError, Missing, NotAllowed, Refused, SpaceConflict, Unavailable
-from tests.serve.conftest import ear, png
+from serve.client_errors import Busy, CallError, Conflict, Missing, NotAllowed, Refused, SpaceConflict, Unavailable
+from tests.serve.conftest import ear, encoded, png, write_source
+from tests.serve.test_landmarks import photo
 
 
 @pytest.fixture
@@ -65,6 +66,82 @@ def test_the_other_calls_answer_too(ears):
     assert ears.ready()["status"] == "ready"
 
 
+@pytest.fixture
+def finder(finding_live):
+    with EarTeacher(finding_live) as client:
+        yield client
+
+
+def test_ears_are_found_in_a_photo_and_embedded(finder):
+    found = finder.landmarks(encoded(photo()))
+    assert (found.width, found.height) == (320, 240)
+    assert found.ears[0].box == pytest.approx([100, 20, 220, 220])
+    assert found.ears[0].landmarks[0].name == "top"
+    assert len(finder.landmarks(encoded(photo()), threshold=0.01).ears) == 2
+    got = finder.embed(encoded(photo()), detect=True, include=["eigenears"])
+    assert (got.side, got.box, len(got.eigenears) > 0) == ("right", found.ears[0].box, True)
+    assert got.score == pytest.approx(found.ears[0].score, abs=1e-4)
+
+
+def test_persons_are_found_by_picture_and_by_vector(ears):
+    for seed in (111, 112):
+        ears.enrol(png(seed), subject="client-carla", side="left")
+    asked = {"side": "left", "k": 1, "per_subject": 2, "subject": "client-carla"}
+    (person,) = ears.search_subjects(png(111), **asked).subjects
+    got = ears.embed(png(111), side="left")
+    (again,) = ears.search_subjects_vector(got.embedding, got.space_id, **asked).subjects
+    assert (person.rank, person.subject, len(person.hits)) == (1, "client-carla", 2)
+    assert [hit.item_id for hit in again.hits] == [hit.item_id for hit in person.hits]
+    ears.delete_subject("client-carla")
+
+
+def test_boxes_say_which_ears_are_verified(ears):
+    box = (10, 10, 100, 120)
+    cut = ears.verify(png(1), png(1), sides=("left", "left"), boxes=(box, box))
+    assert cut.similarity == pytest.approx(1.0, abs=1e-5)
+    assert ears.verify(png(1), png(1), sides=("left", "left"), boxes=(box, None)).similarity < cut.similarity
+
+
+def test_a_source_is_imported_followed_and_exported(finder, tmp_path):
+    begun = finder.import_source(write_source(tmp_path / "ears"))
+    *_, told = finder.follow_import(begun.id, every_s=0.05)
+    assert (told.state, told.enrolled, told.failed, told.complete) == ("done", 4, 1, True)
+    assert told.failures[0].startswith("3.png: ")
+    assert finder.import_state(begun.id) == finder.imports()[-1] == told
+    copy = finder.export_gallery(tmp_path / "copy", "backup")
+    assert copy.items == finder.items().total
+    assert (tmp_path / "copy").is_dir()
+    with pytest.raises(Refused, match="new folder"):
+        finder.export_gallery(tmp_path / "copy")
+    with pytest.raises(Missing):
+        next(finder.follow_import("im_0"))
+
+
+def test_an_ear_enrolled_twice_is_told_and_drift_says_that_it_saw_too_few(finder):
+    items = [finder.enrol(png(121), subject="client-dora", side="left") for _ in range(2)]
+    pairs = {(pair.earlier.id, pair.later.id): pair for pair in finder.all_duplicates(threshold=0.9999)}
+    assert pairs[items[0].id, items[1].id].same_picture
+    assert finder.duplicates(limit=1).looked_at == 1
+    finder.delete_subject("client-dora")
+    told = finder.drift(redraw=0)
+    assert told.nearest_recent is None
+    assert "Too few" in told.advice[0]
+
+
+def test_one_model_and_the_metrics_are_told(ears):
+    (told,) = ears.models()
+    assert ears.model(told["id"])["space_id"] == told["space_id"]
+    assert "# HELP" in ears.metrics()
+
+
+def test_a_conflict_that_is_not_of_spaces_is_another_exception(monkeypatch):
+    told = {"error": {"message": "import im_1 is running", "code": "import_running"}}
+    ears, _, _ = scripted(monkeypatch, httpx.Response(409, json=told))
+    with pytest.raises(Conflict, match="is running") as refused:
+        ears.import_source("/ears")
+    assert not isinstance(refused.value, SpaceConflict)
+
+
 def test_refusals_are_exceptions_with_the_services_words(ears):
     with pytest.raises(Refused, match="not a picture") as refused:
         ears.embed(b"no picture at all")
@@ -95,6 +172,19 @@ def test_the_asynchronous_client_answers_many_at_once(live):
     assert asyncio.run(story()) == (6, ["client-berta"] * 2, 2)
 
 
+def test_the_asynchronous_client_follows_an_import_and_lists_doubles(finding_live, tmp_path):
+    async def story():
+        async with AsyncEarTeacher(finding_live) as ears:
+            begun = await ears.import_source(write_source(tmp_path / "ears"))
+            told = [state async for state in ears.follow_import(begun.id, every_s=0.05)]
+            twice = [(await ears.enrol(png(131), subject="client-emil", side="left")).id for _ in range(2)]
+            pairs = [[pair.earlier.id, pair.later.id] async for pair in ears.all_duplicates(threshold=0.9999)]
+            await ears.delete_subject("client-emil")
+            return told[-1].complete, told[-1].enrolled + told[-1].known, twice in pairs
+
+    assert asyncio.run(story()) == (True, 4, True)
+
+
 class Answers(httpx.BaseTransport):
     """Gives prepared answers in turn."""
 
@@ -114,7 +204,7 @@ BODY = {"embedding": [1.0] * 4, "side": "left", "space_id": "s", "bundle_id": "b
 
 def scripted(monkeypatch, *answers, retries=5):
     pauses = []
-    monkeypatch.setattr("serve.client.time.sleep", pauses.append)
+    monkeypatch.setattr("serve.client_connection.time.sleep", pauses.append)
     transport = Answers(*answers)
     return EarTeacher("http://127.0.0.1:1", retries=retries, transport=transport), transport, pauses
 

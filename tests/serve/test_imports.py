@@ -5,21 +5,14 @@ import time
 import pytest
 
 from index.existing import stats
-from tests.serve.conftest import enrol, png
+from tests.serve.conftest import enrol, png, write_source
 
 PATIENCE_S = 60
 
 
 @pytest.fixture
 def source(tmp_path):
-    """A folder with five pictures, one of them broken, and a table that says whose they are."""
-    folder = tmp_path / "ears"
-    folder.mkdir()
-    for n in range(5):
-        (folder / f"{n}.png").write_bytes(png(n) if n != 3 else b"no picture")
-    rows = "".join(f"{n}.png,person {n // 2},left\n" for n in range(5))
-    (folder / "metadata.csv").write_text("path,subject,side\n" + rows)
-    return folder
+    return write_source(tmp_path / "ears", first=0)
 
 
 def run_import(client, source):

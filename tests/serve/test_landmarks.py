@@ -4,16 +4,7 @@ import numpy as np
 import pytest
 
 from tests.serve.conftest import ear, encoded, png
-from tests.serve.landmark_bundle import NAMES, add_landmarks_to
-from tests.serve.tiny_bundle import write_tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def finding_bundle(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("bundles") / "finding"
-    write_tiny_bundle(folder)
-    add_landmarks_to(folder)
-    return folder
+from tests.serve.landmark_bundle import NAMES
 
 
 @pytest.fixture
