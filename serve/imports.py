@@ -71,7 +71,9 @@ class Imports:
         for record in self._records:
             if record.id == import_id:
                 return record.model_copy()
-        raise NotHere(f"no import {import_id[:80]!r}")
+        raise NotHere(
+            f"no import {import_id[:80]!r} since this service started; begin it again: what it enrolled is known"
+        )
 
     def start(self, source: Path) -> ImportRecord:
         """Begin to import. Raises ImportRefused for what is no source, ImportConflict while another one runs."""
