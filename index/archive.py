@@ -45,7 +45,8 @@ def export(truth: Truth, target: Path) -> int:
         raise BackupRefused(f"{target} exists: give a new folder")
     working = target.with_name(f".{target.name}.writing-{os.getpid()}")
     shutil.rmtree(working, ignore_errors=True)
-    (working / VECTORS).mkdir(parents=True, mode=0o700)
+    working.mkdir(parents=True, mode=0o700)
+    (working / VECTORS).mkdir()
     try:
         with truth.read() as connection:
             facts = write_all(connection, working)

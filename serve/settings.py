@@ -74,7 +74,9 @@ class Settings(BaseSettings):
     url_private: bool = Field(False, description="allowed hosts may have private addresses")
     url_timeout_s: float = Field(10.0, gt=0, description="longest that fetching a URL may take")
 
-    promotion_share: float = Field(0.5, gt=0, le=1, description="of the time, for embedding the gallery anew")
+    promotion_share: float = Field(
+        0.5, gt=0, le=1, description="of the time, for embedding the gallery anew, and for imports"
+    )
     promotion_max_rank1_drop: float = Field(0.02, ge=0, le=1, description="more is not activated unless forced")
     promotion_max_eer_rise: float = Field(0.02, ge=0, le=1, description="more is not activated unless forced")
     promotion_min_overlap10: float = Field(

@@ -54,6 +54,7 @@ def test_archive_is_plain_parquet_and_pictures(gallery: Gallery, items: list[Ite
     table = pq.read_table(tmp_path / "out" / "items.parquet").to_pylist()
     assert [row["id"] for row in table] == [item.id for item in items]
     assert (tmp_path / "out" / table[0]["crop"]).read_bytes() == b"picture 0"
+    assert (tmp_path / "out").stat().st_mode & 0o077 == 0, "ears are biometric data"
     vectors = pq.read_table(tmp_path / "out" / "vectors" / f"{SPACE}.parquet").to_pylist()
     np.testing.assert_allclose(vectors[0]["embedding"], embedding(0, 0), atol=1e-7)
 
