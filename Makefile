@@ -42,15 +42,23 @@ format: install  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The model that the demo starts from. EARS: a folder with train_teacher.npy and val_teacher.npy, split by subject.
+# The model that the demo starts from. EARS: a folder with train_teacher.npy, val_teacher.npy, metadata.csv and scenes.csv.
 EARS ?= demo/ears
-MINUTES ?= 60
-demo-model: install  ## train the shipped model anew on 2 CPU cores and export it into demo/bundle
+EPOCHS ?= 30
+demo-model: install  ## train the shipped model and its detector anew on 2 CPU cores (two hours) into demo/bundle
 	$(BIN)/ear-teacher train --preset tiny --random-init --data $(EARS)/train_teacher.npy --val $(EARS)/val_teacher.npy \
-	  --out runs/demo-model --max-minutes $(MINUTES) --epochs 60 --batch-size 32 --views 1 --decode-every 4 \
+	  --out runs/demo-model --epochs $(EPOCHS) --batch-size 32 --views 1 --decode-every 4 \
 	  --optimizer muon --lr 2e-3 --perceptual-weight 0 --landmark-weight 1 --keypoint-weight 1 --coarse-weight 1 \
 	  --identity subject --identity-head fitted --num-workers 0
-	$(BIN)/ear-teacher export runs/demo-model/model.ckpt --out demo/bundle --force --precision fp32 --crops $(EARS)/val_teacher.npy
+	$(BIN)/ear-teacher evaluate runs/demo-model/model.ckpt --data $(EARS)/metadata.csv --out runs/demo-model/report
+	$(BIN)/ear-teacher export runs/demo-model/model.ckpt --out demo/bundle --force --precision fp32 --half-weights \
+	  --crops $(EARS)/val_teacher.npy
+	$(BIN)/ear-teacher detector train --teacher runs/demo-model/model.ckpt --data $(EARS)/metadata.csv $(EARS)/scenes.csv \
+	  --max-steps 1500 --out runs/demo-detector
+	$(BIN)/ear-teacher detector evaluate runs/demo-detector/detector.ckpt --data $(EARS)/metadata.csv $(EARS)/scenes.csv \
+	  --out runs/demo-detector/report
+	$(BIN)/ear-teacher detector export runs/demo-detector/detector.ckpt --bundle demo/bundle --half-weights \
+	  --data $(EARS)/scenes.csv $(EARS)/metadata.csv
 
 docs: install  ## the documentation site in site/; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

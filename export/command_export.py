@@ -30,6 +30,7 @@ def main(argv: list[str]) -> int:
         opset=options.opset,
         portable=options.portable,
         parity_crops=options.parity_crops,
+        half_weights=options.half_weights,
         max_batch=options.max_batch,
         keep_float32=tuple(filter(None, options.keep_float32.split(","))),
         force=options.force,
@@ -124,5 +125,10 @@ def _parser() -> argparse.ArgumentParser:
         "--portable",
         action="store_true",
         help="standard ONNX operators only, in fp32 files too (default: ONNX Runtime's fused attention, faster on CPU)",
+    )
+    graph.add_argument(
+        "--half-weights",
+        action="store_true",
+        help="keep the weights of fp32 files as float16: half the size, the arithmetic stays float32",
     )
     return parser

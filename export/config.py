@@ -28,6 +28,8 @@ class ExportConfig:
     """Seconds of torch forward passes that the gate may cost where `parity_crops` is None."""
     keep_float32: tuple[str, ...] = ()
     """Modules of the networks that stay float32 in fp16 graphs, besides norms, softmax and heads."""
+    half_weights: bool = False
+    """Keep the weights of fp32 files as float16 on disk, half the size; the arithmetic stays float32."""
     max_batch: int = 32
     """Largest batch the gate runs; the graphs themselves take any."""
     force: bool = False
@@ -39,6 +41,8 @@ class ExportConfig:
             raise OptionError(f"--precision {','.join(self.precisions)!r}: give one or more of {','.join(PRECISIONS)}")
         if "fp32" not in self.precisions:
             raise OptionError("--precision must name fp32: it is what the others are compared with and what CPUs run")
+        if self.half_weights and "int8" in self.precisions:
+            raise OptionError("--half-weights with int8 in --precision: int8 is made of float32 weights")
         if not MIN_OPSET <= self.opset <= MAX_OPSET:
             raise OptionError(f"--opset {self.opset}: allowed are {MIN_OPSET} to {MAX_OPSET}")
         if self.parity_crops is not None and self.parity_crops < MIN_PARITY_CROPS:

@@ -23,6 +23,7 @@ from bundle.manifest import FileEntry, GraphContract, Manifest, Variant, read_ma
 from bundle.manifest import Tensor as Edge
 from bundle.runtimes import open_session
 from export.errors import NoCrops, ParityError
+from export.half_weights import store_half
 from export.landmarks_gate import EarParity, judge_ears
 from export.model_card import write_papers
 from export.onnx_export import GraphSpec, export_onnx
@@ -79,6 +80,7 @@ def add_landmarks(
     data: Sequence[Path],
     photos: int = 16,
     threshold: float | None = None,
+    half_weights: bool = False,
     tell: Tell = lambda _: None,
 ) -> Manifest:
     """Add a detector to a bundle, or replace the one it has.
@@ -89,6 +91,7 @@ def add_landmarks(
         data: data sets whose validation photos the gate compares on.
         photos: how many of them.
         threshold: least score of an ear that the service will tell of; None: what `detector evaluate` found best.
+        half_weights: keep the graph's weights as float16 on disk; the arithmetic stays float32.
         tell: is called with a line of text at each step.
 
     Raises:
@@ -104,6 +107,8 @@ def add_landmarks(
         shutil.copytree(bundle, folder, dirs_exist_ok=True)
         tell(f"{FILE}: exporting, opset {OPSET}")
         export_onnx(LandmarkGraph(detector), _spec(), folder / FILE)
+        if half_weights:
+            store_half(folder / FILE)
         tell(f"{FILE}: comparing on {len(squares)} photos")
         parity = _judge(folder / FILE, detector, squares)
         if parity.refusals:

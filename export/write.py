@@ -27,6 +27,7 @@ from export.config import ExportConfig
 from export.crops import Crops
 from export.errors import ParityError, TargetExists
 from export.gate import ParityRow
+from export.half_weights import store_half
 from export.int8_variant import Int8Outcome, add_int8
 from export.latents import latent_statistics
 from export.limits import LIMITS
@@ -112,6 +113,8 @@ def _write_variants(
         for graph in GRAPHS:
             tell(f"{file_name(graph, precision)}: exporting, opset {config.opset}")
             path = write_variant(rewritten, graph, precision, folder, config.opset, config.keep_float32)
+            if config.half_weights and precision == "fp32":
+                store_half(path)
             judged = judge_variant(path, graph, precision, reference, config.max_batch, tell)
             if precision == "fp16":
                 judged.append(_witness(rewritten, graph, reference, config, sound=all(row.passed for row in judged)))

@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--bundle", type=Path, required=True, help="folder of the bundle; it gets a new bundle_id")
     export.add_argument("--data", type=Path, nargs="+", required=True, help="photos to compare on")
     export.add_argument("--photos", type=int, default=16, help="how many (default %(default)s)")
+    export.add_argument("--half-weights", action="store_true", help="keep weights as float16 on disk: half the size")
     export.add_argument("--threshold", type=float, help="least score of an ear (default: the evaluation's, else 0.35)")
     return whole
 
@@ -102,7 +103,7 @@ def _export(given: dict[str, Any]) -> int:
 
     # Export builds on training, never the other way round; the verb only opens its door.
     add = import_module("export.landmarks").add_landmarks
-    manifest = add(given["checkpoint"], given["bundle"], given["data"], given["photos"], given["threshold"],
-                   lambda line: print(line, flush=True))  # fmt: skip
+    names = ("checkpoint", "bundle", "data", "photos", "threshold", "half_weights")
+    manifest = add(*(given[name] for name in names), lambda line: print(line, flush=True))
     print(json.dumps({"bundle_id": manifest.bundle_id, "space_id": manifest.space_id}))
     return 0
