@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,8 @@ class LiveModels:
         self._changing = threading.Lock()
         self.desk: Desk | None = None
         active_folder, other_folder = _folders(settings)
+        if settings.has_gallery:  # SQLAlchemy and FAISS take as long to import as the model takes to load: beside it
+            threading.Thread(target=import_module, args=("index.gallery",), name="import", daemon=True).start()
         engine = self._load(active_folder)
         if settings.has_gallery:
             try:
