@@ -60,6 +60,7 @@ def cases(files: list[bytes]) -> list[Case]:
 
     header = b"IHDR" + struct.pack(">IIBBBBB", 65536, 65536, 8, 2, 0, 0, 0)
     huge = b"\x89PNG\r\n\x1a\n\x00\x00\x00\r" + header + struct.pack(">I", zlib.crc32(header))
+    huge += b"\x00\x00\x00\x00IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))  # where its pixels would begin
     return [
         *[("embed", raw("/v1/embed?side=left", 200))] * 6,
         ("embed, all of it", raw("/v1/embed?include=mu,quality,eigenears", 200)),
