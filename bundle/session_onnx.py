@@ -7,6 +7,7 @@ back to another provider is refused, never used silently.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,8 @@ def load_provider(path: Path, provider: str, threads: int, settings: Mapping[str
     options.log_severity_level = ERRORS_ONLY
     # A plan of memory for each batch size that ever came would be kept for ever.
     options.enable_mem_pattern = provider != CPU
+    _share_memory()
+    options.add_session_config_entry("session.use_env_allocators", "1")
     # Threads that wait for work by spinning take the cores from whoever decodes pictures and answers requests.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # CPU stands behind CUDA for the few shape operators that run there by design.
@@ -89,6 +92,13 @@ def load_provider(path: Path, provider: str, threads: int, settings: Mapping[str
     if session.get_providers()[0] != provider:
         raise RuntimeUnavailable(f"ONNX Runtime could not start {provider} and fell back to CPU: {_advice(provider)}")
     return session
+
+
+@cache
+def _share_memory() -> None:
+    """One arena of CPU memory for all sessions: encoder, decoder and landmarks seldom need it at the same moment."""
+    place = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(place, None)
 
 
 def read_signature(session: Any) -> Signature:
