@@ -49,6 +49,7 @@ def _add_search(search: argparse.ArgumentParser) -> None:
     search.add_argument("--threshold", type=float, help="least similarity, a cosine, -1 to 1")
     search.add_argument("--subject", action="append", help="only ears of this subject; may be given several times")
     search.add_argument("--tag", action="append", help="only ears with this tag; may be given several times")
+    search.add_argument("--detect", action="store_true", help="the picture is a photo: find its ear first")
     search.add_argument("--cross-ear", action="store_true", help="ears of the other side count too")
     search.add_argument("--group", choices=("item", "subject"), default="item", help="subject: each person once")
     search.add_argument("--per-subject", type=int, default=1, help="ears of each person that are told (default 1)")
@@ -106,6 +107,7 @@ def _decode(ears: EarTeacher, given: argparse.Namespace) -> Any:
 
 def _search(ears: EarTeacher, given: argparse.Namespace) -> Any:
     asked = {name: getattr(given, name) for name in ("k", "threshold", "subject", "tag", "cross_ear")}
+    asked["detect"] = given.detect or None
     if given.group == "subject":
         persons = ears.search_subjects(picture_of(given), **framed(given), per_subject=given.per_subject, **asked)
         return persons if given.json else _persons(persons)

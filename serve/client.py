@@ -65,7 +65,7 @@ class EarTeacher(Connection):
     def search(
         self, image: Image, *, side: Side = "unknown", box: Box | None = None, k: int = 10, **asked: Any
     ) -> Found:
-        """The nearest ears to a picture; asked: threshold, subject, tag, cross_ear, space_id."""
+        """The nearest ears to a picture; asked: threshold, subject, tag, cross_ear, detect, space_id."""
         return self._run(calls.search(image, side, box, {"k": k, **asked}))
 
     def search_vector(

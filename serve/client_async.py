@@ -63,7 +63,7 @@ class AsyncEarTeacher(AsyncConnection):
     async def search(
         self, image: Image, *, side: Side = "unknown", box: Box | None = None, k: int = 10, **asked: Any
     ) -> Found:
-        """The nearest ears to a picture; asked: threshold, subject, tag, cross_ear, space_id."""
+        """The nearest ears to a picture; asked: threshold, subject, tag, cross_ear, detect, space_id."""
         return await self._run(calls.search(image, side, box, {"k": k, **asked}))
 
     async def search_vector(

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from bundle.framing import Box
 from bundle.image import Picture, frame
 from bundle.landmarks import FoundEar, letterbox
 from serve.engine import Engine
@@ -33,6 +34,12 @@ async def find_ears(
     square = await service.intake.run(trace, lambda: letterbox(picture))
     (ears,) = await attended(request, engine.find(trace, [square]))
     return picture, [ear for ear in ears if ear.score >= least]
+
+
+def check_detect(detect: bool, box: Box | None) -> None:
+    """Raise BadRequest where a box is given and is to be found as well."""
+    if detect and box is not None:
+        raise BadRequest("detect=true finds the box itself; give one or the other", "detect")
 
 
 async def found_crop(

@@ -21,6 +21,7 @@ BoxParam = Annotated[
     Query(description="ear box x1,y1,x2,y2 in pixels of the upright picture; none: the whole picture is the ear"),
 ]
 
+DetectParam = Annotated[bool, Query(description="find the ear in a photo first; a box must not be given as well")]
 SpaceParam = Annotated[
     str | None,
     Query(max_length=64, description="answer with this space's model, where it is loaded; none: the active one"),

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Request
 
 from serve.answers import Answer
 from serve.errors import BadRequest
-from serve.finding import found_crop
+from serve.finding import check_detect, found_crop
 from serve.quality import assess
-from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, SpaceParam, needs
+from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, DetectParam, SideParam, SpaceParam, needs
 from serve.service import attended, service_of
 from serve.trace import trace_of
 from serve.uploads import parse_box, read_upload
@@ -19,7 +19,6 @@ from serve.uploads import parse_box, read_upload
 router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
 
 EXTRAS = ("mu", "quality", "eigenears")
-DetectParam = Annotated[bool, Query(description="find the ear in a photo first; a box must not be given as well")]
 IncludeParam = Annotated[str, Query(description=f"what to answer besides, of {', '.join(EXTRAS)}; comma separated")]
 
 
@@ -46,8 +45,7 @@ async def embed(
     engine = service.use(request, space_id).engine
     engine.encoder.check_room()
     ear_box = parse_box(box)
-    if detect and ear_box is not None:
-        raise BadRequest("detect=true finds the box itself; give one or the other", "detect")
+    check_detect(detect, ear_box)
     upload = await read_upload(request)
     found: dict[str, Any] = {}
     if detect:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,9 +16,10 @@ from index.items import Filter, Hit, SubjectHit
 from serve.answers import Answer
 from serve.bodies import floats, read_json
 from serve.desk import Question
+from serve.finding import check_detect, found_crop
 from serve.live import Live
 from serve.orientation import Probe, Side, is_mirrored, probes, vector_sides
-from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, SpaceParam, needs
+from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, DetectParam, SideParam, SpaceParam, needs
 from serve.routes.items import shown
 from serve.service import attended, service_of
 from serve.trace import Trace, trace_of
@@ -71,6 +74,7 @@ async def search(
     cross_ear: Annotated[bool, Query(description="ears of the other side count too")] = False,
     group: Annotated[Group, Query(description="subject: each person once, with the nearest of their ears")] = "item",
     per_subject: Annotated[int, Query(ge=1, le=MAX_PER_SUBJECT, description="ears of each subject that are told")] = 1,
+    detect: DetectParam = False,
     space_id: SpaceParam = None,
 ) -> Answer:
     """Find the nearest ears, best first.
@@ -78,6 +82,7 @@ async def search(
     Of a known side: ears of that side, and ears of unknown side in both orientations; `cross_ear=true` adds the other
     side. Of unknown side: all ears, both orientations, the better one counts. Similarity is cosine, in [-1, 1].
     `group=subject` answers `subjects` instead of `hits`: the k nearest persons, `per_subject` ears of each.
+    `detect=true` takes a whole photo and searches with its most certain ear; `side`, `box` and `score` say which.
     """
     service, trace = service_of(request), trace_of(request)
     active = service.use(request, space_id)
@@ -85,17 +90,24 @@ async def search(
         return await _search_vector(request, trace)
     desk, engine = active.gallery_desk, active.engine
     ear_box = parse_box(box)
+    check_detect(detect, ear_box)
     unknown_items = side != "unknown" and await desk.has_unknown_sides(trace)
     asked = probes(side, cross_ear=cross_ear, unknown_items=unknown_items)
     engine.encoder.check_room(len(asked))
     upload = await read_upload(request)
-    crop = await service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
+    seen: dict[str, Any] = {}
+    if detect:
+        crop, ear, side = await found_crop(service, engine, request, trace, upload.data, side)
+        seen = {"side": side, "box": ear.box, "score": ear.score}
+        asked = probes(side, cross_ear=cross_ear, unknown_items=await desk.has_unknown_sides(trace))
+    else:
+        crop = await service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
     own = is_mirrored(side)  # how `crop` already lies
     crops = [crop if probe.mirrored == own else mirror(crop) for probe in asked]
     encoded = await attended(request, engine.encode(trace, crops))
     queries = [(probe, one.embedding) for probe, one in zip(asked, encoded, strict=True)]
     question = Question(k, threshold, Filter(subjects=tuple(subject), tags=tuple(tag)), per_subject)
-    return await _answer(request, active, trace, queries, question, group)
+    return await _answer(request, active, trace, queries, question, group, seen)
 
 
 async def _search_vector(request: Request, trace: Trace) -> Answer:
@@ -114,6 +126,7 @@ async def _answer(
     queries: list[tuple[Probe, NDArray[np.float32]]],
     question: Question,
     group: Group,
+    seen: Mapping[str, Any] = MappingProxyType({}),
 ) -> Answer:
     desk, (space_id, bundle_id) = active.gallery_desk, active.engine.ids
     if group == "subject":
@@ -125,6 +138,7 @@ async def _answer(
         found = {"hits": [_shown(rank, hit) for rank, hit in enumerate(hits, start=1)]}
     service_of(request).audit.note(request, "search", found=[hit.item.id for hit in hits])
     body = {
+        **seen,
         **found,
         "searched": desk.gallery.count(),
         "space_id": space_id,

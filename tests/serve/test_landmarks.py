@@ -1,4 +1,4 @@
-"""Ears in photos: POST /v1/landmarks, and /v1/embed?detect=true."""
+"""Ears in photos: POST /v1/landmarks, and detect=true of /v1/embed and /v1/search."""
 
 import numpy as np
 import pytest
@@ -53,6 +53,19 @@ def test_detect_embeds_the_ear_that_was_found(finding):
     np.testing.assert_allclose(found["embedding"], boxed["embedding"], atol=1e-3)
 
 
+def test_detect_searches_with_the_ear_that_was_found(finding):
+    form = {"box": "100,20,220,220", "side": "right"}
+    item = finding.post("/v1/gallery/items", files={"file": ("ear", encoded(photo()))}, data=form).json()
+    found = finding.post("/v1/search?detect=true", content=encoded(photo())).json()
+    assert (found["side"], found["box"]) == ("right", pytest.approx([100, 20, 220, 220], abs=0.01))
+    assert found["hits"][0]["item_id"] == item["id"]
+    assert found["hits"][0]["similarity"] > 0.999
+    persons = finding.post("/v1/search?detect=true&group=subject", content=encoded(photo())).json()
+    assert persons["box"] == found["box"]
+    other = finding.post("/v1/search?detect=true&side=left", content=encoded(photo())).json()
+    assert other["hits"] == []
+
+
 def test_a_side_that_is_given_is_believed(finding):
     found = finding.post("/v1/embed?detect=true&side=left", content=encoded(photo())).json()
     boxed = finding.post("/v1/embed?box=100,20,220,220&side=left", content=encoded(photo())).json()
@@ -73,7 +86,7 @@ def test_a_box_and_detect_contradict_each_other(finding):
     assert answer.json()["error"]["param"] == "detect"
 
 
-@pytest.mark.parametrize("path", ["/v1/landmarks", "/v1/embed?detect=true"])
+@pytest.mark.parametrize("path", ["/v1/landmarks", "/v1/embed?detect=true", "/v1/search?detect=true"])
 def test_a_bundle_without_landmarks_says_so(client, path):
     answer = client.post(path, content=png())
     assert answer.status_code == 404
