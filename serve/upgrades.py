@@ -40,6 +40,7 @@ class Upgrades:
     def __init__(self, models: LiveModels, settings: Settings) -> None:
         self._models, self._settings = models, settings
         self._told: dict[str, Upgrade] = {}
+        self._considered: set[str] = set()
         self._stopping = threading.Event()
         self._worker: threading.Thread | None = None
         self._process: subprocess.Popen[str] | None = None
@@ -49,11 +50,12 @@ class Upgrades:
         return self._told.get(bundle_id)
 
     def consider(self) -> None:
-        """Begin to build for the active bundle where that was not tried yet and nothing else is being built."""
+        """Begin to build for the active bundle where that was not looked at yet and nothing else is being built."""
         live = self._models.active
         bundle_id = live.engine.ids[1]
-        if bundle_id in self._told or (self._worker is not None and self._worker.is_alive()):
+        if bundle_id in self._considered or (self._worker is not None and self._worker.is_alive()):
             return
+        self._considered.add(bundle_id)
         flavour = wanted(self._settings.runtime, live.engine.model.runtime)
         if flavour is None:
             return
