@@ -29,7 +29,7 @@ test: install  ## the tests, under 10 minutes on 2 cores
 test-slow: install  ## the slow tests: README's commands from a fresh clone, full-size models
 	$(BIN)/python -m pytest -m 'slow and not gpu' --timeout 1800
 
-test-soak: install  ## longer still: a hundred kills of a gallery's process
+test-soak: install  ## longer still: a hundred kills of a gallery, a promotion under sixteen clients
 	$(BIN)/python -m pytest -m soak
 
 coverage: install  ## lines of bundle, index and serve that their fast tests run; under 90 % fails

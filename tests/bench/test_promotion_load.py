@@ -21,7 +21,7 @@ def bundles(tmp_path: Path) -> list[Path]:
     return [tmp_path / "seed1", tmp_path / "seed3"]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_no_client_fails_and_every_answer_is_exact_in_the_space_it_names(bundles: list[Path], tmp_path: Path):
     pictures = [png(seed) for seed in range(24)]
     exact = Exact(bundles, pictures)

@@ -48,9 +48,11 @@ def context(chromium: Browser, watch: Watch) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(context: BrowserContext) -> Page:
-    """An empty page of the fresh profile."""
-    return context.new_page()
+def page(context: BrowserContext) -> Iterator[Page]:
+    """An empty page of the fresh profile; answers that a test's route still has in hand at its end are nobody's."""
+    page = context.new_page()
+    yield page
+    page.unroute_all(behavior="ignoreErrors")
 
 
 @pytest.fixture(scope="session")
