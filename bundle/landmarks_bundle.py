@@ -20,10 +20,7 @@ from bundle.manifest import Manifest
 from bundle.model import check_contract, choose_variant
 from bundle.runtimes import open_session
 from bundle.session import AUTO, Session
-from bundle.session_asleep import SleepingSession
 
-QUICK = "onnxruntime-cpu"
-"""Opens the graph in a fraction of a second: until the first photo comes, its memory is not taken."""
 GOLDEN_EARS = "golden_ears.npz"
 GOLDEN_COUNT = 2
 PLACE_PX = 2.0
@@ -41,19 +38,13 @@ def open_finder(folder: str | Path, manifest: Manifest, runtime: str = AUTO, thr
     if not any(variant.graph == "landmarks" for variant in manifest.variants):
         return None
     variant = choose_variant(manifest, "landmarks", runtime)
-
-    def opened() -> Session:
-        return open_session(folder / variant.file, runtime, threads, variant.precision)
-
-    session = opened()
+    session = open_session(folder / variant.file, runtime, threads, variant.precision)
     try:
         check_contract(session.signature(), manifest.tensors["landmarks"], variant.file)
         check_golden_ears(session, folder)
     except BundleError:
         session.close()
         raise
-    if session.runtime == QUICK:
-        session = SleepingSession(session, opened)
     described: Mapping[str, Any] = manifest.training.get("detector", {})
     return EarFinder(session, described.get("landmarks", ()), float(described.get("threshold", THRESHOLD)))
 
