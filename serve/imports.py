@@ -13,11 +13,11 @@ import time
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import numpy as np
 from pydantic import BaseModel
 
+from bundle.framing import Framing
 from bundle.image import ImageLimits, decode, frame
 from bundle.image import Picture as Pixels
 from index.items import NewItem, Vectors
@@ -26,6 +26,7 @@ from serve.errors import ImportConflict, NotHere
 from serve.intake import oriented, stored_crop
 from serve.live import Live, LiveModels
 from serve.orientation import shown_side
+from serve.reembedding import embedded, rest
 from serve.settings import Settings
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Imports:
             nonlocal began
             record.enrolled, record.known, record.failed = report.enrolled, report.known, len(report.failed)
             record.failures = [f"{one.name}: {one.reason}" for one in report.failed[:TOLD_FAILURES]]
-            self._stop.wait((time.monotonic() - began) * (1.0 / self._settings.promotion_share - 1.0))
+            rest(self._stop, time.monotonic() - began, self._settings.promotion_share)
             began = time.monotonic()
 
         try:
@@ -117,36 +118,47 @@ class Imports:
     def _embed(self, space_id: str, pictures: Sequence[Picture]) -> list[NewItem | Exception]:
         """The items of some pictures, with vectors in every live space; an exception where a picture is none."""
         live = self._models.of_space(space_id)  # asked anew: a faster runtime may have taken over
-        decoded = [self._decoded(one, live) for one in pictures]
-        kept = [(n, pictures[n], found) for n, found in enumerate(decoded) if not isinstance(found, Exception)]
-        shown = [(one, found) for _, one, found in kept]
-        vectors = {model.engine.ids[0]: _encoded(model, shown) for model in [live, *self._models.others(live)]}
-        own = vectors.pop(live.engine.ids[0])
-        made: dict[int, NewItem | Exception] = {
-            n: _item(one, found, own[row], {space: some[row] for space, some in vectors.items()})
-            for row, (n, one, found) in enumerate(kept)
-        }
-        failed = {n: found for n, found in enumerate(decoded) if isinstance(found, Exception)}
-        return [(made | failed)[n] for n in range(len(decoded))]
+        seen = [self._seen(one, live.engine.framing) for one in pictures]
+        kept = [(one, found) for one, found in zip(pictures, seen, strict=True) if not isinstance(found, Exception)]
+        own = embedded(live.engine, [found.crop for _, found in kept])
+        also = self._elsewhere(live, [(one, found.pixels) for one, found in kept])
+        items = iter(_item(*each, own[row], also[row]) for row, each in enumerate(kept))
+        return [found if isinstance(found, Exception) else next(items) for found in seen]
 
-    def _decoded(self, one: Picture, live: Live) -> Pixels | Exception:
+    def _seen(self, one: Picture, framing: Framing) -> Seen | Exception:
         try:
-            found = decode(one.data, self._limits)
-            frame(found, one.box, live.engine.framing)  # a box beside the picture is this picture's fault alone
-            return found
+            pixels = decode(one.data, self._limits)
+            return Seen(pixels, _crop(one, pixels, framing))
         except Exception as error:
             return error
 
+    def _elsewhere(self, live: Live, kept: Sequence[tuple[Picture, Pixels]]) -> list[dict[str, Vectors]]:
+        """For each picture space_id -> vectors in the other live spaces; a model that fails is left out, and what its
+        space lacks is filled by the promotion (as `serve.dual_write` does for a single ear).
+        """
+        also: list[dict[str, Vectors]] = [{} for _ in kept]
+        for other in self._models.others(live):
+            try:
+                found = embedded(other.engine, [_crop(one, pixels, other.engine.framing) for one, pixels in kept])
+            except Exception as error:
+                log.warning("import: no vectors in space %s: %s", other.engine.ids[0], error)
+                continue
+            for vectors, one in zip(found, also, strict=True):
+                one[other.engine.ids[0]] = vectors
+        return also
 
-def _item(one: Picture, found: Pixels, own: Vectors, also: dict[str, Vectors]) -> NewItem:
-    stored = stored_crop(found, one.box)
+
+class Seen(NamedTuple):
+    """A picture of the source: its upright pixels, and the crop that the model takes."""
+
+    pixels: Pixels
+    crop: Pixels
+
+
+def _crop(one: Picture, pixels: Pixels, framing: Framing) -> Pixels:
+    return oriented(frame(pixels, one.box, framing), shown_side(one.side))
+
+
+def _item(one: Picture, seen: Seen, own: Vectors, also: dict[str, Vectors]) -> NewItem:
+    stored = stored_crop(seen.pixels, one.box)
     return NewItem(stored.file, own.mu, own.embedding, one.subject, one.side, one.tags, box=stored.box, also=also)
-
-
-def _encoded(live: Live, shown: Sequence[tuple[Picture, Pixels]]) -> list[Vectors]:
-    if not shown:
-        return []
-    framing = live.engine.framing
-    crops = [oriented(frame(found, one.box, framing), shown_side(one.side)) for one, found in shown]
-    encoding = live.engine.model.encode(np.stack(crops))
-    return [Vectors(mu, embedding) for mu, embedding in zip(encoding.mu, encoding.embedding, strict=True)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bundle.image import decode, frame
+from bundle.image import Picture, decode, frame
 from index.items import Vectors
 from serve.engine import Engine
 from serve.intake import oriented
@@ -55,8 +55,7 @@ class Reembedding:
             after = batch[-1].key
             filled += self._gallery.spaces.fill(space_id, self._embedded(batch))
             progress(len(batch))
-            busy_s = time.monotonic() - started
-            self._stop.wait(busy_s * (1.0 / self._share - 1.0))
+            rest(self._stop, time.monotonic() - started, self._share)
         return filled
 
     def _embedded(self, batch: Sequence[Pending]) -> list[tuple[Pending, Vectors]]:
@@ -69,7 +68,17 @@ class Reembedding:
             except Exception as error:  # one stored picture that cannot be read must not stop all others
                 log.error("item %s cannot be embedded anew: %s", pending.item.id, error)
                 self.failed.append(pending.item.id)
-        if not kept:
-            return []
-        encoding = self._engine.model.encode(np.stack(crops))
-        return [(one, Vectors(mu, e)) for one, mu, e in zip(kept, encoding.mu, encoding.embedding, strict=True)]
+        return list(zip(kept, embedded(self._engine, crops), strict=True))
+
+
+def embedded(engine: Engine, crops: Sequence[Picture]) -> list[Vectors]:
+    """The vectors of (S, S, 3) uint8 crops in left orientation, past the queue of the requests. Blocks."""
+    if not crops:
+        return []
+    encoding = engine.model.encode(np.stack(crops))
+    return [Vectors(mu, embedding) for mu, embedding in zip(encoding.mu, encoding.embedding, strict=True)]
+
+
+def rest(stop: threading.Event, busy_s: float, share: float) -> None:
+    """After `busy_s` of work, sleep until work was `share` of the time, or until told to stop."""
+    stop.wait(busy_s * (1.0 / share - 1.0))

@@ -81,14 +81,13 @@ class Upgrades:
             self._told[bundle_id] = Upgrade(runtime=flavour, state="failed", reason=str(error))
             log.warning("%s goes on answering: %s", live.engine.model.runtime, error)
             return
-        now = self._models.of(bundle_id).engine.model
-        if now.runtime == flavour:
+        if old is live:
             self._told[bundle_id] = Upgrade(runtime=flavour, state="done", reason=None)
             log.info("%s answers from now on; it reproduced the golden outputs", flavour)
         else:
             reason = "; ".join(old.engine.model.passed_over) or "the engine was built but not taken"
             self._told[bundle_id] = Upgrade(runtime=flavour, state="failed", reason=reason)
-            log.warning("%s goes on answering: %s", now.runtime, reason)
+            log.warning("%s goes on answering: %s", live.engine.model.runtime, reason)
         self._stopping.wait(self._settings.request_timeout_s)  # requests that still hold it are over then
         old.engine.close(self._settings.drain_s)
 

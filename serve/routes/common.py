@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
+from pydantic import BaseModel
 
 from serve.keys import SCOPES, Scope
 from serve.orientation import Side
@@ -20,7 +21,6 @@ BoxParam = Annotated[
     str | None,
     Query(description="ear box x1,y1,x2,y2 in pixels of the upright picture; none: the whole picture is the ear"),
 ]
-
 DetectParam = Annotated[bool, Query(description="find the ear in a photo first; a box must not be given as well")]
 SpaceParam = Annotated[
     str | None,
@@ -43,6 +43,14 @@ PICTURE_BODY: dict[str, Any] = {
         },
     }
 }
+
+
+def json_body(model: type[BaseModel], required: bool = True) -> dict[str, Any]:
+    """How the OpenAPI document shows a JSON body that a route reads itself."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
 ERROR_SCHEMA = {
     "type": "object",
     "required": ["error"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
 from fastapi import Path as InPath
@@ -14,7 +14,7 @@ from serve.answers import Answer
 from serve.bodies import read_json
 from serve.errors import NotHere
 from serve.imports import Imports
-from serve.routes.common import ERRORS, needs
+from serve.routes.common import ERRORS, json_body, needs
 from serve.service import service_of
 
 router = APIRouter(tags=["gallery"], dependencies=[needs("admin")], responses=ERRORS)
@@ -39,11 +39,7 @@ class ExportRequest(BaseModel):
     kind: Literal["archive", "backup"] = Field("archive", description="archive: Parquet and pictures; backup: SQLite")
 
 
-def _body(model: type[BaseModel]) -> dict[str, Any]:
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": model.model_json_schema()}}}}
-
-
-@router.post("/v1/gallery/imports", status_code=202, openapi_extra=_body(ImportRequest), response_class=Answer)
+@router.post("/v1/gallery/imports", status_code=202, openapi_extra=json_body(ImportRequest), response_class=Answer)
 async def start(request: Request) -> Answer:
     """Import every picture of a source that the gallery does not hold yet, beside the traffic."""
     imports = _imports(request)
@@ -65,7 +61,7 @@ async def one(request: Request, import_id: ImportId) -> Answer:
     return Answer(_imports(request).get(import_id).model_dump())
 
 
-@router.post("/v1/gallery/exports", status_code=201, openapi_extra=_body(ExportRequest), response_class=Answer)
+@router.post("/v1/gallery/exports", status_code=201, openapi_extra=json_body(ExportRequest), response_class=Answer)
 async def export(request: Request) -> Answer:
     """Write a copy of one moment of the gallery to a new folder, while others write. Answers when it is complete."""
     service = service_of(request)

@@ -15,7 +15,7 @@ from serve.dual_write import vectors_elsewhere
 from serve.errors import BadRequest
 from serve.live import Live
 from serve.orientation import Side, is_mirrored, shown_side, stored_side
-from serve.routes.common import ERRORS, PICTURE_FORM, needs
+from serve.routes.common import ERRORS, PICTURE_FORM, json_body, needs
 from serve.service import Service, attended, service_of
 from serve.trace import Trace, trace_of
 from serve.uploads import Upload, parse_box, read_upload
@@ -47,9 +47,6 @@ class Patch(BaseModel):
     side: Side | None = None
     tags: list[str] | None = None
     source: str | None = None
-
-
-PATCH_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": Patch.model_json_schema()}}}}
 
 
 @router.post(
@@ -126,7 +123,7 @@ async def image(request: Request, item_id: ItemId) -> Response:
 
 
 @router.patch(
-    "/v1/gallery/items/{item_id}", openapi_extra=PATCH_BODY, response_class=Answer, dependencies=[needs("write")]
+    "/v1/gallery/items/{item_id}", openapi_extra=json_body(Patch), response_class=Answer, dependencies=[needs("write")]
 )
 async def patch(request: Request, item_id: ItemId) -> Answer:
     """Change labels of an item. A side that becomes or ceases to be right mirrors the ear: it is embedded anew."""

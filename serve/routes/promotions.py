@@ -16,7 +16,7 @@ from serve.bodies import read_json
 from serve.errors import BadRequest, NotHere
 from serve.promotion_record import PromotionRecord
 from serve.promotions import Promotions
-from serve.routes.common import ERRORS, needs
+from serve.routes.common import ERRORS, json_body, needs
 from serve.service import service_of
 
 router = APIRouter(tags=["promotions"], dependencies=[needs("admin")], responses=ERRORS)
@@ -40,13 +40,7 @@ class ActivateRequest(BaseModel):
     force: bool = Field(False, description="activate although the report speaks against it")
 
 
-def _body(model: type[BaseModel], required: bool = True) -> dict[str, Any]:
-    return {
-        "requestBody": {"required": required, "content": {"application/json": {"schema": model.model_json_schema()}}}
-    }
-
-
-@router.post("/v1/promotions", status_code=202, openapi_extra=_body(StartRequest), response_class=Answer)
+@router.post("/v1/promotions", status_code=202, openapi_extra=json_body(StartRequest), response_class=Answer)
 async def start(request: Request) -> Answer:
     """Stage a bundle: it is loaded, proves itself, and the gallery is embedded anew beside the traffic."""
     promotions = _promotions(request)
@@ -73,7 +67,7 @@ async def promotion(request: Request, promotion_id: PromotionId) -> Answer:
 
 @router.post(
     "/v1/promotions/{promotion_id}/activate",
-    openapi_extra=_body(ActivateRequest, required=False),
+    openapi_extra=json_body(ActivateRequest, required=False),
     response_class=Answer,
 )
 async def activate(request: Request, promotion_id: PromotionId) -> Answer:

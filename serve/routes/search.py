@@ -15,7 +15,7 @@ from bundle.image import mirror
 from index.items import Filter, Hit, SubjectHit
 from serve.answers import Answer
 from serve.bodies import floats, read_json
-from serve.desk import Question
+from serve.desk import Desk, Question
 from serve.finding import check_detect, found_crop
 from serve.live import Live
 from serve.orientation import Probe, Side, is_mirrored, probes, vector_sides
@@ -91,15 +91,14 @@ async def search(
     desk, engine = active.gallery_desk, active.engine
     ear_box = parse_box(box)
     check_detect(detect, ear_box)
-    unknown_items = side != "unknown" and await desk.has_unknown_sides(trace)
-    asked = probes(side, cross_ear=cross_ear, unknown_items=unknown_items)
+    asked = await _probes(desk, trace, side, cross_ear)
     engine.encoder.check_room(len(asked))
     upload = await read_upload(request)
     seen: dict[str, Any] = {}
     if detect:
         crop, ear, side = await found_crop(service, engine, request, trace, upload.data, side)
         seen = {"side": side, "box": ear.box, "score": ear.score}
-        asked = probes(side, cross_ear=cross_ear, unknown_items=await desk.has_unknown_sides(trace))
+        asked = await _probes(desk, trace, side, cross_ear)
     else:
         crop = await service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
     own = is_mirrored(side)  # how `crop` already lies
@@ -108,6 +107,11 @@ async def search(
     queries = [(probe, one.embedding) for probe, one in zip(asked, encoded, strict=True)]
     question = Question(k, threshold, Filter(subjects=tuple(subject), tags=tuple(tag)), per_subject)
     return await _answer(request, active, trace, queries, question, group, seen)
+
+
+async def _probes(desk: Desk, trace: Trace, side: Side, cross_ear: bool) -> tuple[Probe, ...]:
+    unknown_items = side != "unknown" and await desk.has_unknown_sides(trace)
+    return probes(side, cross_ear=cross_ear, unknown_items=unknown_items)
 
 
 async def _search_vector(request: Request, trace: Trace) -> Answer:

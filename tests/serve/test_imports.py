@@ -1,10 +1,14 @@
 """Bulk import and export over HTTP: beside the traffic, idempotent, and one bad picture harms nobody else's."""
 
+import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from index.existing import stats
+from serve.imports import Imports
+from serve.live import LiveModels
 from tests.serve.conftest import enrol, png, write_source
 
 PATIENCE_S = 60
@@ -18,8 +22,12 @@ def source(tmp_path):
 def run_import(client, source):
     answer = client.post("/v1/gallery/imports", json={"source": str(source)})
     assert answer.status_code == 202, answer.text
+    return until_ended(client, answer.headers["Location"])
+
+
+def until_ended(client, path):
     end = time.monotonic() + PATIENCE_S
-    while (told := client.get(answer.headers["Location"]).json())["state"] == "running":
+    while (told := client.get(path).json())["state"] == "running":
         assert time.monotonic() < end
         time.sleep(0.05)
     return told
@@ -43,12 +51,33 @@ def test_importing_again_enrols_only_what_is_new(client, source):
     assert client.get("/v1/gallery/items").json()["total"] == 5
 
 
-def test_requests_are_answered_while_an_import_runs(client, source):
-    answer = client.post("/v1/gallery/imports", json={"source": str(source)})
-    again = client.post("/v1/gallery/imports", json={"source": str(source)})
-    assert again.status_code in (202, 409)
+def test_requests_are_answered_while_an_import_runs_and_a_second_import_waits_its_turn(client, source, monkeypatch):
+    go_on, embed = threading.Event(), Imports._embed
+
+    def held(self, space_id, pictures):
+        assert go_on.wait(PATIENCE_S)
+        return embed(self, space_id, pictures)
+
+    monkeypatch.setattr(Imports, "_embed", held)
+    first = client.post("/v1/gallery/imports", json={"source": str(source)})
+    second = client.post("/v1/gallery/imports", json={"source": str(source)})
+    assert (second.status_code, second.json()["error"]["code"]) == (409, "import_running")
     assert enrol(client, 9, subject="between")["subject"] == "between"
-    assert client.get(answer.headers["Location"]).status_code == 200
+    assert client.get(first.headers["Location"]).json()["state"] == "running"
+    go_on.set()
+    assert until_ended(client, first.headers["Location"])["enrolled"] == 4
+
+
+def test_a_staged_model_that_fails_keeps_no_ear_from_being_imported(client, source, monkeypatch):
+    class Broken:
+        ids = ("sp_other", "bd_other")
+
+        @property
+        def framing(self):
+            raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(LiveModels, "others", lambda self, live: [SimpleNamespace(engine=Broken())])
+    assert run_import(client, source)["enrolled"] == 4
 
 
 def test_what_is_no_source_is_refused_before_anything_begins(client, tmp_path):
