@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,12 +109,18 @@ def version() -> str:
 
     project = tomllib.loads(Path(__file__).resolve().with_name("pyproject.toml").read_text())["project"]
     lines = [f"ear-teacher {project['version']} (commit {commit()})", f"Python {platform.python_version()}"]
-    for name in TOLD_VERSIONS:
+    return "\n".join([*lines, *(f"{name} {found}" for name, found in installed(TOLD_VERSIONS).items())])
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
+    found = {}
+    for name in packages:
         try:
-            lines.append(f"{name} {importlib.metadata.version(name)}")
+            found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return "\n".join(lines)
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,11 +11,11 @@ import os
 import platform
 import subprocess
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from bundle.threads import physical_cores
+from ear_teacher import installed
 
 PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "tensorrt", "tensorrt-rtx-cu13", "torch")
 # Instruction sets that decide how fast matrix products are.
@@ -59,13 +59,7 @@ def this_machine() -> Hardware:
 
 def versions() -> dict[str, str]:
     """Of the packages that compute, where installed, and of Python."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {"python": platform.python_version(), **installed(PACKAGES)}
 
 
 def gpu_line() -> str | None:
