@@ -153,6 +153,14 @@ def test_command_writes_json_plots_and_one_html_file(people, checkpoint, tmp_pat
     assert f"{results['identity']['subject']['rank1']:.3f}" in html
     kept = read_checkpoint(checkpoint)
     assert kept.metrics["calibration"] == results["identity"]["calibration"]
+    columns = ("attribute", "value", "rank1", "eer")
+    shown, measured = (
+        [[row[name] for name in columns] for row in rows]
+        for rows in (kept.metrics["slices"], results["identity"]["slices"])
+    )
+    assert shown == measured
+    assert shown
+    assert kept.metrics["judged_on"] == results["data"]
     assert kept.metrics["val_loss"] == 1.0
     EarVAE.load_from_checkpoint(checkpoint)
 
