@@ -23,7 +23,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.serve_load import server
+from bench.running import running
 from bundle.image import decode, frame
 from bundle.model import load
 
@@ -161,16 +161,15 @@ def main() -> int:
     given = parser.parse_args()
     pictures = [path.read_bytes() for path in sorted(EARS.glob("*.jpg"))[: given.ears]]
     exact = Exact([given.old, given.new], pictures)
-    with tempfile.TemporaryDirectory() as gallery:
-        command = [sys.executable, "-m", "ear_teacher", "serve", "--bundle", str(given.old), "--gallery", gallery]
-        with server([*command, "--port", "PORT"], "/health/ready") as port:
-            address = f"http://127.0.0.1:{port}"
-            enrol_fixed(address, pictures, exact)
-            clients = Clients(address, pictures, exact, given.clients)
-            try:
-                promote_under_load(address, given.new, clients, given.seconds)
-            finally:
-                heard = clients.stop()
+    with tempfile.TemporaryDirectory() as gallery, running(given.old, Path(gallery)) as service:
+        service.wait("/health/ready")
+        address = f"http://127.0.0.1:{service.port}"
+        enrol_fixed(address, pictures, exact)
+        clients = Clients(address, pictures, exact, given.clients)
+        try:
+            promote_under_load(address, given.new, clients, given.seconds)
+        finally:
+            heard = clients.stop()
     facts = {"clients": given.clients, "enrolled": len(heard.enrolled), "phases": heard.phases()}
     facts |= {"failures": heard.failures, "wrong": heard.wrong, "spaces": sorted({one[1] for one in heard.searches})}
     print(json.dumps(facts, indent=1))

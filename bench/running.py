@@ -33,12 +33,13 @@ class Running:
     process: psutil.Process
 
     def wait(self, path: str) -> float:
-        """Seconds from the start until a GET of `path` answers 200."""
-        while (now := time.perf_counter()) < self.started + PATIENCE_S and self.process.is_running():
+        """Seconds from the service's start until a GET of `path` answers 200; waits `PATIENCE_S` from now."""
+        patient = time.perf_counter() + PATIENCE_S
+        while time.perf_counter() < patient and self.process.is_running():
             if status(self.port, path) == 200:
                 return time.perf_counter() - self.started
             time.sleep(POLL_S)
-        raise SystemExit(f"{path} did not answer 200 within {now - self.started:.0f} s")
+        raise SystemExit(f"{path} did not answer 200 within {PATIENCE_S:.0f} s")
 
     @property
     def memory_mb(self) -> float:
