@@ -24,7 +24,7 @@ class GraphIndex:
     """See `LargeIndex`. `effort` is efSearch."""
 
     kind: Kind = "hnsw"
-    ladder: tuple[int, ...] = (48, 96, 160, 256, 512, 1024)
+    ladder: tuple[int, ...] = (48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
     def __init__(self, dim: int, index: Any = None, effort: int = 160) -> None:
         self.effort = effort

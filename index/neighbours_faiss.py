@@ -98,13 +98,11 @@ class FaissNeighbours:
             dead = len(rows) - len(self._labels.live(rows))
             return State(self._large.kind, len(self._exact), len(rows), dead, self._large.effort)
 
-    def adopt(self, exact: ExactPart, large: LargeIndex | None, keys: Keys, labels: Sequence[Label]) -> None:
-        """Take parts that were read from disk; of their rows, only `keys` are live."""
-        fresh = Labels()
-        fresh.put(keys, labels)
+    def adopt(self, exact: ExactPart, large: LargeIndex | None, labels: Labels) -> None:
+        """Take parts that were read from disk; of their rows, only those with labels are live."""
         with self._lock.write():
-            self._labels, self._exact = fresh, exact
-            exact.kill(np.setdiff1d(exact.keys(), keys).tolist())
+            self._labels, self._exact = labels, exact
+            exact.kill(np.setdiff1d(exact.keys(), labels.keys()).tolist())
             self._install(large)
 
     def install_large(self, large: LargeIndex) -> None:

@@ -12,10 +12,11 @@ from index.cells import CellIndex
 from index.exact import ExactPart
 from index.exactly import BATCH
 from index.graph import GraphIndex
-from index.labels import Mask
+from index.labels import Labels
 from index.large import LargeIndex
-from index.neighbours import Entries, Keys, Label
+from index.neighbours import Entries, Keys
 from index.neighbours_faiss import FaissNeighbours
+from index.tail import labels_of
 from index.truth import Truth
 
 log = logging.getLogger(__name__)
@@ -26,27 +27,27 @@ def fill(neighbours: FaissNeighbours, truth: Truth, space_id: str, found: tuple[
 
     Compared by keys, not only by the sequence number: what the snapshot lacks is read, what it has too much is dead.
     """
+    labels = Labels()
     with truth.read() as connection:
-        keys, labels = rows.labels(connection, space_id)
-    present: Mask = np.zeros(len(keys), dtype=np.bool_)
+        for some, theirs in rows.labels(connection, space_id):
+            labels.put(some, theirs)
+    keys, missing = labels.keys(), labels.keys()
     if found is not None:
         exact, large = unwrap(*found, neighbours.dim)
-        present = np.isin(keys, exact.keys() if large is None else large.keys())
-        neighbours.adopt(exact, large, keys[present], [labels[n] for n in np.flatnonzero(present)])
-    missing = np.flatnonzero(~present)
+        missing = np.setdiff1d(keys, exact.keys() if large is None else large.keys())
+        labels.remove(missing)
+        neighbours.adopt(exact, large, labels)
     for start in range(0, len(missing), BATCH):
-        some = missing[start : start + BATCH]
-        put_stored(neighbours, truth, space_id, keys[some], [labels[n] for n in some])
-    log.info("space %s: %d vectors from a snapshot, %d replayed", space_id, present.sum(), len(missing))
+        put_stored(neighbours, truth, space_id, missing[start : start + BATCH])
+    log.info("space %s: %d vectors from a snapshot, %d replayed", space_id, len(keys) - len(missing), len(missing))
     return len(missing)
 
 
-def put_stored(neighbours: FaissNeighbours, truth: Truth, space_id: str, keys: Keys, labels: list[Label]) -> None:
-    """Put keys (ascending) with their stored embeddings."""
+def put_stored(neighbours: FaissNeighbours, truth: Truth, space_id: str, keys: Keys) -> None:
+    """Put keys with their stored embeddings and labels."""
     with truth.read() as connection:
         found, matrix = rows.embeddings(connection, space_id, neighbours.dim, keys.tolist())
-    places = np.searchsorted(keys, found)
-    neighbours.put(Entries(found, [labels[n] for n in places], matrix))
+        neighbours.put(Entries(found, labels_of(connection, found.tolist(), {}), matrix))
 
 
 def unwrap(index: Any, facts: dict[str, Any], dim: int) -> tuple[ExactPart, LargeIndex | None]:

@@ -15,6 +15,7 @@ from index.tables import crops, item_tags, items, ledger, vectors
 from index.vectors import unpack
 
 MANY = 500  # values in one IN list
+AT_ONCE = 4096  # rows held in memory where a whole gallery is read
 T = TypeVar("T")
 
 # What every search asks. Made once: putting a statement together takes longer than SQLite takes to answer it.
@@ -143,16 +144,16 @@ def vector_keys(connection: Connection, space_id: str) -> Keys:
     return np.array(list(connection.scalars(query)), dtype=np.int64)
 
 
-def labels(connection: Connection, space_id: str) -> tuple[Keys, list[Label]]:
-    """The key and label of everything in a space, ascending by key."""
+def labels(connection: Connection, space_id: str) -> Iterator[tuple[Keys, list[Label]]]:
+    """The keys and labels of everything in a space, ascending by key, a part at a time."""
     query = (
         select(items.c.key, items.c.subject, items.c.side, items.c.tags)
         .join(vectors, and_(vectors.c.key == items.c.key, vectors.c.space_id == space_id))
         .order_by(items.c.key)
     )
-    rows = connection.execute(query).all()
-    keys = np.fromiter((row.key for row in rows), dtype=np.int64, count=len(rows))
-    return keys, [Label(row.subject, row.side, tuple(row.tags)) for row in rows]
+    for part in connection.execute(query, execution_options={"yield_per": AT_ONCE}).partitions():
+        keys = np.array([row.key for row in part], dtype=np.int64)
+        yield keys, [Label(row.subject, row.side, tuple(row.tags)) for row in part]
 
 
 def embeddings(connection: Connection, space_id: str, dim: int, keys: Sequence[int]) -> tuple[Keys, Matrix]:

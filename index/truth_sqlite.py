@@ -26,7 +26,7 @@ PRAGMAS = (
     "foreign_keys=ON",
     "secure_delete=ON",  # a deleted ear is overwritten, not only unlinked
     "busy_timeout=10000",
-    "cache_size=-65536",  # KiB, per connection
+    "cache_size=-16384",  # KiB, per connection: the system's cache holds the rest, once for all
 )
 READ_ONLY_SIGNS = ("database or disk is full", "readonly database", "disk I/O error", "unable to open database file")
 CORRUPT_SIGNS = ("malformed", "not a database")
