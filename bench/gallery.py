@@ -29,11 +29,15 @@ Part = Callable[[Vectors, Path, argparse.Namespace], Row]
 PARTS: dict[str, Part] = {
     "enrol": lambda vectors, folder, given: gallery_parts.enrol(vectors, folder),
     "embed": lambda vectors, folder, given: gallery_parts.enrol_pictures(given.bundle, folder.with_name("pictures")),
-    "exact": lambda vectors, folder, given: gallery_parts.build(folder, vectors.dim, "exact", given.threads),
-    "hnsw": lambda vectors, folder, given: gallery_parts.build(folder, vectors.dim, "hnsw", given.threads),
-    "ivf": lambda vectors, folder, given: gallery_parts.build(folder, vectors.dim, "ivf", given.threads),
-    "hnswlib": lambda vectors, folder, given: gallery_rivals.hnswlib_f32(vectors, given.threads),
-    "usearch": lambda vectors, folder, given: gallery_rivals.usearch_f16(vectors, given.threads),
+    "exact": lambda vectors, folder, given: gallery_parts.build(
+        folder, vectors.dim, "exact", given.threads, given.recall
+    ),
+    "hnsw": lambda vectors, folder, given: gallery_parts.build(
+        folder, vectors.dim, "hnsw", given.threads, given.recall
+    ),
+    "ivf": lambda vectors, folder, given: gallery_parts.build(folder, vectors.dim, "ivf", given.threads, given.recall),
+    "hnswlib": lambda vectors, folder, given: gallery_rivals.hnswlib_f32(vectors, given.threads, given.recall),
+    "usearch": lambda vectors, folder, given: gallery_rivals.usearch_f16(vectors, given.threads, given.recall),
 }
 KINDS = ("exact", "hnsw", "ivf")
 
@@ -65,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--dim", type=int, default=1024, metavar="NUMBERS")
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--threads", type=int, default=2, help="for building; searches run on one")
+    parser.add_argument("--recall", type=float, default=0.96, help="that every index is tuned to (%(default)s)")
     parser.add_argument("--parts", default=",".join(PARTS), help="what to measure, in this order (%(default)s)")
     parser.add_argument("--bundle", type=Path, default=Path("demo/bundle"), help="the model of part `embed`")
     parser.add_argument("--work", type=Path, help="a folder for the vectors and the gallery: 25 KB a vector")

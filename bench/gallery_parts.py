@@ -57,9 +57,10 @@ def enrol_pictures(bundle: Path, folder: Path) -> dict[str, Any]:
     return {"what": f"enrolment with embedding ({bundle})", "bulk_per_s": round(PICTURES / taken)}
 
 
-def build(folder: Path, dim: int, kind: Any, threads: int) -> dict[str, Any]:
+def build(folder: Path, dim: int, kind: Any, threads: int, recall: float) -> dict[str, Any]:
     """Make the gallery's index of one kind, tune it, save it."""
-    with open_gallery(folder, dim, SPACE, GalleryConfig(neighbours=kind, build_threads=threads)) as gallery:
+    config = GalleryConfig(neighbours=kind, build_threads=threads, recall_target=recall)
+    with open_gallery(folder, dim, SPACE, config) as gallery:
         started = time.perf_counter()
         gallery.tend()
         built = time.perf_counter() - started

@@ -14,14 +14,14 @@ import numpy as np
 from bench.clustered import Matrix
 from bench.gallery_points import Search, measured, own_bytes
 from bench.gallery_vectors import K, Vectors
+from index.graph import GraphIndex
 
 LINKS, BUILD_EFFORT = 32, 80  # the same for all three graphs
-EFFORTS = (48, 96, 160, 256, 512)
-TARGET = 0.95
+EFFORTS = GraphIndex.ladder
 STEP = 10_000
 
 
-def hnswlib_f32(vectors: Vectors, threads: int) -> dict[str, Any]:
+def hnswlib_f32(vectors: Vectors, threads: int, recall: float) -> dict[str, Any]:
     """The graph over float32 vectors."""
     import hnswlib
 
@@ -37,10 +37,10 @@ def hnswlib_f32(vectors: Vectors, threads: int) -> dict[str, Any]:
         index.set_ef(effort)
         return lambda query: [int(key) for key in index.knn_query(query, K, num_threads=1)[0][0]]
 
-    return least(at, vectors) | {"what": "hnswlib f32"} | facts
+    return least(at, vectors, recall) | {"what": "hnswlib f32"} | facts
 
 
-def usearch_f16(vectors: Vectors, threads: int) -> dict[str, Any]:
+def usearch_f16(vectors: Vectors, threads: int, recall: float) -> dict[str, Any]:
     """The graph over float16 vectors; its 8-bit ones lose too much to reach the recall."""
     from usearch.index import Index
 
@@ -60,14 +60,14 @@ def usearch_f16(vectors: Vectors, threads: int) -> dict[str, Any]:
 
         return search
 
-    return least(at, vectors) | {"what": "usearch f16"} | facts
+    return least(at, vectors, recall) | {"what": "usearch f16"} | facts
 
 
-def least(at: Callable[[int], Search], vectors: Vectors) -> dict[str, Any]:
-    """The point of the least effort that reaches the target, else of the most."""
+def least(at: Callable[[int], Search], vectors: Vectors, recall: float) -> dict[str, Any]:
+    """The point of the least effort that reaches the recall, else of the most."""
     row: dict[str, Any] = {}
     for effort in EFFORTS:
         row = measured(at(effort), vectors) | {"effort": effort}
-        if row["recall@10"] >= TARGET:
+        if row["recall@10"] >= recall:
             break
     return row
