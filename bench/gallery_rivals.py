@@ -16,7 +16,7 @@ from bench.gallery_points import Search, measured, own_bytes
 from bench.gallery_vectors import K, Vectors
 from index.graph import GraphIndex
 
-LINKS, BUILD_EFFORT = 32, 80  # the same for all three graphs
+LINKS, BUILD_EFFORT = 32, 80  # as many links as ours; over every number of a vector, more effort would take hours
 EFFORTS = GraphIndex.ladder
 STEP = 10_000
 

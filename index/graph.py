@@ -1,6 +1,7 @@
-"""Approximate neighbours as a graph: HNSW (Malkov and Yashunin, 2018) over 8-bit scalar-quantised vectors.
+"""Approximate neighbours as a graph: HNSW (Malkov and Yashunin, 2018) over 8-bit codes of as few directions as suffice.
 
-About 1.3 KB per vector at D = 1024. FAISS cannot remove from it: dead keys are masked until a rebuild.
+At D = 1024 at most 1.3 KB per vector, 0.5 KB where a quarter of the directions is enough. FAISS cannot remove from it:
+dead keys are masked until a rebuild.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from typing import Any
 import faiss
 import numpy as np
 
+from index.directions import projection
 from index.labels import Mask
 from index.large import Admitted, Kind
 from index.neighbours import Keys, Matrix
 
 LINKS = 32  # M: links per vector and level; 16 loses recall on clustered vectors, more costs memory
-BUILD_EFFORT = 80  # efConstruction
+BUILD_EFFORT = 160  # efConstruction
 SCAN_BELOW = 0.05  # share admitted below which comparing every admitted code is faster than walking the graph
 EFFORT_LIMIT = 4096
 
@@ -27,16 +29,19 @@ class GraphIndex:
     ladder: tuple[int, ...] = (48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
     def __init__(self, dim: int, index: Any = None, effort: int = 160) -> None:
+        self.dim = dim
         self.effort = effort
-        self.index: Any = index or new_graph(dim)
+        self.index: Any = index  # made by `train` where there is none yet
         self._keys = np.zeros(0, dtype=np.int64)
 
     @staticmethod
     def bytes_per_vector(dim: int) -> int:
-        """Codes, links of the lowest level, key, and what a vector that grows keeps in reserve."""
+        """At most: codes of every direction, links of the lowest level, key, and what growing keeps in reserve."""
         return dim + 2 * LINKS * 4 + 16
 
     def train(self, sample: Matrix) -> None:
+        transform = projection(sample)
+        self.index = faiss.IndexPreTransform(transform, new_graph(transform.d_out))
         self.index.train(sample)
 
     def add(self, keys: Keys, embeddings: Matrix) -> None:
@@ -48,8 +53,8 @@ class GraphIndex:
             return self._scan(queries, wanted, admitted.mask)
         effort = min(max(self.effort, wanted) / admitted.share, EFFORT_LIMIT)
         selector = None if admitted.bits is None else faiss.IDSelectorBitmap(admitted.bits)
-        params = faiss.SearchParametersHNSW(efSearch=int(max(effort, wanted)), sel=selector)
-        _, keys = self.index.search(queries, wanted, params=params)
+        walk = faiss.SearchParametersHNSW(efSearch=int(max(effort, wanted)), sel=selector)
+        _, keys = self.index.search(queries, wanted, params=faiss.SearchParametersPreTransform(index_params=walk))
         short = (keys >= 0).sum(axis=1) < min(wanted, admitted.count)
         if short.any() and admitted.mask is not None:
             # The walk can end in a corner without admitted vectors; an answer must not be shorter than it could be.
@@ -58,12 +63,12 @@ class GraphIndex:
 
     def keys(self) -> Keys:
         if len(self._keys) != self.index.ntotal:
-            self._keys = np.asarray(faiss.vector_to_array(self.index.id_map), dtype=np.int64)
+            self._keys = np.asarray(faiss.vector_to_array(self._numbered.id_map), dtype=np.int64)
         return self._keys
 
     def erase(self, keys: Keys) -> None:
         """Overwrite the codes with those of a linked row: the graph stays walkable, the vector is gone."""
-        graph = faiss.downcast_index(self.index.index)
+        graph = self._graph
         storage = faiss.downcast_index(graph.storage)
         codes = faiss.rev_swig_ptr(storage.codes.data(), storage.ntotal * storage.code_size)
         codes = codes.reshape(storage.ntotal, storage.code_size)
@@ -72,6 +77,18 @@ class GraphIndex:
             links = self._links(graph.hnsw, row)
             others = links[~np.isin(links, dead)]
             codes[row] = codes[others[0]] if len(others) else 0
+
+    @property
+    def _numbered(self) -> Any:
+        """The graph under the gallery's keys."""
+        return faiss.downcast_index(self.index.index)
+
+    @property
+    def _graph(self) -> Any:
+        return faiss.downcast_index(self._numbered.index)
+
+    def _projected(self, queries: Matrix) -> Matrix:
+        return np.asarray(self.index.chain.at(0).apply(queries), dtype=np.float32)
 
     def _links(self, hnsw: Any, row: int) -> Keys:
         """The rows that a row is linked to on the lowest level."""
@@ -83,9 +100,9 @@ class GraphIndex:
         """Compare the codes of all admitted rows."""
         keys = self.keys()
         rows = np.packbits(mask[keys], bitorder="little")
-        storage = faiss.downcast_index(faiss.downcast_index(self.index.index).storage)
+        storage = faiss.downcast_index(self._graph.storage)
         params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(rows))
-        _, found = storage.search(queries, k, params=params)
+        _, found = storage.search(self._projected(queries), k, params=params)
         return np.where(found < 0, -1, keys[found])
 
 

@@ -20,7 +20,7 @@ from index.durable import rename, sha256_file, sync, write_json
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2  # 1 had graphs over every number of a vector
 INDEX, MANIFEST = "index.faiss", "snapshot.json"  # the manifest is written last: its presence means complete
 TEMPORARY, ASIDE = "writing-", "set-aside-"
 KEPT_GENERATIONS = 2

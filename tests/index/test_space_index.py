@@ -139,6 +139,8 @@ def test_nothing_of_a_deleted_vector_stays_in_a_saved_index(folder: Path, kind: 
 def codes_of(index) -> set[bytes]:
     """Every code of an approximate index as bytes."""
     inner = faiss.downcast_index(index.index)
+    if isinstance(inner, faiss.IndexIDMap):
+        inner = faiss.downcast_index(inner.index)
     if hasattr(inner, "storage"):
         storage = faiss.downcast_index(inner.storage)
         rows = faiss.vector_to_array(storage.codes).reshape(storage.ntotal, -1)
