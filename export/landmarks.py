@@ -193,6 +193,10 @@ def _named(
 
 
 def _finite(metrics: dict[str, Any]) -> dict[str, Any]:
-    """Without what is not a number: JSON has no NaN."""
+    """Without what was not measured: JSON has no NaN, and a set without landmarks has no landmark error."""
     nested = {name: _finite(value) if isinstance(value, dict) else value for name, value in metrics.items()}
-    return {name: value for name, value in nested.items() if isinstance(value, dict) or np.isfinite(value)}
+    return {name: value for name, value in nested.items() if isinstance(value, dict) or _measured(value)}
+
+
+def _measured(value: Any) -> bool:
+    return value is not None and bool(np.isfinite(value))

@@ -234,6 +234,7 @@ def _refuse_existing(out: Path, force: bool) -> None:
 @contextmanager
 def _staging(out: Path) -> Iterator[Path]:
     """A folder beside `out`, gone afterwards unless it was moved away."""
+    out = out.resolve()  # where a link points, so that moving crosses no file system
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
     folder.chmod(0o755)  # mkdtemp makes it private
@@ -244,7 +245,8 @@ def _staging(out: Path) -> Iterator[Path]:
 
 
 def _move_into_place(folder: Path, out: Path, force: bool) -> None:
-    """Give the finished folder its name. The bundle it replaces leaves only then."""
+    """Give the finished folder its name. The bundle it replaces leaves only then; a link keeps pointing there."""
+    out = out.resolve()
     if not out.exists():
         os.rename(folder, out)
         return

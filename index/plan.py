@@ -1,7 +1,7 @@
 """Which neighbours suit a gallery: the rule from its size and the memory it may use, and how to override it.
 
     up to `exact_items` vectors     exact   4 D bytes each (4 KB at D = 1024), nothing approximate
-    while the graph fits            hnsw    about 1.3 KB each
+    while the graph fits            hnsw    0.4 to 1.3 KB each: the rule counts with 1.3
     beyond                          ivf     about 0.2 KB each, candidates re-ranked from disk
 
 A gallery that shrinks goes back only at half of a limit, so that it does not swing.

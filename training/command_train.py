@@ -123,7 +123,9 @@ def _optimizer_flags(group: Any) -> None:
 
 def _machine_flags(group: Any) -> None:
     group.add_argument("--precision", choices=CHOICES["precision"], help="(default auto: what the hardware is fast in)")
-    group.add_argument("--num-workers", type=int, help="processes that read pictures, per device (default 4)")
+    group.add_argument(
+        "--num-workers", type=int, help="processes that read pictures, per device (default: cores, at most 4)"
+    )
     group.add_argument("--devices", type=int, help="GPUs (or CPU processes) per node (default 1)")
     group.add_argument("--num-nodes", type=int, help="machines (default 1)")
     group.add_argument("--strategy", choices=CHOICES["strategy"], help="how devices work together (default auto)")

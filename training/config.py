@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from bundle.threads import physical_cores
 from training.errors import ConfigError
 
 LATENT_SIDE = 4  # the decoder starts from, and the encoder ends at, a 4 x 4 grid
@@ -219,7 +220,7 @@ class TrainConfig:
     """Hub id or folder; None: random initialisation."""
     vgg_weights: Path | None = None
     precision: str = "auto"
-    num_workers: int = 4
+    num_workers: int = field(default_factory=lambda: min(4, physical_cores()))
     devices: int = 1
     num_nodes: int = 1
     strategy: str = "auto"

@@ -13,7 +13,7 @@ from bundle.landmarks_bundle import check_golden_ears, open_finder
 from bundle.manifest import read_manifest, verify_files, write_manifest
 from bundle.session import FakeSession
 from bundle.verify import verify_bundle
-from export.landmarks import add_landmarks
+from export.landmarks import _finite, add_landmarks
 from export.landmarks_gate import judge_ears
 from tests.bundle.bundles import make_bundle
 from tests.export.conftest import TINY
@@ -160,3 +160,8 @@ def test_a_refused_graph_leaves_the_bundle_as_it_was(plain, detector_file, photo
         add_landmarks(detector_file, folder, [photos])
     assert read_manifest(folder).bundle_id == read_manifest(plain).bundle_id
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_manifest_tells_only_what_was_measured():
+    told = _finite({"nme": None, "map": float("nan"), "threshold": 0.5, "scenes.csv": {"found": 1.0, "nme": None}})
+    assert told == {"threshold": 0.5, "scenes.csv": {"found": 1.0}}

@@ -143,9 +143,12 @@ def test_an_existing_bundle_is_replaced_only_by_force(files_at_hand, exported, c
     assert (target / "notes.txt").read_text() == "mine"
     (target / "notes.txt").unlink()
     first = export_bundle(checkpoint, target, crops, config=replace(FP32, force=True))
-    second = export_bundle(checkpoint, target, crops, config=replace(FP32, force=True, parity_crops=5))
+    link = tmp_path / "current"
+    link.symlink_to(target)
+    second = export_bundle(checkpoint, link, crops, config=replace(FP32, force=True, parity_crops=5))
     assert read_manifest(target).bundle_id == second.bundle_id != first.bundle_id
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "current"]
+    assert link.is_symlink()
 
 
 def test_too_few_pictures_are_refused(checkpoint, crops, tmp_path):

@@ -1,6 +1,7 @@
 """The flags of `ear-teacher train`."""
 
 import argparse
+import os
 from dataclasses import fields
 from pathlib import Path
 
@@ -24,7 +25,8 @@ def test_defaults_are_the_reference_recipe():
     assert config.model.freeze_layers == 6
     assert config.model.latent_dim == 1024
     assert config.model.image_size_px == 128
-    assert (config.epochs, config.batch_size, config.lr, config.num_workers) == (60, 4, 3e-4, 4)
+    assert (config.epochs, config.batch_size, config.lr) == (60, 4, 3e-4)
+    assert 1 <= config.num_workers <= min(4, os.cpu_count() or 1)
     losses = config.losses
     assert (losses.kl, losses.perceptual, losses.ssim, losses.edge) == (1e-6, 1.5, 0.6, 0.3)
     assert (losses.contrastive, losses.center) == (0.1, 3.0)
