@@ -18,7 +18,9 @@ def main(argv: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The flags of the verb."""
-    result = argparse.ArgumentParser(prog="ear-teacher bundle", description=__doc__)
+    result = argparse.ArgumentParser(
+        prog="ear-teacher bundle", description="Check every checksum, contract and golden output of a bundle."
+    )
     actions = result.add_subparsers(required=True, metavar="ACTION")
     verify = actions.add_parser("verify", help="check every checksum, contract and golden output")
     verify.add_argument("folder", type=Path, metavar="FOLDER", help="folder with manifest.json")

@@ -30,7 +30,10 @@ def main(argv: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The flags of the verb."""
-    result = argparse.ArgumentParser(prog="ear-teacher engine", description=__doc__)
+    result = argparse.ArgumentParser(
+        prog="ear-teacher engine",
+        description="Build a bundle's TensorRT engines ahead of time, into the cache that serving reads.",
+    )
     result.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder with manifest.json")
     what = result.add_argument_group("what to build")
     what.add_argument(

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 def parser() -> argparse.ArgumentParser:
     """The flags of the demo."""
-    parser = argparse.ArgumentParser(prog="ear-teacher demo", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="ear-teacher demo",
+        description="The whole chain on the demo ears: a model, its figures, a gallery, and the service.",
+    )
     parser.add_argument("--train", action="store_true", help="train and export a model first, even if one is shipped")
     parser.add_argument("--minutes", type=float, default=4.0, help="longest that training may take (default 4)")
     parser.add_argument("--fresh", action="store_true", help="forget what an earlier demo left in --out")

@@ -45,7 +45,9 @@ def add_words(calls: Any) -> None:
 
 
 def _add_search(search: argparse.ArgumentParser) -> None:
-    search.add_argument("-k", type=int, default=10, help="most hits, or with --group subject most persons (default 10)")
+    search.add_argument(
+        "-k", "--k", type=int, default=10, help="most hits, or with --group subject most persons (default 10)"
+    )
     search.add_argument("--threshold", type=float, help="least similarity, a cosine, -1 to 1")
     search.add_argument("--subject", action="append", help="only ears of this subject; may be given several times")
     search.add_argument("--tag", action="append", help="only ears with this tag; may be given several times")

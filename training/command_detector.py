@@ -21,7 +21,10 @@ def main(argv: list[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The flags of all actions."""
-    whole = argparse.ArgumentParser(prog="ear-teacher detector", description=__doc__)
+    whole = argparse.ArgumentParser(
+        prog="ear-teacher detector",
+        description="Let a trained encoder learn to find ears and their landmarks in photos.",
+    )
     actions = whole.add_subparsers(dest="action", required=True, metavar="train|evaluate|export")
     _train_flags(actions.add_parser("train", help="teacher + pictures with boxes and landmarks -> detector.ckpt",
                                     argument_default=argparse.SUPPRESS))  # fmt: skip
