@@ -1,6 +1,7 @@
 """The guides of training, eigenears, detection and distillation: their commands run as written, on few pictures.
 
-Changed: runs stop after a step or two, and an export compares fewer crops. Left out: `weights`, which needs internet.
+Changed: runs stop after a step or two, and an export compares fewer crops in one precision.
+Left out: `weights`, which needs internet.
 """
 
 import csv
@@ -20,7 +21,7 @@ PEOPLE = {"train": 12, "val": 3}
 LOOP = {"$labels": "1.0", "$start": "teacher"}  # one turn of the shell's loops
 SHORTER = {
     "train": ["--fast-dev-run"],
-    "export": ["--parity-crops", "8"],
+    "export": ["--parity-crops", "8", "--precision", "fp32"],
     "distill": ["--fast-dev-run"],
     "detector train": ["--max-steps", "2", "--looks", "4", "--scenes", "1"],
     "detector evaluate": ["--limit", "4"],
