@@ -14,9 +14,9 @@ import numpy as np
 from index import rows
 from index.exact import ExactPart
 from index.exactly import BATCH, Stopped
-from index.large import Kind, LargeIndex
+from index.large import LargeIndex
 from index.neighbours import Keys, Matrix
-from index.plan import new_large, training_size
+from index.plan import training_size
 from index.truth import Truth
 
 ADD_STEP = 512  # vectors added at once: a graph takes its time, and stopping must not
@@ -63,11 +63,10 @@ def build_exact(source: Source) -> ExactPart:
     return part
 
 
-def build_large(source: Source, kind: Kind, count: int) -> LargeIndex:
-    """An approximate index with everything in the space. Raises Stopped."""
-    large = new_large(kind, source.dim, count)
+def fill_large(source: Source, large: LargeIndex, count: int) -> LargeIndex:
+    """An empty approximate index, trained and filled with everything in the space, about `count`. Raises Stopped."""
     faiss.omp_set_num_threads(source.threads)
-    large.train(source.sample(training_size(kind, count))[1])
+    large.train(source.sample(training_size(large.kind, count))[1])
     for keys, matrix in source.batches():
         for start in range(0, len(keys), ADD_STEP):
             if source.stop():

@@ -7,6 +7,7 @@ rotation stands in front: RaBitQ's error bound assumes that no direction is spec
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import faiss
@@ -62,8 +63,12 @@ class CellIndex:
         ]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
-    def erase(self, keys: Keys) -> None:
-        self.index.remove_ids(keys)
+    def wider(self) -> None:
+        return None
+
+    def erase(self, keys: Keys) -> Iterator[None]:
+        self.index.remove_ids(keys)  # one pass over every cell, however few the keys
+        yield
 
     def _probe(self, queries: Matrix, k: int, cells: float, admitted: Admitted) -> Keys:
         selector = None if admitted.bits is None else faiss.IDSelectorBitmap(admitted.bits)

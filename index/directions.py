@@ -20,11 +20,12 @@ CANDIDATES = 2 * NEAREST  # fewer than are compared exactly later: a gallery is 
 ENOUGH = 0.995  # share of the truly nearest that must be among the candidates
 
 
-def projection(sample: Matrix) -> Any:
-    """From unit vectors (N, D) a FAISS transform of D numbers to as few as find the sample's own neighbours."""
+def projection(sample: Matrix, least: int = 0) -> Any:
+    """From unit vectors (N, D) a FAISS transform of D numbers to as few, from `least`, as find the sample's neighbours."""
     dim = sample.shape[1]
     directions = principal(sample)
-    size = next((dim // part for part in PARTS if share_kept(sample, directions[:, : dim // part]) >= ENOUGH), dim)
+    sizes = [dim // part for part in PARTS if dim // part >= least]
+    size = next((size for size in sizes if share_kept(sample, directions[:, :size]) >= ENOUGH), dim)
     transform = faiss.LinearTransform(dim, size, False)
     faiss.copy_array_to_vector(np.ascontiguousarray(directions[:, :size].T).ravel(), transform.A)
     transform.is_trained = True

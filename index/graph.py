@@ -6,6 +6,7 @@ remove from it: dead keys are masked until a rebuild.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import faiss
@@ -20,6 +21,7 @@ LINKS = 32  # M: links per vector and level; 16 loses recall on clustered vector
 BUILD_EFFORT = 160  # efConstruction
 SCAN_BELOW = 0.05  # share admitted below which comparing every admitted code is faster than walking the graph
 EFFORT_LIMIT = 4096
+ERASE_STEP = 256  # rows erased at once, some milliseconds; searches wait meanwhile
 
 
 class GraphIndex:
@@ -28,8 +30,10 @@ class GraphIndex:
     kind: Kind = "hnsw"
     ladder: tuple[int, ...] = (48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
-    def __init__(self, dim: int, index: Any = None, effort: int = 160) -> None:
+    def __init__(self, dim: int, index: Any = None, effort: int = 160, least: int = 0) -> None:
+        """least: directions that are kept at least, of a graph that is yet to be trained."""
         self.dim = dim
+        self._least = least
         self.effort = effort
         self.index: Any = index  # made by `train` where there is none yet
         self._keys = np.zeros(0, dtype=np.int64)
@@ -40,7 +44,7 @@ class GraphIndex:
         return dim + 2 * LINKS * 4 + 16
 
     def train(self, sample: Matrix) -> None:
-        transform = projection(sample)
+        transform = projection(sample, self._least)
         self.index = faiss.IndexPreTransform(transform, new_graph(transform.d_out))
         self.index.train(sample)
 
@@ -66,17 +70,23 @@ class GraphIndex:
             self._keys = np.asarray(faiss.vector_to_array(self._numbered.id_map), dtype=np.int64)
         return self._keys
 
-    def erase(self, keys: Keys) -> None:
+    def wider(self) -> GraphIndex | None:
+        kept = self.index.chain.at(0).d_out
+        return GraphIndex(self.dim, least=2 * kept) if kept < self.dim else None
+
+    def erase(self, keys: Keys) -> Iterator[None]:
         """Overwrite the codes with those of a linked row: the graph stays walkable, the vector is gone."""
         graph = self._graph
         storage = faiss.downcast_index(graph.storage)
         codes = faiss.rev_swig_ptr(storage.codes.data(), storage.ntotal * storage.code_size)
         codes = codes.reshape(storage.ntotal, storage.code_size)
-        dead = np.flatnonzero(np.isin(self.keys(), keys))
-        for row in dead.tolist():
+        dead = np.isin(self.keys(), keys)
+        for done, row in enumerate(np.flatnonzero(dead).tolist(), 1):
             links = self._links(graph.hnsw, row)
-            others = links[~np.isin(links, dead)]
+            others = links[~dead[links]]
             codes[row] = codes[others[0]] if len(others) else 0
+            if done % ERASE_STEP == 0:
+                yield
 
     @property
     def _numbered(self) -> Any:

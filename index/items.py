@@ -65,6 +65,12 @@ class NewItem:
         return self.sha256 or hashlib.sha256(self.crop).hexdigest()
 
 
+def content_hash(data: bytes, box: Box | None) -> str:
+    """Names an ear by its picture: hex sha256 of the file, and of the box where one says which ear is meant."""
+    meant = "" if box is None else repr(tuple(map(float, box)))
+    return hashlib.sha256(data + meant.encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Item:
     """An enrolled ear. `seq` is the number of its last change; `created` is UTC, ISO 8601."""

@@ -5,6 +5,7 @@ What comes out is compared again with the stored vectors, so similarities are ex
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -54,8 +55,14 @@ class LargeIndex(Protocol):
     def keys(self) -> Keys:
         """The keys of all rows, dead ones too."""
 
-    def erase(self, keys: Keys) -> None:
-        """Let nothing of these dead vectors remain in memory or in a snapshot; their rows may."""
+    def wider(self) -> LargeIndex | None:
+        """An empty index of this kind that loses less of a vector, for where every effort falls short; None: none."""
+
+    def erase(self, keys: Keys) -> Iterator[None]:
+        """Let nothing of these dead vectors remain in memory or in a snapshot; their rows may.
+
+        Works while it is iterated over, a part at a time: between two parts searches may run.
+        """
 
 
 def distinct(keys: Keys, cosines: Matrix, k: int) -> tuple[Keys, Matrix]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from index import rows
-from index.errors import NeighboursUnavailable
+from index.errors import GalleryError, NeighboursUnavailable
 from index.live import LiveSpaces
 from index.space_rows import read_spaces
 from index.truth import Truth
@@ -73,9 +73,10 @@ class AmongOthers:
 
     def learn(self, directly: Callable[[], None]) -> None:
         # Others may have committed before this change: replaying the log keeps the order without asking.
+        # The truth may be lost in just this moment; the change is in it, and whoever is told otherwise sends it twice.
         try:
             self._catch_up()
-        except NeighboursUnavailable as error:
+        except GalleryError as error:
             log.warning("a change is kept that searches will learn of later: %s", error)
 
     def _catch_up(self) -> None:

@@ -6,9 +6,8 @@ always exact. Filters are bitmaps over keys that FAISS evaluates while it search
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import faiss
 import numpy as np
@@ -21,6 +20,7 @@ from index.rwlock import ReadWriteLock
 
 ABSENT = np.float32(-1.5)  # below every cosine
 Fetch = Callable[[Keys], tuple[Keys, Matrix]]  # keys -> those of them that exist, and their stored embeddings
+STOP = object()
 ABSORB_STEP = 8  # vectors that enter the approximate part at once; searches wait meanwhile
 
 
@@ -135,16 +135,35 @@ class FaissNeighbours:
                 self._note_in_large(keys[part])
                 self._exact.kill(keys[part].tolist())
 
-    @contextmanager
-    def frozen(self) -> Iterator[tuple[ExactPart, LargeIndex | None]]:
-        """Both parts without anything of removed vectors, held still for a snapshot while searches go on."""
+    def to_save(self) -> tuple[Any, LargeIndex | None]:
+        """The FAISS index that a snapshot writes, without anything of removed vectors, and the approximate part.
+
+        Searches and writes go on while it is written: it is the approximate part itself, which only the caller changes
+        (`absorb`, `install_large`), or else a copy of the exact one.
+        """
+        if self._large is not None:
+            self._erase_removed(self._large)
+            return self._large.index, self._large
         with self._lock.write():
             self._exact.compact()
-            if self._large is not None and self._to_erase:
-                self._large.erase(np.array(sorted(self._to_erase), dtype=np.int64))
             self._to_erase.clear()
         with self._lock.read():
-            yield self._exact, self._large
+            return faiss.clone_index(self._exact.index), None
+
+    def large(self) -> LargeIndex | None:
+        """The approximate part, which only the caller of `absorb` and `install_large` changes."""
+        return self._large
+
+    def _erase_removed(self, large: LargeIndex) -> None:
+        with self._lock.write():
+            removed, self._to_erase = self._to_erase, set()
+        if not removed:
+            return
+        parts = large.erase(np.array(sorted(removed), dtype=np.int64))
+        going_on = True
+        while going_on:
+            with self._lock.write():
+                going_on = next(parts, STOP) is not STOP
 
     def _mask(self, selection: Selection | None) -> Mask | None:
         """Which keys may be found; None if every row may."""

@@ -6,6 +6,7 @@ itself would flatter a graph: its links lead straight to its neighbours.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -36,17 +37,21 @@ class RecallReport:
 
 
 def tune(source: Source, large: LargeIndex, target: float) -> RecallReport:
-    """Set the least effort with which `target` recall is reached. Raises Stopped."""
+    """Set the least effort with which `target` recall is reached, or else the most. Raises Stopped.
+
+    The index may answer searches meanwhile: they keep the effort that they had.
+    """
     queries = questions(source, SAMPLE, seed=1)
     expected, _ = nearest(source.truth, source.space_id, queries, DEPTH, source.stop)
     everything = Admitted(None, None, int(large.index.ntotal), 1.0)
-    reached = 0.0
+    trial, reached = copy(large), 0.0
     for effort in large.ladder:
-        large.effort = effort
+        trial.effort = effort
         # Candidates are compared with stored vectors afterwards, so a true neighbour among them is surely found.
-        reached = share_found(large.candidates(queries, DEPTH, everything), expected)
+        reached = share_found(trial.candidates(queries, DEPTH, everything), expected)
         if reached >= target:
             break
+    large.effort = trial.effort
     return report(reached, queries, everything.count, large.kind, large.effort)
 
 

@@ -7,7 +7,6 @@ nothing. Decodes no picture.
 from __future__ import annotations
 
 import csv
-import hashlib
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from index.errors import BadItem, ImportRefused
-from index.items import Box, Side, check_box, check_labels
+from index.items import Box, Side, check_box, check_labels, content_hash
 from index.plain_pickle import read_teacher_file
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
@@ -44,9 +43,8 @@ class Picture:
 
     @property
     def content(self) -> str:
-        """Names the ear by its picture: hex sha256 of the bytes, and of the box where one says which ear is meant."""
-        box = "" if self.box is None else repr(tuple(map(float, self.box)))
-        return hashlib.sha256(self.data + box.encode()).hexdigest()
+        """See `content_hash`."""
+        return content_hash(self.data, self.box)
 
 
 @dataclass(frozen=True)

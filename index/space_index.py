@@ -13,13 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from index import plan, restart, rows
-from index.build import Source, build_exact, build_large
+from index import restart, rows
+from index.build import Source, build_exact, fill_large
 from index.config import GalleryConfig
 from index.exactly import Stopped
 from index.large import Kind, LargeIndex
 from index.neighbours import Keys, Matrix
 from index.neighbours_faiss import FaissNeighbours, State
+from index.plan import choose, new_large
 from index.recall import RecallReport, measure, tune
 from index.snapshot import Snapshots, Stamp
 from index.tail import read_tail
@@ -29,7 +30,8 @@ log = logging.getLogger(__name__)
 
 ABSORB_AT = 4096  # vectors in the exact part at which the approximate one takes them in: about a millisecond of search
 DEAD_LIMIT = 0.2  # share of dead rows at which an approximate part is built anew
-GROWTH_LIMIT = 4  # growth since training at which cells are learned anew
+GROWTH_LIMIT = 4  # growth since training at which cells, or directions, are learned anew
+TUNED_FOR = 1.5  # growth since tuning at which an approximate part is tuned again
 LARGE_FROM = 1000  # vectors below which no approximate part is built, whatever the settings say: nothing to learn from
 WINDOW = 2000  # changes of others that are read at once
 CHANGED_SHARE = 20  # a twentieth of a gallery changed is worth a snapshot
@@ -63,8 +65,8 @@ class SpaceIndex:
 
     def save(self) -> None:
         """Write a snapshot if anything changed since the last one. Searches go on meanwhile."""
-        with self._tending, self._truth.read() as connection:
-            ledger = rows.read_ledger(connection)
+        with self._tending:
+            ledger = self._ledger()
             if ledger.seq != self._saved_sequence and not self._closed.is_set():
                 self._write(ledger)
 
@@ -75,8 +77,7 @@ class SpaceIndex:
                 self._reshape(lambda: stop() or self._closed.is_set())
             except Stopped:
                 return
-            with self._truth.read() as connection:
-                ledger = rows.read_ledger(connection)
+            ledger = self._ledger()
             if self._worth_saving(ledger) and not self._closed.is_set():
                 self._write(ledger)
 
@@ -105,8 +106,7 @@ class SpaceIndex:
             self._snapshots.remove()
 
     def _load(self) -> None:
-        with self._truth.read() as connection:
-            ledger = rows.read_ledger(connection)
+        ledger = self._ledger()
         self._seen = ledger.seq
         found = self._snapshots.load(self._stamp(ledger))
         if found is not None:
@@ -121,18 +121,20 @@ class SpaceIndex:
         kind = self._wanted(state)
         if kind != state.kind or self._worn(state):
             self._rebuild(kind, stop)
-        elif state.kind != "exact" and state.backlog >= ABSORB_AT:
+            return
+        if state.kind != "exact" and state.backlog >= ABSORB_AT:
             self.neighbours.absorb(stop)
+        self._tune_again(stop)
 
     def _wanted(self, state: State) -> Kind:
         count = len(self.neighbours)
-        return "exact" if count < LARGE_FROM else plan.choose(count, self.dim, self._config, state.kind)
+        return "exact" if count < LARGE_FROM else choose(count, self.dim, self._config, state.kind)
 
     def _worn(self, state: State) -> bool:
         """Whether an approximate part is better built anew than kept."""
         if state.kind == "exact":
             return False
-        outgrown = state.kind == "ivf" and state.large > GROWTH_LIMIT * max(1, self._trained_on)
+        outgrown = state.large > GROWTH_LIMIT * max(1, self._trained_on)
         return outgrown or state.dead > DEAD_LIMIT * state.large or state.backlog > max(ABSORB_AT, state.large)
 
     def _rebuild(self, kind: Kind, stop: Callable[[], bool]) -> None:
@@ -142,12 +144,34 @@ class SpaceIndex:
             self.neighbours.install_exact(build_exact(source))
             self.recall = None
         else:
-            large = build_large(source, kind, count)
-            self.recall = tune(source, large, self._config.recall_target)
+            large, self.recall = self._built(source, kind, count)
             self.neighbours.install_large(large)
         self._trained_on = count
         self._saved_sequence = -1
         log.info("space %s: %s of %d vectors built in %.1f s", self.space_id, kind, count, time.monotonic() - started)
+
+    def _built(self, source: Source, kind: Kind, count: int) -> tuple[LargeIndex, RecallReport]:
+        """An approximate part that finds what it should, or as much as its kind can."""
+        target = self._config.recall_target
+        empty: LargeIndex | None = new_large(kind, self.dim, count)
+        while empty is not None:
+            large = fill_large(source, empty, count)
+            found = tune(source, large, target)
+            if found.recall >= target:
+                break
+            log.warning("space %s: recall %.3f is below %.3f at every effort", self.space_id, found.recall, target)
+            empty = large.wider()
+        return large, found
+
+    def _tune_again(self, stop: Callable[[], bool]) -> None:
+        """As a part grows, the same effort finds less: look for the effort anew, and where none is enough learn anew."""
+        large = self.neighbours.large()
+        if large is None or self.recall is None or large.index.ntotal <= TUNED_FOR * self.recall.items:
+            return
+        self.recall = tune(self._source(stop), large, self._config.recall_target)
+        self._saved_sequence = -1
+        if self.recall.recall < self._config.recall_target:
+            self._rebuild(large.kind, stop)
 
     def _worth_saving(self, ledger: rows.Ledger) -> bool:
         changes = ledger.seq - self._saved_sequence
@@ -160,11 +184,8 @@ class SpaceIndex:
     def _write(self, ledger: rows.Ledger) -> None:
         # Changes committed from here on may or may not be in the snapshot: a restart compares keys and finds out.
         recall, started = asdict(self.recall) if self.recall else None, time.monotonic()
-        with self.neighbours.frozen() as (exact, large):
-            index = exact.index if large is None else large.index
-            self._snapshots.write(
-                index, self._stamp(ledger), ledger.deleted_seq, self._facts(large) | {"recall": recall}
-            )
+        index, large = self.neighbours.to_save()
+        self._snapshots.write(index, self._stamp(ledger), ledger.deleted_seq, self._facts(large) | {"recall": recall})
         self._saved_sequence = ledger.seq
         self._saved_at = time.monotonic()
         self._saving_s = self._saved_at - started
@@ -173,6 +194,10 @@ class SpaceIndex:
         if large is None:
             return {"kind": "exact"}
         return {"kind": large.kind, "effort": large.effort, "trained_on": self._trained_on}
+
+    def _ledger(self) -> rows.Ledger:
+        with self._truth.read() as connection:
+            return rows.read_ledger(connection)
 
     def _stamp(self, ledger: rows.Ledger) -> Stamp:
         return Stamp(self.space_id, ledger.epoch, ledger.seq, self.dim)

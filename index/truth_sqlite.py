@@ -20,12 +20,13 @@ from index.errors import GalleryCorrupt, GalleryReadOnly
 
 log = logging.getLogger(__name__)
 
+BUSY_MS = 10_000
 PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
     "foreign_keys=ON",
     "secure_delete=ON",  # a deleted ear is overwritten, not only unlinked
-    "busy_timeout=10000",
+    f"busy_timeout={BUSY_MS}",
     "cache_size=-16384",  # KiB, per connection: the system's cache holds the rest, once for all
 )
 READ_ONLY_SIGNS = ("database or disk is full", "readonly database", "disk I/O error", "unable to open database file")
@@ -64,7 +65,12 @@ class SqliteTruth:
     def tidy(self) -> None:
         # The write-ahead log still holds pages as they were before a deletion overwrote them.
         with self._writers, self._engine.connect() as connection:
-            connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+            execute = connection.connection.driver_connection.execute  # type: ignore[union-attr]
+            execute("PRAGMA busy_timeout=0")  # while others read it cannot be emptied: later, and no write waits for it
+            try:
+                execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            finally:
+                execute(f"PRAGMA busy_timeout={BUSY_MS}")
 
     def close(self) -> None:
         self._engine.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -105,3 +106,24 @@ def test_read_only_database_is_readable_and_says_so(gallery: Gallery, url: str, 
     with pytest.raises(GalleryReadOnly, match="read-only"):
         gallery.delete_subject("s1")
     assert len(gallery.search(embedding(1, 1), 5)[0]) == 1
+
+
+def test_a_database_lost_right_after_a_commit_does_not_fail_what_it_has(
+    gallery: Gallery, join: Join, monkeypatch: pytest.MonkeyPatch
+):
+    whole_read, whole_write = gallery._truth.read, gallery._truth.write
+
+    def lost():
+        raise GalleryReadOnly("the server went away")
+
+    @contextmanager
+    def last_write():
+        with whole_write() as connection:
+            yield connection
+        monkeypatch.setattr(gallery._truth, "read", lost)
+
+    monkeypatch.setattr(gallery._truth, "write", last_write)
+    (item,) = gallery.enrol([new_item(1)])
+    monkeypatch.setattr(gallery._truth, "read", whole_read)
+    assert gallery.search(embedding(1, 1))[0][0].item.id == item.id
+    assert [one.id for one in join().list().items] == [item.id]
