@@ -36,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--threads", type=int, help="threads of one model run (default: one per core)")
     run.add_argument("--max-batch", type=int, metavar="PICTURES", help="most pictures in one model run (default 16)")
     run.add_argument("--queue-size", type=int, metavar="PICTURES", help="pictures that may wait (default 256)")
+    run.add_argument("--neighbours", choices=["auto", "exact", "hnsw", "ivf"], help="how the gallery searches")
+    run.add_argument("--recall-target", type=float, metavar="SHARE", help="of approximate neighbours (default 0.97)")
     run.add_argument("--request-timeout-s", type=float, metavar="SECONDS", help="longest a request waits (default 30)")
     run.add_argument("--drain-s", type=float, metavar="SECONDS", help="time to finish on SIGTERM (default 15)")
     run.add_argument("--log-format", choices=["text", "json"], help="style of the log on stderr (default text)")

@@ -18,6 +18,7 @@ from serve.errors import ConfigurationError
 
 Runtime = Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
+NeighboursKind = Literal["auto", "exact", "hnsw", "ivf"]
 
 
 def _split(value: Any) -> Any:
@@ -55,6 +56,12 @@ class Settings(BaseSettings):
     queue_size: int = Field(256, ge=1, description="pictures that may wait; more are answered 429")
     decode_threads: int = Field(0, ge=0, description="threads that decode pictures; 0: one per core")
     index_threads: int = Field(4, ge=1, description="threads that search and write the gallery")
+    neighbours: NeighboursKind = Field("auto", description="how a gallery's neighbours are kept; auto: by its size")
+    exact_items: int = Field(50_000, ge=1, description="up to so many ears every vector is compared")
+    neighbours_memory_mb: int | None = Field(
+        None, ge=1, description="MiB that approximate neighbours may take; none: half of what the process may use"
+    )
+    recall_target: float = Field(0.97, ge=0.5, lt=1, description="recall@10 that approximate neighbours are tuned to")
 
     request_timeout_s: float = Field(30.0, gt=0, description="a request that waited longer is answered 503")
     header_timeout_s: float = Field(10.0, gt=0, description="headers that take longer to arrive are answered 408")

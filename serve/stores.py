@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from index.config import GalleryConfig
 from serve.errors import ConfigurationError
 from serve.settings import Settings
 
@@ -24,7 +25,7 @@ def open_store(settings: Settings, dim: int, space_id: str) -> Gallery:
     assert settings.gallery is not None, "asked only where there is a gallery"
     from index.gallery import open_gallery  # SQLAlchemy and FAISS: a third of all that starting imports
 
-    return open_gallery(settings.gallery, dim=dim, space_id=space_id)
+    return open_gallery(settings.gallery, dim, space_id, _config(settings))
 
 
 def _open_shared(settings: Settings, given: str, dim: int, space_id: str) -> Gallery:
@@ -36,12 +37,22 @@ def _open_shared(settings: Settings, given: str, dim: int, space_id: str) -> Gal
             token = settings.milvus_token.get_secret_value() if settings.milvus_token else ""
             return open_milvus_gallery(url, dim, space_id, settings.milvus_uri, token)
         assert settings.gallery is not None, "check_stores has seen to it"
-        return open_shared_gallery(url, dim, space_id, settings.gallery)
+        return open_shared_gallery(url, dim, space_id, settings.gallery, _config(settings))
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"a shared gallery needs {error.name}, which is not installed here: pip install '.[stores]', or build the "
             "image with --build-arg STORES=stores"
         ) from None
+
+
+def _config(settings: Settings) -> GalleryConfig:
+    memory_mb = settings.neighbours_memory_mb
+    return GalleryConfig(
+        neighbours=settings.neighbours,
+        exact_items=settings.exact_items,
+        memory_bytes=None if memory_mb is None else memory_mb << 20,
+        recall_target=settings.recall_target,
+    )
 
 
 def check_stores(settings: Settings) -> None:

@@ -51,6 +51,12 @@ def test_importing_again_enrols_only_what_is_new(client, source):
     assert client.get("/v1/gallery/items").json()["total"] == 5
 
 
+def test_an_import_knows_what_was_enrolled_by_itself_before(client, source):
+    enrol(client, 0)
+    told = run_import(client, source)
+    assert (told["enrolled"], told["known"]) == (3, 1)
+
+
 def test_requests_are_answered_while_an_import_runs_and_a_second_import_waits_its_turn(client, source, monkeypatch):
     go_on, embed = threading.Event(), Imports._embed
 

@@ -8,7 +8,7 @@ import pytest
 
 from serve.errors import ConfigurationError
 from serve.settings import Settings
-from serve.stores import check_stores
+from serve.stores import check_stores, open_store
 from tests.serve.conftest import enrol, png
 from tests.serve.test_command_serve import serve as start
 from tests.serve.test_command_serve import serving
@@ -40,6 +40,18 @@ def test_folder_of_an_embedded_gallery_is_not_taken_for_a_shared_one(bundle_fold
 @pytest.mark.parametrize("given", [{}, {"gallery": "ears"}, {"database_url": DATABASE, "milvus_uri": "http://m:1"}])
 def test_settings_that_go_together_are_taken(bundle_folder, given):
     check_stores(Settings(bundle=bundle_folder, **given))
+
+
+def test_how_a_gallery_searches_can_be_set(bundle_folder, tmp_path):
+    given = {"neighbours": "hnsw", "exact_items": 9, "neighbours_memory_mb": 2, "recall_target": 0.9}
+    with open_store(Settings(bundle=bundle_folder, gallery=tmp_path, **given), 8, "sp_" + "a" * 32) as gallery:
+        config = gallery._live.index(None)._config
+    assert (config.neighbours, config.exact_items, config.memory_bytes, config.recall_target) == (
+        "hnsw",
+        9,
+        2 << 20,
+        0.9,
+    )
 
 
 @pytest.fixture(scope="module")
