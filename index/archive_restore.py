@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from sqlalchemy import Connection
 
 from index import changes
+from index.active import DATABASE
 from index.archive import BATCH, FORMAT, ITEMS, MANIFEST, VECTORS
-from index.backup import DATABASE
 from index.durable import rename
 from index.enrolment import column
 from index.errors import BackupRefused

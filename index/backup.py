@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from index.active import DATABASE
 from index.durable import rename, sha256_file, sync, write_json
 from index.errors import BackupRefused
 from index.lock import FolderLock
 
-DATABASE, MANIFEST = "gallery.sqlite", "backup.json"  # the manifest is written last: its presence means complete
+MANIFEST = "backup.json"  # the manifest is written last: its presence means complete
 FORMAT = 1
 
 

@@ -21,7 +21,7 @@ ENOUGH = 0.995  # share of the truly nearest that must be among the candidates
 
 
 def projection(sample: Matrix, least: int = 0) -> Any:
-    """From unit vectors (N, D) a FAISS transform of D numbers to as few, from `least`, as find the sample's neighbours."""
+    """From unit vectors (N, D) a FAISS transform of D numbers to as few as find its neighbours, `least` or more."""
     dim = sample.shape[1]
     directions = principal(sample)
     sizes = [dim // part for part in PARTS if dim // part >= least]

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import inspect
 
 from index import rows
-from index.backup import DATABASE
+from index.active import DATABASE
 from index.config import GalleryConfig
 from index.errors import GalleryCorrupt
 from index.gallery import Gallery, open_gallery

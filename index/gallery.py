@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from sqlalchemy import Connection
 
 from index import changes, cursor, enrolment, rows
+from index.active import DATABASE
 from index.config import GalleryConfig
 from index.drift import DriftReport, Sample, measure_drift
 from index.errors import BadFilter
@@ -60,7 +61,7 @@ def open_gallery(folder: Path, dim: int, space_id: str, config: GalleryConfig | 
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # ears are biometric data
     lock = FolderLock(folder)
     try:
-        truth = SqliteTruth(folder / "gallery.sqlite", config.reserve_bytes)
+        truth = SqliteTruth(folder / DATABASE, config.reserve_bytes)
         return Gallery(truth, faiss_indexes(folder / "neighbours", truth, config), dim, space_id, lock)
     except BaseException:
         lock.release()
@@ -181,6 +182,7 @@ class Gallery:
         given = enrolment.columns(items, space_id or self.space_id, self._live.dims())
         with self._changing:
             self._truth.check_writable()
+            given = {name: some for name, some in given.items() if name in self._live.dims()}  # others were retired
             enrolment.check_covers(given, self.space_id, len(items))
             with self._truth.write() as connection:
                 stored = changes.enrol(connection, items, given)

@@ -49,6 +49,11 @@ class Spaces:
         self._learning = learning
         self._finish_retiring()
 
+    def all(self) -> list[Space]:
+        """Every live space, the oldest first, uncounted."""
+        with self._truth.read() as connection:
+            return [space for space in space_rows.read_spaces(connection).values() if space.state != "retiring"]
+
     def status(self) -> list[SpaceStatus]:
         """Every live space, the oldest first."""
         self._learning.prepare()

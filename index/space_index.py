@@ -164,7 +164,7 @@ class SpaceIndex:
         return large, found
 
     def _tune_again(self, stop: Callable[[], bool]) -> None:
-        """As a part grows, the same effort finds less: look for the effort anew, and where none is enough learn anew."""
+        """As a part grows, the same effort finds less: look for it anew, and where none is enough learn anew."""
         large = self.neighbours.large()
         if large is None or self.recall is None or large.index.ntotal <= TUNED_FOR * self.recall.items:
             return

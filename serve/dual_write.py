@@ -19,8 +19,8 @@ async def vectors_elsewhere(
 ) -> dict[str, Vectors]:
     """space_id -> vectors of a picture, for every live space but that of `live`.
 
-    A model that fails here is left out: what its space lacks is filled by the promotion, and must not keep an ear from
-    being enrolled.
+    A model that fails here is left out and must not keep an ear from being enrolled: what its space lacks is filled by
+    the promotion, at the latest before that model is to answer.
     """
     found: dict[str, Vectors] = {}
     for other in service.models.others(live) if service.models is not None else []:

@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bundle.errors import EngineAbsent, EngineError
-from bundle.manifest import read_manifest
 from bundle.model import EarModel, load
 from bundle.session import AUTO
 from index.errors import SpaceMismatch
 from serve.desk import Desk
 from serve.engine import BatchObserver, Engine
 from serve.errors import NotHere
-from serve.promotion_record import read_ledger
 from serve.settings import Settings
+from serve.starting import bundles_at_start
 from serve.stores import open_store
 from serve.watchdog import Watchdog
 
@@ -56,12 +55,17 @@ class Live:
 class LiveModels:
     """Loaded models by bundle_id. Changing methods block: call them off the event loop."""
 
-    def __init__(self, settings: Settings, observe: BatchObserver) -> None:
-        """Open what the settings, and the promotions of the gallery so far, name. Raises BundleError, GalleryError."""
-        self._settings, self._observe = settings, observe
+    def __init__(
+        self, settings: Settings, observe: BatchObserver, outlast: Callable[[float], None] = lambda limit_s: None
+    ) -> None:
+        """Open what the settings, and the promotions of the gallery so far, name. Raises BundleError, GalleryError.
+
+        outlast: waits, for some seconds at most, until the requests of now have ended.
+        """
+        self._settings, self._observe, self._outlast = settings, observe, outlast
         self._changing = threading.Lock()
         self.desk: Desk | None = None
-        active_folder, other_folder = _folders(settings)
+        active_folder, other_folder = bundles_at_start(settings)
         if settings.has_gallery:  # SQLAlchemy and FAISS take as long to import as the model takes to load: beside it
             threading.Thread(target=import_module, args=("index.gallery",), name="import", daemon=True).start()
         engine = self._load(active_folder)
@@ -138,11 +142,15 @@ class LiveModels:
         return old
 
     def retire(self, bundle_id: str) -> None:
-        """Unload a model that does not answer, and delete its space, unless another model shares it."""
+        """Unload a model that does not answer, and delete its space, unless another model shares it.
+
+        Requests that took it before are waited for, within `drain_s`.
+        """
         with self._changing:
             live = self.of(bundle_id)
             assert live is not self.active, "the active model cannot be retired"
             self._models = {key: other for key, other in self._models.items() if other is not live}
+            self._outlast(self._settings.drain_s)
             shared = any(other.engine.ids[0] == live.engine.ids[0] for other in self._models.values())
             if not shared:
                 self.gallery.spaces.retire(live.engine.ids[0])
@@ -178,21 +186,3 @@ class LiveModels:
 
     def _live(self, engine: Engine) -> Live:
         return Live(engine, self.desk, Watchdog(engine, self._settings.stalled_after_s))
-
-
-def _folders(settings: Settings) -> tuple[Path, Path | None]:
-    """The bundle that answers and, in a promotion, the other one.
-
-    A promotion outlives the flag it began under: where the gallery was promoted to another space than --bundle's, the
-    promoted bundle answers.
-    """
-    ledger = read_ledger(settings.own_gallery) if settings.own_gallery is not None else None
-    promoted = ledger.active_bundle() if ledger is not None else None
-    active = settings.bundle
-    if promoted is not None:
-        named, recorded = read_manifest(settings.bundle), read_manifest(promoted)
-        if named.space_id != recorded.space_id:
-            log.warning("the gallery was promoted: %s answers, not %s", recorded.bundle_id, named.bundle_id)
-            active = Path(promoted)
-    kept = ledger.live() if ledger is not None else None
-    return active, None if kept is None else Path(kept.other_bundle)

@@ -57,16 +57,6 @@ class Ledger(BaseModel):
         """The one that is being embedded or waits for activation."""
         return next((one for one in self.promotions if one.state in OPEN), None)
 
-    def active_bundle(self) -> str | None:
-        """The bundle that the promotions so far left active; None where they left the first one."""
-        active: str | None = None
-        for one in self.promotions:
-            if one.state in ("active", "retired"):
-                active = one.bundle
-            elif one.state == "rolled back":
-                active = one.from_bundle
-        return active
-
     def live(self) -> PromotionRecord | None:
         """The newest whose two models are both kept."""
         return next((one for one in reversed(self.promotions) if one.state in LIVE), None)

@@ -53,14 +53,34 @@ class Promotions:
             active = self._models.active
             staged = self._models.open(bundle)
             record = _record(active, staged)
-            self._ledger.promotions.append(record)
-            self._models.add(staged)
-            self._save(record)
+            self._stage(record, staged)
             self._begin(record)
             return record.model_copy()
 
+    def _stage(self, record: PromotionRecord, staged: Live) -> None:
+        """Let a model take part, and say so durably; all of it or nothing."""
+        try:
+            self._models.add(staged)
+        except Exception:
+            staged.engine.close()
+            raise
+        self._ledger.promotions.append(record)
+        try:
+            self._save(record)
+        except Exception:
+            self._ledger.promotions.remove(record)
+            self._models.retire(record.bundle_id)
+            raise
+
     def resume(self) -> None:
-        """Take up a promotion that a restart interrupted."""
+        """Take up a promotion that a restart interrupted; spaces that no loaded model has are let go."""
+        loaded = {live.engine.ids[0] for live in self._models.all()}
+        for space in self._models.gallery.spaces.all():
+            if space.space_id not in loaded:
+                log.warning(
+                    "space %s is %s and no promotion knows its model: it is retired", space.space_id, space.state
+                )
+                self._models.gallery.spaces.retire(space.space_id)
         record = self._ledger.under_way()
         if record is not None and record.state == "embedding":
             self._begin(record)
@@ -69,6 +89,7 @@ class Promotions:
         """Flip model, index and thresholds in one step. Raises PromotionConflict with all objections unless forced."""
         with self._changing:
             record = self._expect(promotion_id, ("ready", "rolled back"), "activated")
+            record.failed_items = self._fill(record.bundle_id)
             against = list(record.objections)
             if record.failed_items:
                 against.append(f"{len(record.failed_items)} items could not be embedded and would not be found")
@@ -82,7 +103,7 @@ class Promotions:
         """Let the old model answer again; the new one is kept and can be activated again."""
         with self._changing:
             record = self._expect(promotion_id, ("active",), "rolled back")
-            self._models.activate(record.from_bundle_id, len(record.failed_items))
+            self._models.activate(record.from_bundle_id, len(self._fill(record.from_bundle_id)))
             self._change(record, "rolled back")
             return record.model_copy()
 
@@ -93,13 +114,22 @@ class Promotions:
             self._halt()
             ended: State = "retired" if record.state == "active" else "cancelled"
             leaving = record.from_bundle_id if record.state == "active" else record.bundle_id
-            self._models.retire(leaving)
+            try:
+                self._models.retire(leaving)
+            except NotHere as error:  # the gallery was replaced by another one
+                log.warning("promotion %s ends without its model: %s", record.id, error)
             self._change(record, ended)
             return record.model_copy()
 
     def close(self) -> None:
         """Stop the work in the background; a later start resumes it."""
         self._halt()
+
+    def _fill(self, bundle_id: str) -> list[str]:
+        """Embed what a model's space lacks: writes that it was too busy for. Returns the items that it cannot embed."""
+        work = Reembedding(self._models.gallery, self._models.of(bundle_id).engine, 1.0, threading.Event())
+        work.run(lambda tried: None)
+        return work.failed
 
     # -- the work in the background ------------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from serve.envelope import Observer
 from serve.errors import NotReady
 from serve.gauges import gauges
 from serve.imports import Imports
+from serve.in_flight import InFlight
 from serve.intake import Intake
 from serve.keys import Keyring
 from serve.live import Live, LiveModels
@@ -52,6 +53,7 @@ class Service:
         self.imports: Imports | None = None
         self.upgrades: Upgrades | None = None
         self.failure: Exception | None = None
+        self.in_flight = InFlight()
         self.metrics = Metrics(lambda: gauges(self.active))
         self.spans = open_spans(settings.otlp_endpoint) if settings.otlp_endpoint else None
         self.oip_statistics: dict[str, ModelStatistics] = {}
@@ -73,7 +75,7 @@ class Service:
 
     def _open(self) -> None:
         settings = self.settings
-        models = LiveModels(settings, self.metrics.ran)
+        models = LiveModels(settings, self.metrics.ran, self.in_flight.outlast)
         if settings.gallery is not None:
             self.audit = Audit(settings.gallery if settings.audit else None)
         if settings.own_gallery is not None:
@@ -101,16 +103,26 @@ class Service:
 
         Raises NotReady while there is none, SpaceMismatch for a space that no loaded model has.
         """
-        if self.models is None:
-            raise NotReady(f"the model cannot be loaded: {self.failure}" if self.failure else "the model is loading")
-        live = self.models.of_space(space_id)
         trace = trace_of(request)
+        self.in_flight.began(trace)
+        live = self.loaded().of_space(space_id)
         trace.space_id, trace.bundle_id = live.engine.ids
         return live
 
+    def loaded(self) -> LiveModels:
+        """The models. Raises NotReady while there are none."""
+        if self.models is None:
+            raise NotReady(f"the model cannot be loaded: {self.failure}" if self.failure else "the model is loading")
+        return self.models
+
     def observers(self) -> list[Observer]:
         """Who is told of every request that has ended."""
-        chosen: list[Observer | None] = [self.metrics, AccessLog() if self.settings.log_requests else None, self.spans]
+        chosen: list[Observer | None] = [
+            self.in_flight,
+            self.metrics,
+            AccessLog() if self.settings.log_requests else None,
+            self.spans,
+        ]
         return [one for one in chosen if one is not None]
 
     def active_ids(self) -> tuple[str, str] | None:

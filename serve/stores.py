@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from index.active import DATABASE
 from index.config import GalleryConfig
 from serve.errors import ConfigurationError
 from serve.settings import Settings
@@ -14,7 +15,6 @@ from serve.settings import Settings
 if TYPE_CHECKING:
     from index.gallery import Gallery
 
-EMBEDDED = "gallery.sqlite"
 SCHEMES = ("postgresql://", "postgresql+psycopg://")
 
 
@@ -76,7 +76,7 @@ def check_stores(settings: Settings) -> None:
             "EAR_TEACHER_DATABASE_URL is set without EAR_TEACHER_MILVUS_URI: this process keeps the neighbours itself "
             "then and needs --gallery FOLDER, a folder of its own"
         )
-    if folder is not None and (folder / EMBEDDED).exists():
+    if folder is not None and (folder / DATABASE).exists():
         raise ConfigurationError(
             f"--gallery {folder} holds a gallery of one process and EAR_TEACHER_DATABASE_URL names a shared one: "
             "choose one of them, or give this process an empty folder"

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field
 
+from index.active import DATABASE
 from serve.answers import Answer
 from serve.bodies import read_json
 from serve.errors import NotHere
@@ -67,7 +68,7 @@ async def export(request: Request) -> Answer:
     service = service_of(request)
     service.use(request)
     folder = service.settings.gallery
-    if folder is None or not (folder / "gallery.sqlite").is_file():
+    if folder is None or not (folder / DATABASE).is_file():
         raise NotHere("this service keeps no embedded gallery; back its database up with the database's own tools")
     asked = await read_json(request, ExportRequest)
     count = await asyncio.to_thread(_copied, folder, Path(asked.target), asked.kind)

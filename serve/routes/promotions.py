@@ -96,7 +96,7 @@ async def retire(request: Request, promotion_id: PromotionId) -> Answer:
 
 def _promotions(request: Request) -> Promotions:
     service = service_of(request)
-    service.use(request)
+    service.loaded()  # not `use`: a request that ends a promotion must not wait for itself
     if service.settings.database_url is not None:
         raise NotHere("a gallery that several processes share is not promoted from one of them: docs/scale.md says how")
     if service.promotions is None:

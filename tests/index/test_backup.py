@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from index.backup import DATABASE, MANIFEST, backup, restore
+from index.active import DATABASE
+from index.backup import MANIFEST, backup, restore
 from index.errors import BackupRefused
 from index.gallery import Gallery, open_gallery
 from tests.index.ears import DIM, SPACE, embedding, new_item

@@ -45,7 +45,8 @@ def test_a_graph_that_grew_is_tuned_again_and_learns_the_directions_of_what_came
         gallery.enrol(items(RANDOM.normal(size=(COUNT - 100, DIM))))
         gallery.tend()
         status = gallery.spaces.status()[0]
-        assert status.recall is not None and status.recall.recall >= 0.97
+        assert status.recall is not None
+        assert status.recall.recall >= 0.97
         assert status.recall.items == 2 * COUNT - 100
         assert kept_directions(gallery) > DIM // 4
 
@@ -54,11 +55,15 @@ def test_a_graph_of_too_few_directions_is_built_anew_with_more_and_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr("index.directions.ENOUGH", 0.0)  # the fewest are always enough
-    with caplog.at_level(logging.WARNING), open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours="hnsw")) as gallery:
+    with (
+        caplog.at_level(logging.WARNING),
+        open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours="hnsw")) as gallery,
+    ):
         gallery.enrol(items(RANDOM.normal(size=(COUNT, DIM))))
         gallery.tend()
         report = gallery.spaces.status()[0].recall
-        assert report is not None and report.recall >= 0.97
+        assert report is not None
+        assert report.recall >= 0.97
         assert kept_directions(gallery) > DIM // 8
     assert "is below 0.970 at every effort" in caplog.text
 

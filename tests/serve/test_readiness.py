@@ -22,9 +22,9 @@ def test_ready_names_every_part(client):
 def test_a_loading_model_is_alive_but_not_ready(serve, monkeypatch):
     gate = threading.Event()
 
-    def slow(settings, observe):
+    def slow(*given):
         assert gate.wait(20)
-        return LiveModels(settings, observe)
+        return LiveModels(*given)
 
     monkeypatch.setattr("serve.service.LiveModels", slow)
     with serve(ready=False) as client:
