@@ -11,6 +11,7 @@ from serve.app import create_app
 from serve.connection import connection_class
 from serve.errors import ConfigurationError
 from serve.logs import configure
+from serve.memory import return_large_buffers
 from serve.service import Service
 from serve.settings import Settings
 
@@ -23,6 +24,7 @@ def run(settings: Settings, sample: str = "ear.jpg", query: str = "side=left") -
     sample, query: the picture and what is said of it in the `curl` line that is printed once the service is ready.
     """
     configure(settings.log_format)
+    return_large_buffers()
     manifest = read_manifest(settings.bundle)  # the commonest mistake is answered before anything is loaded
     app = create_app(settings)
     service: Service = app.state.service
