@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import gallery_parts, gallery_rivals
+from bench.clustered import RANK
 from bench.gallery_vectors import Vectors, prepare
 
 Row = dict[str, Any]
@@ -46,9 +47,10 @@ def main() -> int:
     """Run the parts and print a row of each."""
     given = parser().parse_args()
     work = Path(tempfile.mkdtemp(prefix="ear-teacher-bench-", dir=given.work))
-    report: dict[str, Any] = {"machine": machine(), "count": given.count, "dim": given.dim, "rows": []}
+    asked = {"count": given.count, "dim": given.dim, "rank": given.rank}
+    report: dict[str, Any] = {"machine": machine(), **asked, "rows": []}
     try:
-        vectors = prepare(work, given.count, given.dim, given.queries)
+        vectors = prepare(work, given.count, given.dim, given.queries, given.rank)
         for name in given.parts.split(","):
             row = alone(run_part, name, vectors, work / "gallery", given)
             if name in KINDS:
@@ -67,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100_000, metavar="VECTORS")
     parser.add_argument("--dim", type=int, default=1024, metavar="NUMBERS")
+    parser.add_argument("--rank", type=int, default=RANK, help="directions that carry identity (%(default)s)")
     parser.add_argument("--queries", type=int, default=500)
     parser.add_argument("--threads", type=int, default=2, help="for building; searches run on one")
     parser.add_argument("--recall", type=float, default=0.96, help="that every index is tuned to (%(default)s)")

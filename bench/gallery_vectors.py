@@ -36,13 +36,13 @@ class Vectors:
         return [set(row) for row in np.load(self.folder / "truth.npy").tolist()]
 
 
-def prepare(folder: Path, count: int, dim: int, queries: int) -> Vectors:
+def prepare(folder: Path, count: int, dim: int, queries: int, rank: int) -> Vectors:
     """Make `count` vectors, and `queries` more from among the same subjects, with what is truly nearest to each."""
     asked = np.zeros(count + queries, dtype=np.bool_)
     asked[np.random.default_rng(1).choice(len(asked), queries, replace=False)] = True
     stored: Any = open_memmap(folder / "stored.npy", "w+", np.float32, (count, dim))
     chosen, at = [], 0
-    for n, some in enumerate(clustered(len(asked), dim)):
+    for n, some in enumerate(clustered(len(asked), dim, rank=rank)):
         here = asked[n * CHUNK : n * CHUNK + len(some)]
         chosen.append(some[here])
         kept = some[~here]
