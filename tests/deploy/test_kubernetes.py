@@ -24,6 +24,7 @@ OLDEST = "1.31"  # of the versions that the manifests are for: `sleep` before th
 SERVICES = ["embedded", "scaled"]
 COMPONENTS = ["gpu", "bundle-volume"]
 STORES = "scaled+stores"
+OPEN_CLIENT = {"ear-teacher/client": "true"}  # of docs/kubernetes.md
 
 
 def render(folder):
@@ -55,6 +56,22 @@ def pods(rendered):
         for name, documents in rendered.items()
         for document in of_kind(documents, "Deployment")
     ]
+
+
+def services(rendered):
+    """Overlay name -> documents of those that run the service itself."""
+    return [(name, documents) for name, documents in rendered.items() if name not in ("triton", "kserve")]
+
+
+def pod_labels(documents):
+    (deployment,) = of_kind(documents, "Deployment")
+    return deployment["spec"]["template"]["metadata"]["labels"]
+
+
+def selects(selector, labels):
+    """As Kubernetes reads a label selector: every pair must be there, and an empty one takes any pod."""
+    assert set(selector) <= {"matchLabels"}, f"this test reads matchLabels only, not {selector}"
+    return selector.get("matchLabels", {}).items() <= labels.items()
 
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
@@ -192,6 +209,47 @@ def test_the_policies_name_who_may_talk(rendered):
     (scaled,) = of_kind(rendered[STORES], "NetworkPolicy")
     ports = {port["port"] for rule in scaled["spec"]["egress"] for port in rule["ports"]}
     assert ports == {53, 5432, 19530}
+
+
+def test_the_policy_covers_the_services_pods_and_no_others(rendered):
+    for name, documents in services(rendered):
+        (policy,) = of_kind(documents, "NetworkPolicy")
+        labels = pod_labels(documents)
+        assert selects(policy["spec"]["podSelector"], labels), name
+        for other in [OPEN_CLIENT, {"app.kubernetes.io/name": "postgresql"}, {"app.kubernetes.io/name": "milvus"}, {}]:
+            assert not selects(policy["spec"]["podSelector"], other), f"{name} covers {other}"
+        assert not selects(policy["spec"]["podSelector"], pod_labels(rendered["triton"]))
+
+
+def test_the_clients_label_alone_lets_a_pod_in(rendered):
+    for name, documents in services(rendered):
+        (policy,) = of_kind(documents, "NetworkPolicy")
+        (rule,) = policy["spec"]["ingress"]
+        let_in = [one["podSelector"] for one in rule["from"] if "podSelector" in one]
+        assert [one for one in let_in if selects(one, OPEN_CLIENT)] == let_in != [], name
+        assert not any(selects(one, pod_labels(documents)) for one in let_in)
+
+
+def test_service_deployment_and_budget_select_the_pods_that_the_deployment_makes(rendered):
+    for name, documents in services(rendered):
+        labels = pod_labels(documents)
+        (service,) = of_kind(documents, "Service")
+        (deployment,) = of_kind(documents, "Deployment")
+        (budget,) = of_kind(documents, "PodDisruptionBudget")
+        chosen = {"matchLabels": service["spec"]["selector"]}
+        for selector in (chosen, deployment["spec"]["selector"], budget["spec"].get("selector", {})):
+            assert selects(selector, labels), f"{name}: {selector} leaves {labels} out"
+            assert not selects(selector, pod_labels(rendered["triton"])), name
+            assert not selects(selector, OPEN_CLIENT), name
+        for spread in deployment["spec"]["template"]["spec"].get("topologySpreadConstraints", []):
+            assert spread["labelSelector"] == deployment["spec"]["selector"]
+
+
+def test_triton_is_selected_by_its_own_service(rendered):
+    (service,) = of_kind(rendered["triton"], "Service")
+    (deployment,) = of_kind(rendered["triton"], "Deployment")
+    labels = pod_labels(rendered["triton"])
+    assert service["spec"]["selector"] == deployment["spec"]["selector"]["matchLabels"] == labels
 
 
 def test_a_gpu_is_asked_for_where_the_gpu_image_runs(rendered):
