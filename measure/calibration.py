@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
-from scipy.special import expit, log_expit
 
 from measure.errors import MeasureError
 from measure.verification import roc, tar_at_far, threshold_at_far
@@ -45,9 +43,15 @@ class Calibration:
     genuine_pairs: int
     impostor_pairs: int
 
-    def probability(self, similarity: ArrayLike) -> NDArray[np.float64]:
-        """0 to 1, of the shape given, for even prior odds."""
-        return np.asarray(expit(self.slope * np.asarray(similarity, dtype=np.float64) + self.intercept))
+    def probability(self, similarity: ArrayLike, comparisons: int = 1) -> NDArray[np.float64]:
+        """0 to 1, of the shape given, for even prior odds.
+
+        comparisons: of how many the similarity is the best. Different ears have that many tries to reach it, so the
+        odds are divided by their number: a lower bound, as long as of one ear's comparisons all but one behave as
+        those of different ears do.
+        """
+        logits = self.slope * np.asarray(similarity, dtype=np.float64) + self.intercept
+        return np.exp(_log_sigmoid(logits - math.log(comparisons)))
 
     def at_far(self, far: float) -> OperatingPoint:
         """The operating point of a stated rate, or MeasureError with the rates there are."""
@@ -90,6 +94,8 @@ def calibrate(genuine: ArrayLike, impostor: ArrayLike, fars: Sequence[float] = F
 
 
 def _platt(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> tuple[float, float]:
+    from scipy.optimize import minimize  # it takes long to import, and who only judges similarities never fits
+
     scores = np.concatenate([genuine, impostor])
     high, low = (len(genuine) + 1.0) / (len(genuine) + 2.0), 1.0 / (len(impostor) + 2.0)
     targets = np.concatenate([np.full(len(genuine), high), np.full(len(impostor), low)])
@@ -100,10 +106,14 @@ def _platt(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> tuple
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         logits = parameters[0] * standard + parameters[1]
-        value = -(weights * (targets * log_expit(logits) + (1.0 - targets) * log_expit(-logits))).sum()
-        slope = weights * (expit(logits) - targets)
+        value = -(weights * (targets * _log_sigmoid(logits) + (1.0 - targets) * _log_sigmoid(-logits))).sum()
+        slope = weights * (np.exp(_log_sigmoid(logits)) - targets)
         return float(value), np.asarray([(slope * standard).sum(), slope.sum()])
 
     fit = minimize(loss, np.zeros(2), jac=True, method="BFGS")
     slope = float(fit.x[0]) / scale
     return slope, float(fit.x[1]) - slope * centre
+
+
+def _log_sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(-np.logaddexp(0.0, -logits))

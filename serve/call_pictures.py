@@ -38,7 +38,9 @@ def add_words(calls: Any) -> None:
     verify.add_argument("--sides", nargs=2, choices=SIDES, default=("unknown", "unknown"), metavar=("A", "B"))
     for name in "ab":
         verify.add_argument(f"--box-{name}", type=_box, metavar="X1,Y1,X2,Y2", help=f"ear box in {name}, pixels")
-    verify.add_argument("--far", type=float, default=0.01, help="false-accept rate of the decision (default 0.01)")
+    verify.add_argument(
+        "--far", type=float, default=0.01, help="false-accept rate (default 0.01); an unknown side doubles it"
+    )
     explain = with_picture(calls.add_parser("explain", help="why a picture and a stored ear are near or far"))
     explain.add_argument("item", help="id of the stored ear")
     explain.add_argument("-o", "--out", type=Path, metavar="FOLDER", help="where the pictures go")

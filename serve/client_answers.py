@@ -163,7 +163,11 @@ class FoundSubjects:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether two pictures show one ear; all but the similarity are None without a calibration."""
+    """Whether two pictures show one ear; all but the similarity are None without a calibration.
+
+    far: the rate at which the decision accepts different ears. Where a side is unknown two orientations are compared:
+    `far` is twice the rate asked for, an upper bound, and `probability` and `tar` are lower bounds.
+    """
 
     similarity: float
     probability: float | None

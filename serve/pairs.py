@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from measure.calibration import Calibration
 from serve.orientation import Side, is_mirrored
 
 Vector = NDArray[np.float32]
@@ -41,7 +42,8 @@ class Verdict:
     """What a similarity is worth. Without a calibration in the bundle nothing but the similarity is known.
 
     probability: that it is one ear, for even prior odds. same: accepted at `threshold`, which keeps to the rate `far`
-    of false accepts; it accepted the share `tar` of genuine pairs when it was measured.
+    of false accepts; it accepted the share `tar` of genuine pairs when it was measured. Where a side is unknown the
+    better of two comparisons is judged: `far` is an upper bound then, `probability` and `tar` are lower ones.
     """
 
     probability: float | None = None
@@ -52,18 +54,20 @@ class Verdict:
     calibrated: bool = False
 
 
-def judge(similarity: float, calibration: Mapping[str, Any] | None, far: float) -> Verdict:
-    """The verdict at a stated false-accept rate. Raises MeasureError where that rate was not calibrated."""
+def judge(similarity: float, calibration: Mapping[str, Any] | None, far: float, comparisons: int = 1) -> Verdict:
+    """The verdict at the threshold of a stated false-accept rate, which is that of one comparison.
+
+    comparisons: of how many `similarity` is the best. Each may accept two different ears, so together they do at most
+    `comparisons` times as often (union bound). Raises MeasureError where the rate was not calibrated.
+    """
     if calibration is None:
         return Verdict()
-    from measure.calibration import Calibration  # scipy takes long to import; the service starts without it
-
     fitted = Calibration.from_dict(calibration)
     point = fitted.at_far(far)
     return Verdict(
-        probability=float(fitted.probability(similarity)),
+        probability=float(fitted.probability(similarity, comparisons)),
         same=similarity >= point.threshold,
-        far=point.far,
+        far=min(1.0, comparisons * point.far),
         threshold=point.threshold,
         tar=point.tar,
         calibrated=True,

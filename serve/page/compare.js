@@ -83,10 +83,12 @@ function explanationOf(answer) {
       "Compare the figure with those of pairs you know.";
   }
   const { threshold, far, tar } = answer;
-  return `The threshold ${cosine(threshold)} lets ${percent(far)} of pairs of different ears pass, ` +
-    `and ${percent(tar)} of pairs of one ear. ` +
-    "Were both cases equally likely beforehand, the probability of one ear would be " +
-    `${probability(answer.probability)}.`;
+  const [most, least] = answer.sides.includes("unknown") ? ["at most ", "at least "] : ["", ""];
+  return `The threshold ${cosine(threshold)} lets ${most}${percent(far)} of pairs of different ears pass, ` +
+    `and ${least}${percent(tar)} of pairs of one ear. ` +
+    `Were both cases equally likely beforehand, the probability of one ear would be ${least}` +
+    `${probability(answer.probability)}.` +
+    (most ? " Of an unknown side both orientations are tried, which gives chance two tries: name both sides." : "");
 }
 
 function scale({ similarity, threshold, calibrated }) {

@@ -23,7 +23,9 @@ from serve.uploads import Upload, is_form, parse_box, read_uploads
 
 router = APIRouter(tags=["search"], dependencies=[needs("embed")], responses=ERRORS)
 
-FarParam = Annotated[float, Query(gt=0, lt=1, description="false-accept rate of the decision")]
+FarParam = Annotated[
+    float, Query(gt=0, lt=1, description="false-accept rate of the threshold; an unknown side doubles the decision's")
+]
 
 
 class VerifyRequest(BaseModel):
@@ -64,8 +66,9 @@ async def verify(
 ) -> Answer:
     """Compare two ears: similarity, the probability that they are one, and a decision at a stated false-accept rate.
 
-    Probability and decision come from the bundle's calibration and are null where it has none. Of unknown sides, both
-    orientations are compared and the better one counts.
+    Probability and decision come from the bundle's calibration and are null where it has none. Where a side is unknown,
+    both orientations are compared and the better one counts: the answer's `far` is then twice the rate asked for, an
+    upper bound, and `probability` and `tar` are lower bounds.
     """
     service, trace = service_of(request), trace_of(request)
     active = service.use(request)
@@ -73,7 +76,7 @@ async def verify(
     turns = compared(side_a, side_b)
     active.engine.encoder.check_room(len(turns[0]) + len(turns[1]))
     similarity = await attended(request, _similarity(service, active, trace, (first, second), turns))
-    verdict = judge(similarity, active.calibration, far)
+    verdict = judge(similarity, active.calibration, far, comparisons=len(turns[0]) * len(turns[1]))
     space_id, bundle_id = active.engine.ids
     body = {"similarity": round(similarity, 6), **dataclasses.asdict(verdict), "sides": [side_a, side_b]}
     return Answer({**body, "space_id": space_id, "bundle_id": bundle_id, "timing_ms": trace.timing_ms()})

@@ -286,6 +286,15 @@ def test_the_documentation_asks_no_other_host(client):
         assert client.get(path).status_code == 200, path
 
 
+def test_two_ears_are_judged_without_scipy():
+    code = (
+        "import sys; from serve.pairs import judge; "
+        "judge(0.5, {'slope': 9.0, 'intercept': -4.0, 'points': [{'far': 0.01, 'threshold': 0.4, 'tar': 0.9}], "
+        "'genuine_pairs': 9, 'impostor_pairs': 99}, 0.01, 2); assert 'scipy' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("name", ["torch", "scipy", "sqlalchemy", "faiss"])
 def test_the_service_starts_without_what_few_requests_or_no_gallery_need(name):
     code = f"import serve.server, sys; assert {name!r} not in sys.modules"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from measure.calibration import calibrate
 from serve.eigenears import Eigenears
 from serve.explanation import explain, morph
 from serve.pairs import best_pair, compared, judge
@@ -120,6 +121,29 @@ def test_ears_of_unknown_side_are_compared_both_ways_round(client):
     assert verify(client, png(1), mirrored_png(1))["similarity"] > 0.999
     assert verify(client, png(1), mirrored_png(1), side_a="left", side_b="right")["similarity"] > 0.999
     assert verify(client, png(1), mirrored_png(1), side_a="left", side_b="left")["similarity"] < 0.99
+
+
+@pytest.mark.parametrize("sides", [{}, {"side_a": "left"}, {"side_b": "right"}])
+def test_an_unknown_side_gives_chance_two_tries_and_the_answer_says_so(client, sides):
+    known = verify(client, png(1), png(2), side_a="left", side_b="left", far=0.001)
+    unknown = verify(client, png(1), png(2), far=0.001, **sides)
+    assert (known["far"], unknown["far"]) == (0.001, 0.002)
+    assert unknown["threshold"] == known["threshold"]
+
+
+def test_the_stated_rate_of_two_tries_holds_on_pairs_of_different_ears():
+    rng = np.random.default_rng(0)
+    calibration = calibrate(rng.normal(0.6, 0.1, 2000), rng.normal(0.2, 0.1, 20_000)).to_dict()
+    impostors = rng.normal(0.2, 0.1, (50_000, 2)).max(axis=1)
+    genuine = np.maximum(rng.normal(0.6, 0.1, 50_000), rng.normal(0.2, 0.1, 50_000))
+    verdict = judge(0.5, calibration, 0.01, comparisons=2)
+    accepted = float((impostors >= verdict.threshold).mean())
+    assert 0.01 < accepted <= 1.1 * verdict.far  # beyond the rate of one comparison, within the bound and its sampling
+    assert (genuine >= verdict.threshold).mean() >= verdict.tar
+    near = [np.abs(scores - 0.5) < 0.01 for scores in (genuine, impostors)]
+    truth = near[0].mean() / (near[0].mean() + near[1].mean())
+    assert verdict.probability <= truth + 0.01
+    assert verdict.probability < judge(0.5, calibration, 0.01).probability
 
 
 def test_verify_takes_json(client):

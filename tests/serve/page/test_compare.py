@@ -34,6 +34,9 @@ def test_one_ear_twice_is_accepted_and_two_ears_are_not(page: Page, filled: str)
     give(page, SECOND, 0, 0)
     expect(page.locator("#verdict-title")).to_have_text("Accepted as one ear")
     assert float(page.locator("#verdict .number").inner_text()) > 0.99
+    expect(page.locator("#verdict-words")).to_contain_text("lets at most 2 % of pairs of different ears")
+    choose_side(page, "left", FIRST)
+    choose_side(page, "left", SECOND)
     expect(page.locator("#verdict-words")).to_contain_text(re.compile(r"lets 1 % of pairs of different ears pass"))
     with page.expect_response(VERIFY) as answer:
         give(page, SECOND, 18, 1)
