@@ -46,6 +46,7 @@ class EarModel:
         self.runtime, self.precision = encoder.runtime, encoder.precision
         self.passed_over: tuple[str, ...] = ()
         """Why `runtime="auto"` did not take a faster runtime, one sentence each."""
+        self.encoder_buckets, self.decoder_buckets = encoder.buckets, decoder.buckets
         self._encoder, self._decoder = encoder, decoder
 
     def encode(self, crops: Picture) -> Encoding:

@@ -38,6 +38,8 @@ class Session(Protocol):
     """One of RUNTIMES: what really computes, not what was asked for."""
     precision: str
     """fp32, fp16 or int8."""
+    buckets: tuple[int, ...] | None
+    """Batches that a smaller one is padded up to and costs as much as, rising; None: any size runs as it is."""
 
     def signature(self) -> Signature:
         """What the graph takes and gives."""
@@ -74,6 +76,7 @@ class FakeSession:
     precision: str = "fp32"
     described: Signature = field(default_factory=lambda: Signature({}, {}))
     closed: bool = False
+    buckets: tuple[int, ...] | None = None
 
     def signature(self) -> Signature:
         return self.described

@@ -18,7 +18,8 @@ from bundle.errors import ContractError
 from bundle.session import Arrays, Signature, check_inputs
 from bundle.session_onnx import CUDA, load_provider, read_signature
 
-MAX_BUCKET = 32
+BUCKETS = (1, 2, 4, 8, 16, 32)
+MAX_BUCKET = BUCKETS[-1]
 """Larger batches are run in parts."""
 
 
@@ -37,6 +38,7 @@ class CudaSession:
 
     runtime = "onnxruntime-cuda"
     provider, device = CUDA, "cuda"
+    buckets: tuple[int, ...] | None = BUCKETS
 
     def __init__(self, path: Path, threads: int = 0, precision: str = "fp32") -> None:
         """threads: of the CPU, for what runs there. Raises RuntimeUnavailable where CUDA does not start."""
@@ -78,7 +80,7 @@ class CudaSession:
 
     def _run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         size = len(next(iter(inputs.values())))
-        width = 1 << (size - 1).bit_length()
+        width = next(bucket for bucket in BUCKETS if bucket >= size)
         if width not in self._buckets:
             self._buckets[width] = self._bind(width)
         bucket = self._buckets[width]

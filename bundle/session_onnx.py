@@ -38,6 +38,7 @@ class OnnxSession:
     """An ONNX file on the CPU. See `bundle.session.Session`; concurrent runs share the session's own threads."""
 
     runtime = "onnxruntime-cpu"
+    buckets: tuple[int, ...] | None = None
 
     def __init__(self, path: Path, threads: int = 0, precision: str = "fp32") -> None:
         """threads: 0 for one a physical core. Raises RuntimeUnavailable or ContractError."""

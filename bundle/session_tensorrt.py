@@ -81,6 +81,8 @@ class TensorRtSession:
         self._signature = read_signature(engine, flavour.trt)
         self.profiles = read_profiles(engine, next(iter(self._signature.inputs)))
         self.max_batch = self.profiles[-1].high
+        padded = {self._bucket(size)[0] for size in range(1, self.max_batch + 1)}
+        self.buckets: tuple[int, ...] | None = tuple(sorted(padded))
         self._all = [Lane(cuda, flavour, engine, self._signature, self.max_batch) for _ in range(lanes)]
         self._free: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()
         for lane in self._all:

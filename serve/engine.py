@@ -73,13 +73,20 @@ class Engine:
         self.reference = load_reference(model.folder)
         self.golden = _golden(model)
         limits = BatchLimits(settings.max_batch, settings.queue_size, settings.stalled_after_s)
-        self.encoder = Batcher(self._encode, "encoder", limits, observe=partial(observe, "encoder"))
-        self.decoder = Batcher(self._decode, "decoder", limits, observe=partial(observe, "decoder"))
+        self.encoder = Batcher(
+            self._encode, "encoder", limits, buckets=model.encoder_buckets, observe=partial(observe, "encoder")
+        )
+        self.decoder = Batcher(
+            self._decode, "decoder", limits, buckets=model.decoder_buckets, observe=partial(observe, "decoder")
+        )
         runtime = model.runtime if model.runtime == CPU else AUTO  # "auto" builds no TensorRT engine
         self._finder = open_finder(model.folder, model.manifest, runtime, settings.threads)
         self._finding: Batcher[Letterboxed, list[FoundEar]] | None = None
         if self._finder is not None:
-            self._finding = Batcher(self._find, "landmarks", limits, observe=partial(observe, "landmarks"))
+            padded = self._finder.session.buckets
+            self._finding = Batcher(
+                self._find, "landmarks", limits, buckets=padded, observe=partial(observe, "landmarks")
+            )
 
     @property
     def ids(self) -> tuple[str, str]:

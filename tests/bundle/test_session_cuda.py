@@ -29,6 +29,7 @@ def test_bound_memory_gives_what_a_plain_run_gives_for_every_batch(bundle_folder
         bound, plain = session.run({"image": crops}), reference.run({"image": crops})
         assert list(bound) == list(plain)
         np.testing.assert_allclose(bound["mu"], plain["mu"], rtol=1e-4, atol=1e-4)
+    assert {*session._buckets} == {1, 4, 8, 32} <= {*session.buckets}
 
 
 def test_an_answer_is_not_overwritten_by_the_next(bundle_folder: Path) -> None:

@@ -61,6 +61,17 @@ def test_a_bucket_below_its_profile_is_raised_to_it(cuda: FakeCuda) -> None:
     assert engine.contexts[0].batch == 3
 
 
+@pytest.mark.parametrize(
+    ("profiles", "buckets"), [(((1, 1, 1), (2, 4, 4), (5, 8, 8)), (1, 2, 4, 8)), (((3, 8, 8),), (3, 4, 8))]
+)
+def test_the_buckets_told_are_those_that_run(cuda: FakeCuda, profiles: Any, buckets: tuple[int, ...]) -> None:
+    engine = FakeEngine(cuda, profiles=profiles)
+    session = TensorRtSession(engine, fake_flavour(), cuda, "fp16")
+    for batch in range(1, 9):
+        session.run({"x": rows(batch)})
+    assert session.buckets == tuple(context.batch for context in engine.contexts) == buckets
+
+
 def test_the_first_run_is_plain_and_the_later_ones_are_one_graph(cuda: FakeCuda) -> None:
     session = TensorRtSession(FakeEngine(cuda), fake_flavour(), cuda, "fp16")
     for launches in (0, 1, 2):
