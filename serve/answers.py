@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,25 @@ import orjson
 from numpy.typing import NDArray
 from starlette.responses import Response
 
+from serve.trace import CURRENT
+
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 class Answer(Response):
-    """A JSON answer; its content may hold C-contiguous numpy arrays, dataclasses and datetimes."""
+    """A JSON answer; its content may hold C-contiguous numpy arrays, dataclasses and datetimes.
+
+    Writing it counts as `serialise` of the request that is being answered.
+    """
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        return orjson.dumps(content, option=OPTIONS)
+        started = time.perf_counter()
+        body = orjson.dumps(content, option=OPTIONS)
+        if (trace := CURRENT.get()) is not None:
+            trace.add("serialise", (time.perf_counter() - started) * 1e3)
+        return body
 
 
 def data_uri(png: bytes) -> str:

@@ -5,10 +5,7 @@ Turns the side rule of a query into the gallery's filters. Knows no HTTP and no 
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +14,7 @@ from numpy.typing import NDArray
 
 from index.items import Filter, Hit, SubjectHit
 from serve.orientation import Probe, merge
+from serve.pool import Pool
 from serve.trace import Trace
 
 if TYPE_CHECKING:
@@ -39,20 +37,16 @@ class Question:
 
 
 class Desk:
-    """One gallery and the pool that serves it."""
+    """One gallery and the pool that serves it; `queue_size` calls may wait or run."""
 
-    def __init__(self, gallery: Gallery, threads: int) -> None:
+    def __init__(self, gallery: Gallery, threads: int, queue_size: int) -> None:
         self.gallery = gallery
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="gallery")
+        self._pool = Pool(threads, queue_size, "gallery", "too many calls wait for the gallery")
         self._unknown = (-1, False)  # (sequence of the gallery, whether any stored ear was of unknown side then)
 
     async def run(self, trace: Trace, job: Callable[[], ResultT]) -> ResultT:
-        """Run a call of the gallery in the pool; what it took counts as `index`."""
-        started = time.perf_counter()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, job)
-        finally:
-            trace.add("index", (time.perf_counter() - started) * 1e3)
+        """Run a call of the gallery; what it took counts as `index`. Raises what `Pool.run` raises."""
+        return await self._pool.run(trace, "index", job)
 
     async def has_unknown_sides(self, trace: Trace) -> bool:
         """Whether any stored ear is of unknown side; looked for anew only after the gallery changed."""
@@ -105,7 +99,7 @@ class Desk:
 
     def close(self) -> None:
         """Let running calls finish, then close the gallery."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.close(wait=True)
         self.gallery.close()
 
 

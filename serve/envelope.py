@@ -21,7 +21,7 @@ from serve.errors import BodyTooLarge, TooSlow, error_body, message_of, problem_
 from serve.origins import Origins
 from serve.security_headers import security_headers
 from serve.settings import Settings
-from serve.trace import SCOPE_KEY, Trace
+from serve.trace import CURRENT, SCOPE_KEY, Trace
 
 log = logging.getLogger("serve.requests")
 
@@ -58,6 +58,7 @@ class Envelope:
         deadline = time.monotonic() + self._settings.request_timeout_s
         trace = Trace(_request_id(headers), deadline, traceparent=headers.get("traceparent", ""))
         scope[SCOPE_KEY] = trace
+        before = CURRENT.set(trace)
         stamped = _Stamp(send, trace, scope["path"], self._active_ids)
         try:
             self._origins.check(scope["method"], headers)
@@ -69,6 +70,7 @@ class Envelope:
             if not stamped.started:
                 await error_answer(error, trace.request_id, scope["path"])(scope, receive, stamped)
         finally:
+            CURRENT.reset(before)
             route = getattr(scope.get("route"), "path", "unmatched")
             for observer in self._observers:
                 observer.finished(trace, route, scope["method"], stamped.status)

@@ -30,8 +30,8 @@ async def find_ears(
     Raises NotHere where the bundle has no landmarks, and what decoding and the queue raise.
     """
     least = engine.finder.threshold if threshold is None else threshold
-    picture = await service.intake.picture(trace, data)
-    square = await service.intake.run(trace, lambda: letterbox(picture))
+    picture = await attended(request, service.intake.picture(trace, data))
+    square = await attended(request, service.intake.run(trace, lambda: letterbox(picture)))
     (ears,) = await attended(request, engine.find(trace, [square]))
     return picture, [ear for ear in ears if ear.score >= least]
 
@@ -54,7 +54,8 @@ async def found_crop(
     if not ears:
         raise BadRequest("no ear was found in the picture; give its box, or a picture that shows an ear", "detect")
     known: Side = ears[0].side if side == "unknown" else side
-    crop = await service.intake.run(trace, lambda: oriented(frame(picture, ears[0].box, engine.framing), known))
+    framed = service.intake.run(trace, lambda: oriented(frame(picture, ears[0].box, engine.framing), known))
+    crop = await attended(request, framed)
     return crop, ears[0], known
 
 

@@ -5,17 +5,14 @@ Knows bundle's decoding and framing and the side rule; knows neither model nor H
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from bundle.framing import Box, Framing
 from bundle.image import ImageLimits, Picture, decode, frame, mirror, source_crop, to_jpeg, to_png
-from serve.errors import Overloaded
 from serve.orientation import Side, is_mirrored
+from serve.pool import Pool
 from serve.trace import Trace
 
 LOSSLESS_SIDE_PX = 256
@@ -34,24 +31,19 @@ class StoredCrop:
 
 
 class Intake:
-    """A pool of decoding threads; `queue_size` jobs may wait or run, more are refused with Overloaded."""
+    """A pool of decoding threads; `queue_size` jobs may wait or run. Its methods raise what `Pool.run` raises."""
 
     def __init__(self, workers: int, queue_size: int, limits: ImageLimits) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-        self._room = queue_size
+        self._pool = Pool(workers, queue_size, "decode", "too many pictures wait to be decoded")
         self._limits = limits
 
     async def run(self, trace: Trace, job: Callable[[], ResultT]) -> ResultT:
-        """Run a job in the pool; what it took counts as decoding. A job that has not begun is dropped on cancel."""
-        if self._room <= 0:
-            raise Overloaded("too many pictures wait to be decoded")
-        self._room -= 1
-        started = time.perf_counter()
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, job)
-        finally:
-            self._room += 1
-            trace.add("decode", (time.perf_counter() - started) * 1e3)
+        """Run a job on a picture that came; what it took counts as decoding."""
+        return await self._pool.run(trace, "decode", job)
+
+    async def draw(self, trace: Trace, job: Callable[[], ResultT]) -> ResultT:
+        """Run a job on pictures that are answered; what it took counts as serialising."""
+        return await self._pool.run(trace, "serialise", job)
 
     async def crop(self, trace: Trace, data: bytes, side: Side, box: Box | None, framing: Framing) -> Picture:
         """A picture file -> the model's crop (S, S, 3) uint8 RGB in left orientation (as posted, where unknown)."""
@@ -74,7 +66,7 @@ class Intake:
 
     def close(self) -> None:
         """Drop what waits; what runs ends by itself."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close(wait=False)
 
 
 def oriented(crop: Picture, side: Side) -> Picture:

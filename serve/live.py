@@ -75,7 +75,7 @@ class LiveModels:
             except Exception:
                 engine.close()
                 raise
-            self.desk = Desk(gallery, settings.index_threads)
+            self.desk = Desk(gallery, settings.index_threads, settings.queue_size)
         self.active = self._live(engine)
         self._models = {engine.ids[1]: self.active}
         if other_folder is not None:

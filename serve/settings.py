@@ -53,7 +53,9 @@ class Settings(BaseSettings):
     precision: Precision = Field("auto", description="which of the bundle's variants")
     threads: int = Field(0, ge=0, description="threads of one model run; 0: one per core")
     max_batch: int = Field(16, ge=1, le=1024, description="most pictures in one model run")
-    queue_size: int = Field(256, ge=1, description="pictures that may wait; more are answered 429")
+    queue_size: int = Field(
+        256, ge=1, description="pictures, and calls of the gallery, that may wait; more are answered 429"
+    )
     decode_threads: int = Field(0, ge=0, description="threads that decode pictures; 0: one per core")
     index_threads: int = Field(4, ge=1, description="threads that search and write the gallery")
     neighbours: NeighboursKind = Field("auto", description="how a gallery's neighbours are kept; auto: by its size")

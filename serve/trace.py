@@ -6,16 +6,21 @@ Made by the envelope around every request, filled in by whoever does the work, r
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from starlette.requests import HTTPConnection
 
 SCOPE_KEY = "ear_teacher.trace"
+CURRENT: ContextVar[Trace | None] = ContextVar("ear_teacher.trace", default=None)
+"""The trace of the request that this task answers, for what is handed no request."""
 
 
 @dataclass(slots=True)
 class Trace:
-    """One request. Stages add up over its pictures; waiting side by side counts once (the longest)."""
+    """One request. Stages add up over its pictures; what goes on side by side counts once."""
 
     request_id: str
     deadline: float
@@ -27,10 +32,25 @@ class Trace:
     space_id: str | None = None
     bundle_id: str | None = None
     stages_ms: dict[str, float] = field(default_factory=dict)
+    _running: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Stage -> how many of its waits go on now, and since when any did."""
 
     def add(self, stage: str, ms: float) -> None:
         """Add milliseconds to a stage: decode, queue, compute, index or serialise."""
         self.stages_ms[stage] = self.stages_ms.get(stage, 0.0) + ms
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add what the body takes to a stage. Of bodies that overlap, the time they share counts once."""
+        waits, since = self._running.get(stage, (0, 0.0))
+        self._running[stage] = (waits + 1, since if waits else time.perf_counter())
+        try:
+            yield
+        finally:
+            waits, since = self._running[stage]
+            self._running[stage] = (waits - 1, since)
+            if waits == 1:
+                self.add(stage, (time.perf_counter() - since) * 1e3)
 
     @property
     def elapsed_ms(self) -> float:

@@ -66,9 +66,9 @@ async def decode(request: Request) -> Response:
     pictures = await attended(request, engine.decode(trace, latents))
     turned = [mirror(picture) if is_mirrored(asked.side) else picture for picture in pictures]
     if "application/json" not in request.headers.get("accept", ""):
-        png = await service.intake.run(trace, lambda: to_png(strip(turned)))
+        png = await service.intake.draw(trace, lambda: to_png(strip(turned)))
         return Response(png, media_type="image/png")
-    images = await service.intake.run(trace, lambda: [data_uri(to_png(picture)) for picture in turned])
+    images = await service.intake.draw(trace, lambda: [data_uri(to_png(picture)) for picture in turned])
     body = {"images": images, "space_id": space_id, "bundle_id": bundle_id, "timing_ms": trace.timing_ms()}
     return Answer(body)
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from serve.answers import Answer
 from serve.drift import advice, quality
 from serve.routes.common import ERRORS, SpaceParam, needs
-from serve.service import service_of
+from serve.service import attended, service_of
 from serve.trace import trace_of
 
 router = APIRouter(tags=["gallery"], dependencies=[needs("search")], responses=ERRORS)
@@ -29,7 +29,8 @@ async def drift(
     service, trace = service_of(request), trace_of(request)
     active = service.use(request, space_id)
     desk, engine = active.gallery_desk, active.engine
-    report, sample = await desk.run(trace, lambda: desk.gallery.drift(recent, engine.ids[0]))
+    looked = desk.run(trace, lambda: desk.gallery.drift(recent, engine.ids[0]))
+    report, sample = await attended(request, looked)
     late, early = [await quality(desk, engine, trace, some[:redraw]) for some in (sample.recent[::-1], sample.earlier)]
     facts = dataclasses.asdict(report)
     facts["advice"] = [*report.advice, *advice(late, early)] or [NOTHING]

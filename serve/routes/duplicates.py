@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from serve.answers import Answer
 from serve.routes.common import ERRORS, needs
 from serve.routes.items import shown
-from serve.service import service_of
+from serve.service import attended, service_of
 from serve.trace import trace_of
 
 router = APIRouter(tags=["gallery"], dependencies=[needs("search")], responses=ERRORS)
@@ -41,6 +41,6 @@ async def duplicates(
         ]
         return {"pairs": pairs, "looked_at": len(page.items), "next_cursor": page.next_cursor}
 
-    found = await desk.run(trace_of(request), job)
+    found = await attended(request, desk.run(trace_of(request), job))
     service_of(request).audit.note(request, "duplicates", pairs=len(found["pairs"]))
     return Answer(found)

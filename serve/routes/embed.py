@@ -52,7 +52,8 @@ async def embed(
         crop, ear, side = await found_crop(service, engine, request, trace, upload.data, side)
         found = {"box": ear.box, "score": ear.score}
     else:
-        crop = await service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
+        framed = service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
+        crop = await attended(request, framed)
     (encoded,) = await attended(request, engine.encode(trace, [crop]))
     space, bundle_id = engine.ids
     answer: dict[str, Any] = {

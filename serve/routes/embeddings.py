@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -69,7 +70,7 @@ async def embeddings(request: Request) -> Answer:
         raise BadRequest(f"{len(sources)} pictures in one request; at most {service.settings.max_inputs}", "input")
     active.engine.encoder.check_room(len(sources))
     framing = active.engine.framing
-    crops = await asyncio.gather(*(_crop(service, trace, framing, place, asked.side) for place in sources))
+    crops = await attended(request, _crops(service, trace, framing, sources, asked.side))
     encoded = await attended(request, active.engine.encode(trace, crops))
     packed = "base64" in (asked.encoding_format, asked.embedding_type, asked.output_encoding)
     data = [
@@ -86,6 +87,12 @@ def _check(asked: EmbeddingsRequest, dim: int) -> None:
             raise BadRequest(f"{name} is {given}; this model has {dim} and no shorter ones", name)
     if asked.modality not in (None, "image"):
         raise BadRequest(f"modality is {asked.modality!r}; only 'image' is served", "modality")
+
+
+async def _crops(
+    service: Service, trace: Trace, framing: Framing, sources: Sequence[tuple[str, Source]], side: Side
+) -> list[Picture]:
+    return await asyncio.gather(*(_crop(service, trace, framing, place, side) for place in sources))
 
 
 async def _crop(service: Service, trace: Trace, framing: Framing, place: tuple[str, Source], side: Side) -> Picture:

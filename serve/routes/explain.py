@@ -43,14 +43,15 @@ async def explain_match(
     vectors = await desk.run(trace, lambda: desk.gallery.vectors(item, engine.ids[0]))
     if vectors is None:
         raise NotHere(f"item {item!r} has no vectors in space {engine.ids[0]} yet")
-    crop = await service.intake.crop(trace, upload.data, "unknown", ear_box, engine.framing)
+    framed = service.intake.crop(trace, upload.data, "unknown", ear_box, engine.framing)
+    crop = await attended(request, framed)
     # The stored vector cannot be turned: where its side is unknown, the query is compared in both orientations.
     turns = orientations(side) if stored.side else (False, True)
     sent = [mirror(crop) if turn else crop for turn in turns]
     encoded = await attended(request, engine.encode(trace, sent))
     similarity, best, _ = best_pair([one.embedding for one in encoded], [vectors.embedding])
     pictures = await attended(request, engine.decode(trace, morph(encoded[best].mu, vectors.mu, steps)))
-    drawn = await service.intake.run(trace, lambda: _drawn(pictures))
+    drawn = await service.intake.draw(trace, lambda: _drawn(pictures))
     service.audit.note(request, "explain", item=item)
     space_id, bundle_id = engine.ids
     body = {"item": shown(stored), "similarity": round(similarity, 6), "query_mirrored": turns[best]}

@@ -61,7 +61,8 @@ async def enrol(request: Request) -> Answer:
     engine.encoder.check_room()
     upload = await read_upload(request)
     side, box = _side_of(upload), parse_box(upload.text("box"))
-    crop, stored = await service.intake.for_gallery(trace, upload.data, side, box, engine.framing)
+    taken = service.intake.for_gallery(trace, upload.data, side, box, engine.framing)
+    crop, stored = await attended(request, taken)
     (encoded,) = await attended(request, engine.encode(trace, [crop]))
     elsewhere = await vectors_elsewhere(service, active, trace, upload.data, side, box)
     new = NewItem(

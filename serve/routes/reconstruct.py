@@ -38,12 +38,13 @@ async def reconstruct(request: Request, side: SideParam = "unknown", box: BoxPar
     engine.encoder.check_room()
     ear_box = parse_box(box)
     upload = await read_upload(request)
-    crop = await service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
+    framed = service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
+    crop = await attended(request, framed)
     (encoded,) = await attended(request, engine.encode(trace, [crop]))
     (decoded,) = await attended(request, engine.decode(trace, [encoded.mu]))
     back = mirror if is_mirrored(side) else np.ascontiguousarray
     if "application/json" not in request.headers.get("accept", ""):
-        png = await service.intake.run(trace, lambda: to_png(back(decoded)))
+        png = await service.intake.draw(trace, lambda: to_png(back(decoded)))
         return Response(png, media_type="image/png", headers={"Server-Timing": f"total;dur={trace.elapsed_ms:.1f}"})
     space_id, bundle_id = engine.ids
 
@@ -57,5 +58,5 @@ async def reconstruct(request: Request, side: SideParam = "unknown", box: BoxPar
             "ssim": float(ssim(crop, decoded)),
         }
 
-    body = await service.intake.run(trace, describe)
+    body = await service.intake.draw(trace, describe)
     return Answer({**body, "space_id": space_id, "bundle_id": bundle_id, "timing_ms": trace.timing_ms()})

@@ -100,7 +100,8 @@ async def search(
         seen = {"side": side, "box": ear.box, "score": ear.score}
         asked = await _probes(desk, trace, side, cross_ear)
     else:
-        crop = await service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
+        framed = service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
+        crop = await attended(request, framed)
     own = is_mirrored(side)  # how `crop` already lies
     crops = [crop if probe.mirrored == own else mirror(crop) for probe in asked]
     encoded = await attended(request, engine.encode(trace, crops))
@@ -134,11 +135,11 @@ async def _answer(
 ) -> Answer:
     desk, (space_id, bundle_id) = active.gallery_desk, active.engine.ids
     if group == "subject":
-        subjects = await desk.search_subjects(trace, queries, space_id, question)
+        subjects = await attended(request, desk.search_subjects(trace, queries, space_id, question))
         hits = [hit for one in subjects for hit in one.hits]
         found = {"subjects": [_shown_subject(rank, one) for rank, one in enumerate(subjects, start=1)]}
     else:
-        hits = await desk.search(trace, queries, space_id, question)
+        hits = await attended(request, desk.search(trace, queries, space_id, question))
         found = {"hits": [_shown(rank, hit) for rank, hit in enumerate(hits, start=1)]}
     service_of(request).audit.note(request, "search", found=[hit.item.id for hit in hits])
     body = {

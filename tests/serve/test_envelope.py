@@ -10,6 +10,8 @@ import time
 import httpx
 import pytest
 
+import serve.intake
+from bundle.image import decode
 from serve.settings import Settings
 from tests.serve.conftest import live_server, png, until
 
@@ -101,6 +103,39 @@ def test_a_body_that_drips_is_cut_off_and_others_are_served_meanwhile(bundle_fol
         line, _ = slow_upload(address, 5.0)
         assert b" 408 " in line
         assert httpx.post(f"{address}/v1/embed", content=png()).status_code == 200
+
+
+def test_a_client_that_goes_away_costs_no_decoding(bundle_folder, monkeypatch):
+    """It leaves while its picture waits for the decoding thread: its picture is never decoded."""
+    gate, seen = threading.Event(), []
+
+    def held(data, limits):
+        seen.append(data)
+        assert gate.wait(20)
+        return decode(data, limits)
+
+    monkeypatch.setattr(serve.intake, "decode", held)
+    settings = Settings(bundle=bundle_folder, port=0, threads=1, decode_threads=1)
+    with live_server(settings) as address:
+        pool = address.app.state.service.intake._pool
+
+        async def story():
+            async with httpx.AsyncClient(base_url=address) as client:
+                first = asyncio.ensure_future(client.post("/v1/embed", content=png(1)))
+                await asyncio.to_thread(until, lambda: len(seen) == 1)
+                room = pool._room
+                gone = asyncio.ensure_future(client.post("/v1/embed", content=png(2)))
+                await asyncio.to_thread(until, lambda: pool._room == room - 1)
+                gone.cancel()
+                await asyncio.to_thread(until, lambda: pool._room == room)
+                stays = asyncio.ensure_future(client.post("/v1/embed", content=png(3)))
+                await asyncio.to_thread(until, lambda: pool._room == room - 1)
+                gate.set()
+                return [await first, await stays]
+
+        answers = asyncio.run(story())
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert seen == [png(1), png(3)], "the picture of the client that left was decoded"
 
 
 def test_a_client_that_goes_away_costs_no_computation(bundle_folder):

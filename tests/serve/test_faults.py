@@ -97,6 +97,32 @@ def test_a_request_past_its_time_is_answered_503(serve):
             assert late.result().json()["error"]["code"] == "deadline_exceeded"
 
 
+def test_calls_of_a_gallery_that_is_busy_are_answered_429(serve):
+    with serve(queue_size=2, index_threads=1) as client:
+        item = enrol(client, 1, side="left")
+        query = client.post("/v1/embed?side=left", content=png(1)).json()
+        body = {"embedding": query["embedding"], "space_id": query["space_id"]}
+        gallery = client.app.state.service.active.desk.gallery
+        gate, entered, real = threading.Event(), threading.Event(), gallery.search
+
+        def held(*args, **named):
+            entered.set()
+            assert gate.wait(20)
+            return real(*args, **named)
+
+        gallery.search = held
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            waiting = [pool.submit(client.post, "/v1/search", json=body) for _ in range(2)]
+            until(lambda: entered.is_set() and client.app.state.service.active.desk._pool._room == 0)
+            for ask in ("/v1/gallery/items", "/v1/gallery/duplicates", "/v1/gallery/drift"):
+                refused = client.get(ask)
+                assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full"), ask
+                assert int(refused.headers["Retry-After"]) >= 1
+            gate.set()
+            assert [one.result().json()["hits"][0]["item_id"] for one in waiting] == [item["id"]] * 2
+        assert client.get("/v1/gallery/items").status_code == 200
+
+
 def test_callers_who_vanish_leave_no_descriptor_and_no_entry_behind(bundle_folder):
     with live_server(Settings(bundle=bundle_folder, port=0, threads=1)) as address:
         host, port = address.removeprefix("http://").split(":")

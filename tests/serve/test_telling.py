@@ -1,5 +1,6 @@
 """What the service tells of itself: metrics, logs, traces, and the watchdog's findings."""
 
+import base64
 import io
 import json
 import logging
@@ -31,12 +32,21 @@ def test_requests_and_stages_are_counted(client):
     refused = ("ear_teacher_requests_total", ("method", "POST"), ("route", "/v1/embed"), ("status", "400"))
     assert (told[ok], told[refused]) == (1, 1)
     bundle_id = client.get("/health/live").headers["X-Ear-Bundle-Id"]
-    for stage in ("decode", "queue", "compute"):
+    for stage in ("decode", "queue", "compute", "serialise"):
         assert told["ear_teacher_stage_seconds_count", ("bundle_id", bundle_id), ("stage", stage)] >= 1
     assert told["ear_teacher_batch_size_count", ("graph", "encoder")] == 1
     assert told["ear_teacher_queue_depth", ("graph", "encoder")] == 0
     assert told["ear_teacher_worker_alive", ("graph", "decoder")] == 1
     assert told["process_resident_memory_bytes",] > 0
+
+
+def test_pictures_decoded_side_by_side_take_no_longer_than_the_request(client):
+    body = {"input": [base64.b64encode(png(seed, size=(1200, 900))).decode() for seed in range(8)]}
+    assert client.post("/v1/embeddings", json=body).status_code == 200
+    told = samples(client)
+    took = told["ear_teacher_request_seconds_sum", ("route", "/v1/embeddings")]
+    stages = [value for key, value in told.items() if key[0] == "ear_teacher_stage_seconds_sum"]
+    assert 0 < sum(stages) <= took
 
 
 def test_the_gallery_and_the_model_are_shown(client):
