@@ -83,7 +83,7 @@ async def embeddings(request: Request) -> Answer:
 
 def _check(asked: EmbeddingsRequest, dim: int) -> None:
     for name in ("dimensions", "output_dimension"):
-        if (given := getattr(asked, name)) not in (None, dim):
+        if (given := getattr(asked, name)) not in (None, 0, dim):  # infinity's clients say 0 where they ask for all
             raise BadRequest(f"{name} is {given}; this model has {dim} and no shorter ones", name)
     if asked.modality not in (None, "image"):
         raise BadRequest(f"modality is {asked.modality!r}; only 'image' is served", "modality")

@@ -22,7 +22,8 @@ def floats(value):
 
 REQUESTS = {
     "openai": ("/v1/embeddings", {"model": "m", "input": URI, "encoding_format": "base64"}),
-    "infinity": ("/embeddings", {"model": "m", "modality": "image", "dimensions": None, "input": [URI]}),
+    "infinity": ("/embeddings", {"model": "m", "modality": "image", "dimensions": 0, "input": [URI]}),
+    "infinity without a width": ("/embeddings", {"model": "m", "dimensions": None, "input": [URI]}),
     "vllm": ("/v1/embeddings", {"model": "m", "encoding_format": "float", "messages": [CHAT]}),
     "jina": (
         "/v1/embeddings",
@@ -57,7 +58,8 @@ def test_each_family_of_clients_gets_the_same_vector(client, family):
 @pytest.mark.parametrize(
     ("change", "param"),
     [
-        ({"dimensions": 0}, "dimensions"),
+        ({"dimensions": 512}, "dimensions"),
+        ({"dimensions": -1}, "dimensions"),
         ({"output_dimension": 256}, "output_dimension"),
         ({"modality": "text"}, "modality"),
         ({"encoding_format": "ubinary"}, "encoding_format"),
