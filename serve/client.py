@@ -26,7 +26,7 @@ from serve.client_answers import (
 )
 from serve.client_connection import Connection
 from serve.client_gallery_answers import Drift, Duplicate, Duplicates, Export, Import
-from serve.client_request import Box, Folder, Image, Kind, Vector
+from serve.client_request import Box, Folder, Image, Kind, Vector, Vectors
 from serve.orientation import Side
 
 
@@ -74,6 +74,12 @@ class EarTeacher(Connection):
         """The nearest ears to a vector of the space `space_id`."""
         return self._run(calls.search_vector(embedding, space_id, side, {"k": k, **asked}))
 
+    def search_vectors(
+        self, embeddings: Vectors, space_id: str, *, side: Side = "unknown", k: int = 10, **asked: Any
+    ) -> list[Found]:
+        """The nearest ears to each of several vectors (N, 1024) of the space `space_id`, in one request."""
+        return self._run(calls.search_vectors(embeddings, space_id, side, {"k": k, **asked}))
+
     def search_subjects(
         self, image: Image, *, side: Side = "unknown", box: Box | None = None, k: int = 10, **asked: Any
     ) -> FoundSubjects:
@@ -85,6 +91,12 @@ class EarTeacher(Connection):
     ) -> FoundSubjects:
         """The nearest persons to a vector of the space `space_id`."""
         return self._run(calls.search_subjects_vector(embedding, space_id, side, {"k": k, **asked}))
+
+    def search_subjects_vectors(
+        self, embeddings: Vectors, space_id: str, *, side: Side = "unknown", k: int = 10, **asked: Any
+    ) -> list[FoundSubjects]:
+        """The nearest persons to each of several vectors (N, 1024) of the space `space_id`, in one request."""
+        return self._run(calls.search_subjects_vectors(embeddings, space_id, side, {"k": k, **asked}))
 
     def verify(
         self,

@@ -24,7 +24,7 @@ from serve.client_answers import (
 )
 from serve.client_connection import AsyncConnection
 from serve.client_gallery_answers import Drift, Duplicate, Duplicates, Export, Import
-from serve.client_request import Box, Folder, Image, Kind, Vector
+from serve.client_request import Box, Folder, Image, Kind, Vector, Vectors
 from serve.orientation import Side
 
 
@@ -72,6 +72,12 @@ class AsyncEarTeacher(AsyncConnection):
         """The nearest ears to a vector of the space `space_id`."""
         return await self._run(calls.search_vector(embedding, space_id, side, {"k": k, **asked}))
 
+    async def search_vectors(
+        self, embeddings: Vectors, space_id: str, *, side: Side = "unknown", k: int = 10, **asked: Any
+    ) -> list[Found]:
+        """The nearest ears to each of several vectors (N, 1024) of the space `space_id`, in one request."""
+        return await self._run(calls.search_vectors(embeddings, space_id, side, {"k": k, **asked}))
+
     async def search_subjects(
         self, image: Image, *, side: Side = "unknown", box: Box | None = None, k: int = 10, **asked: Any
     ) -> FoundSubjects:
@@ -83,6 +89,12 @@ class AsyncEarTeacher(AsyncConnection):
     ) -> FoundSubjects:
         """The nearest persons to a vector of the space `space_id`."""
         return await self._run(calls.search_subjects_vector(embedding, space_id, side, {"k": k, **asked}))
+
+    async def search_subjects_vectors(
+        self, embeddings: Vectors, space_id: str, *, side: Side = "unknown", k: int = 10, **asked: Any
+    ) -> list[FoundSubjects]:
+        """The nearest persons to each of several vectors (N, 1024) of the space `space_id`, in one request."""
+        return await self._run(calls.search_subjects_vectors(embeddings, space_id, side, {"k": k, **asked}))
 
     async def verify(
         self,

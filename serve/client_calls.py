@@ -27,7 +27,7 @@ from serve.client_answers import (
     Verdict,
 )
 from serve.client_gallery_answers import Drift, Duplicates, Export, Import
-from serve.client_request import Box, Call, Folder, Image, Kind, Vector, file_of
+from serve.client_request import Box, Call, Folder, Image, Kind, Vector, Vectors, file_of
 from serve.orientation import Side
 
 ResultT = TypeVar("ResultT")
@@ -83,6 +83,12 @@ def search_vector(embedding: Vector, space_id: str, side: Side, asked: Mapping[s
     return Call("POST", "/v1/search", _json(Found.read), {}, body)
 
 
+def search_vectors(embeddings: Vectors, space_id: str, side: Side, asked: Mapping[str, Any]) -> Call[list[Found]]:
+    return Call(
+        "POST", "/v1/search", _each(Found.read), {}, {"json": _vectors_query(embeddings, space_id, side, asked)}
+    )
+
+
 def search_subjects(image: Image, side: Side, box: Box | None, asked: Mapping[str, Any]) -> Call[FoundSubjects]:
     params = {**_framed(side, box), **_given(asked), "group": "subject"}
     return Call("POST", "/v1/search", _json(FoundSubjects.read), params, {"content": file_of(image)})
@@ -93,6 +99,13 @@ def search_subjects_vector(
 ) -> Call[FoundSubjects]:
     body = {"json": {**_vector_query(embedding, space_id, side, asked), "group": "subject"}}
     return Call("POST", "/v1/search", _json(FoundSubjects.read), {}, body)
+
+
+def search_subjects_vectors(
+    embeddings: Vectors, space_id: str, side: Side, asked: Mapping[str, Any]
+) -> Call[list[FoundSubjects]]:
+    body = {"json": {**_vectors_query(embeddings, space_id, side, asked), "group": "subject"}}
+    return Call("POST", "/v1/search", _each(FoundSubjects.read), {}, body)
 
 
 def verify(
@@ -205,6 +218,16 @@ def ready() -> Call[dict[str, Any]]:
 def _vector_query(embedding: Vector, space_id: str, side: Side, asked: Mapping[str, Any]) -> dict[str, Any]:
     vector = np.asarray(embedding, np.float64).tolist()
     return {"embedding": vector, "space_id": space_id, "side": side, **_given(asked)}
+
+
+def _vectors_query(embeddings: Vectors, space_id: str, side: Side, asked: Mapping[str, Any]) -> dict[str, Any]:
+    vectors = np.atleast_2d(np.asarray(embeddings, np.float64)).tolist()
+    return {"embeddings": vectors, "space_id": space_id, "side": side, **_given(asked)}
+
+
+def _each(read: Callable[[dict[str, Any]], ResultT]) -> Callable[[httpx.Response], list[ResultT]]:
+    """Each of an answer's `results` as if it were the answer to its query alone."""
+    return _json(lambda body: [read({**body, **one}) for one in body["results"]])
 
 
 def _framed(side: Side, box: Box | None) -> dict[str, str]:

@@ -6,7 +6,7 @@ Sends nothing; knows no route. `serve.client_calls` makes these, `serve.client_c
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Literal, TypeVar
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 ResultT = TypeVar("ResultT")
 Vector = NDArray[np.float32]
+Vectors = NDArray[np.float32] | Sequence[NDArray[np.float32]]
+"""A matrix, or a list of vectors."""
 Image = bytes | str | os.PathLike[str] | BinaryIO | NDArray[np.uint8]
 """A picture: the bytes of a file, a path, an open file, or pixels (H, W, 3) uint8 RGB."""
 Box = tuple[float, float, float, float]

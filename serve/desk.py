@@ -97,10 +97,33 @@ class Desk:
 
         return await self.run(trace, job)
 
+    async def search_vectors(
+        self, trace: Trace, embeddings: NDArray[np.float32], space_id: str, question: Question
+    ) -> list[list[Hit]]:
+        """The nearest ears of each ready vector, (Q, D) float32, best first: one search for all of them."""
+        k, asked, threshold = question.k, question.filter, question.threshold
+        return await self.run(trace, lambda: list(self.gallery.search(embeddings, k, asked, space_id, threshold)))
+
+    async def search_subjects_vectors(
+        self, trace: Trace, embeddings: NDArray[np.float32], space_id: str, question: Question
+    ) -> list[list[SubjectHit]]:
+        """The nearest subjects of each ready vector, (Q, D) float32, best first: one search for all of them."""
+        k, asked, least = question.k, question.filter, -1.0 if question.threshold is None else question.threshold
+
+        def job() -> list[list[SubjectHit]]:
+            found = self.gallery.search_subjects(embeddings, k, question.per_subject, asked, space_id)
+            return [[near for one in subjects if (near := _nearer(one, least)).hits] for subjects in found]
+
+        return await self.run(trace, job)
+
     def close(self) -> None:
         """Let running calls finish, then close the gallery."""
         self._pool.close(wait=True)
         self.gallery.close()
+
+
+def _nearer(found: SubjectHit, least: float) -> SubjectHit:
+    return replace(found, hits=tuple(hit for hit in found.hits if hit.similarity >= least))
 
 
 def narrow(asked: Filter, probe: Probe) -> Filter | None:

@@ -1,9 +1,8 @@
-"""POST /v1/search: a picture, or a ready vector -> the nearest ears of the gallery."""
+"""POST /v1/search: a picture, or ready vectors -> the nearest ears of the gallery."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from index.items import Filter, Hit, SubjectHit
 from serve.answers import Answer
 from serve.bodies import floats, read_json
 from serve.desk import Desk, Question
+from serve.errors import BadRequest
 from serve.finding import check_detect, found_crop
 from serve.live import Live
 from serve.orientation import Probe, Side, is_mirrored, probes, vector_sides
@@ -30,14 +30,19 @@ router = APIRouter(tags=["search"], dependencies=[needs("search")], responses=ER
 MAX_K = 1000
 MAX_PER_SUBJECT = 100
 Group = Literal["item", "subject"]
+Found = Sequence[Hit | SubjectHit]
 
 
 class VectorQuery(BaseModel):
-    """A search with a ready vector. `space_id` says which encoder made it; it is compared with no other's."""
+    """A search with ready vectors: `embedding`, one, or `embeddings`, several, each answered by itself.
+
+    `space_id` says which encoder made them; they are compared with no other's.
+    """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    embedding: list[float] = Field(min_length=1, max_length=65536)
+    embedding: list[float] | None = Field(None, min_length=1, max_length=65536)
+    embeddings: list[list[float]] | None = Field(None, min_length=1, description="as many as pictures in one request")
     space_id: str
     k: int = Field(10, ge=1, le=MAX_K)
     threshold: float | None = Field(None, ge=-1.0, le=1.0)
@@ -83,11 +88,12 @@ async def search(
     side. Of unknown side: all ears, both orientations, the better one counts. Similarity is cosine, in [-1, 1].
     `group=subject` answers `subjects` instead of `hits`: the k nearest persons, `per_subject` ears of each.
     `detect=true` takes a whole photo and searches with its most certain ear; `side`, `box` and `score` say which.
+    Ready vectors are sent as JSON; to several of them (`embeddings`) the answer is `results`, one for each, in order.
     """
     service, trace = service_of(request), trace_of(request)
     active = service.use(request, space_id)
     if request.headers.get("content-type", "").startswith("application/json"):
-        return await _search_vector(request, trace)
+        return await _search_vectors(request, trace)
     desk, engine = active.gallery_desk, active.engine
     ear_box = parse_box(box)
     check_detect(detect, ear_box)
@@ -107,7 +113,11 @@ async def search(
     encoded = await attended(request, engine.encode(trace, crops))
     queries = [(probe, one.embedding) for probe, one in zip(asked, encoded, strict=True)]
     question = Question(k, threshold, Filter(subjects=tuple(subject), tags=tuple(tag)), per_subject)
-    return await _answer(request, active, trace, queries, question, group, seen)
+    if group == "subject":
+        persons = await attended(request, desk.search_subjects(trace, queries, engine.ids[0], question))
+        return _answer(request, active, trace, [persons], {**seen, **_told(persons, group)})
+    hits = await attended(request, desk.search(trace, queries, engine.ids[0], question))
+    return _answer(request, active, trace, [hits], {**seen, **_told(hits, group)})
 
 
 async def _probes(desk: Desk, trace: Trace, side: Side, cross_ear: bool) -> tuple[Probe, ...]:
@@ -115,37 +125,46 @@ async def _probes(desk: Desk, trace: Trace, side: Side, cross_ear: bool) -> tupl
     return probes(side, cross_ear=cross_ear, unknown_items=unknown_items)
 
 
-async def _search_vector(request: Request, trace: Trace) -> Answer:
+async def _search_vectors(request: Request, trace: Trace) -> Answer:
+    service = service_of(request)
     query = await read_json(request, VectorQuery)
-    active = service_of(request).use(request, query.space_id)
-    asked = Filter(subjects=_listed(query.subject), tags=_listed(query.tag))
+    active = service.use(request, query.space_id)
+    desk, space_id = active.gallery_desk, active.engine.ids[0]
+    vectors = _vectors(query, active.engine.model.latent_dim, service.settings.max_inputs)
+    sides = vector_sides(query.side, cross_ear=query.cross_ear)
+    asked = Filter(subjects=_listed(query.subject), sides=sides, tags=_listed(query.tag))
     question = Question(query.k, query.threshold, asked, query.per_subject)
-    probe = Probe(mirrored=False, sides=vector_sides(query.side, cross_ear=query.cross_ear))
-    return await _answer(request, active, trace, [(probe, floats(query.embedding))], question, query.group)
-
-
-async def _answer(
-    request: Request,
-    active: Live,
-    trace: Trace,
-    queries: list[tuple[Probe, NDArray[np.float32]]],
-    question: Question,
-    group: Group,
-    seen: Mapping[str, Any] = MappingProxyType({}),
-) -> Answer:
-    desk, (space_id, bundle_id) = active.gallery_desk, active.engine.ids
-    if group == "subject":
-        subjects = await attended(request, desk.search_subjects(trace, queries, space_id, question))
-        hits = [hit for one in subjects for hit in one.hits]
-        found = {"subjects": [_shown_subject(rank, one) for rank, one in enumerate(subjects, start=1)]}
+    found: Sequence[Found]
+    if query.group == "subject":
+        found = await attended(request, desk.search_subjects_vectors(trace, vectors, space_id, question))
     else:
-        hits = await attended(request, desk.search(trace, queries, space_id, question))
-        found = {"hits": [_shown(rank, hit) for rank, hit in enumerate(hits, start=1)]}
+        found = await attended(request, desk.search_vectors(trace, vectors, space_id, question))
+    told = [_told(one, query.group) for one in found]
+    return _answer(request, active, trace, found, told[0] if query.embeddings is None else {"results": told})
+
+
+def _vectors(query: VectorQuery, dim: int, most: int) -> NDArray[np.float32]:
+    """What is asked about: (Q, D) float32. Raises BadRequest."""
+    if (query.embedding is None) == (query.embeddings is None):
+        raise BadRequest("give exactly one of embedding (a vector) and embeddings (a list of vectors)", "embedding")
+    if query.embeddings is None:
+        return floats(query.embedding or [])[None]
+    if len(query.embeddings) > most:
+        raise BadRequest(f"{len(query.embeddings)} vectors in one request; at most {most}", "embeddings")
+    for number, row in enumerate(query.embeddings):
+        if len(row) != dim:
+            raise BadRequest(f"embeddings[{number}] has {len(row)} numbers; this space's have {dim}", "embeddings")
+    return np.stack([floats(row) for row in query.embeddings])
+
+
+def _answer(request: Request, active: Live, trace: Trace, found: Sequence[Found], told: dict[str, Any]) -> Answer:
+    """found: of each query. told: the part of the answer that shows it."""
+    hits = [hit for some in found for one in some for hit in (one.hits if isinstance(one, SubjectHit) else (one,))]
     service_of(request).audit.note(request, "search", found=[hit.item.id for hit in hits])
+    space_id, bundle_id = active.engine.ids
     body = {
-        **seen,
-        **found,
-        "searched": desk.gallery.count(),
+        **told,
+        "searched": active.gallery_desk.gallery.count(),
         "space_id": space_id,
         "bundle_id": bundle_id,
         "timing_ms": trace.timing_ms("index"),
@@ -153,15 +172,19 @@ async def _answer(
     return Answer(body)
 
 
-def _shown_subject(rank: int, found: SubjectHit) -> dict[str, Any]:
-    hits = [_shown(place, hit) for place, hit in enumerate(found.hits, start=1)]
-    return {"rank": rank, "subject": found.subject, "similarity": round(found.similarity, 6), "hits": hits}
+def _told(found: Found, group: Group) -> dict[str, Any]:
+    return {
+        "subjects" if group == "subject" else "hits": [_shown(rank, one) for rank, one in enumerate(found, start=1)]
+    }
 
 
-def _shown(rank: int, hit: Hit) -> dict[str, Any]:
-    item = shown(hit.item)
+def _shown(rank: int, found: Hit | SubjectHit) -> dict[str, Any]:
+    if isinstance(found, SubjectHit):
+        hits = [_shown(place, hit) for place, hit in enumerate(found.hits, start=1)]
+        return {"rank": rank, "subject": found.subject, "similarity": round(found.similarity, 6), "hits": hits}
+    item = shown(found.item)
     named = {key: item[key] for key in ("subject", "side", "tags", "source", "created", "image_url")}
-    return {"rank": rank, "item_id": hit.item.id, "similarity": round(hit.similarity, 6), **named}
+    return {"rank": rank, "item_id": found.item.id, "similarity": round(found.similarity, 6), **named}
 
 
 def _listed(value: str | list[str]) -> tuple[str, ...]:

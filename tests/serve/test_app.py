@@ -126,6 +126,57 @@ def test_a_search_with_a_vector_equals_the_search_with_its_picture(client):
     assert [hit["item_id"] for hit in by_vector] == [hit["item_id"] for hit in by_picture]
 
 
+def test_several_vectors_are_searched_for_at_once_and_each_is_answered_by_itself(client):
+    for seed in range(4):
+        enrol(client, seed, side="left", subject=f"s{seed % 2}")
+    embedded = [client.post("/v1/embed?side=left", content=png(seed)).json() for seed in (2, 0, 1)]
+    ready = {"space_id": embedded[0]["space_id"], "k": 3, "side": "left", "threshold": 0.1}
+    gallery = client.app.state.service.active.desk.gallery
+    asked, real = [], gallery.search
+
+    def counted(embeddings, *args):
+        asked.append(embeddings.shape)
+        return real(embeddings, *args)
+
+    gallery.search = counted
+    together = client.post("/v1/search", json={**ready, "embeddings": [one["embedding"] for one in embedded]}).json()
+    assert asked == [(3, 1024)]
+    for group, name in (("item", "hits"), ("subject", "subjects")):
+        ready["group"] = group
+        many = client.post("/v1/search", json={**ready, "embeddings": [one["embedding"] for one in embedded]}).json()
+        alone = [client.post("/v1/search", json={**ready, "embedding": one["embedding"]}).json() for one in embedded]
+        assert [one[name] for one in many["results"]] == [one[name] for one in alone], group
+        assert all(one[name] for one in alone)
+    assert [one["hits"][0]["subject"] for one in together["results"]] == ["s0", "s0", "s1"]
+    assert {"searched", "space_id", "bundle_id", "timing_ms"} < set(together)
+
+
+def test_persons_below_the_threshold_are_left_out_of_a_search_with_a_vector(client):
+    for seed in range(2):
+        enrol(client, seed, side="left", subject=f"s{seed}")
+    embedded = client.post("/v1/embed?side=left", content=png(0)).json()
+    asked = {"embeddings": [embedded["embedding"]], "space_id": embedded["space_id"], "group": "subject"}
+    (near,) = client.post("/v1/search", json={**asked, "threshold": 0.99}).json()["results"]
+    assert [person["subject"] for person in near["subjects"]] == ["s0"]
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"embeddings": []}, "embeddings"),
+        ({"embeddings": [[1.0] * 1024] * 3}, "embeddings"),
+        ({"embeddings": [[1.0] * 1024, [1.0] * 7]}, "embeddings"),
+        ({"embeddings": [[1.0] * 1024], "embedding": [1.0] * 1024}, "embedding"),
+        ({}, "embedding"),
+    ],
+)
+def test_several_vectors_that_cannot_be_asked_about_are_refused(serve, change, param):
+    with serve(max_inputs=2) as client:
+        space = client.get("/v1/models").json()["data"][0]["space_id"]
+        answer = client.post("/v1/search", json={"space_id": space, **change})
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), answer.text
+
+
 def test_a_foreign_vector_is_a_conflict_that_names_both_spaces(client):
     answer = client.post("/v1/search", json={"embedding": [1.0] * 1024, "space_id": "sp_of_another"})
     assert answer.status_code == 409

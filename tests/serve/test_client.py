@@ -92,7 +92,22 @@ def test_persons_are_found_by_picture_and_by_vector(ears):
     (again,) = ears.search_subjects_vector(got.embedding, got.space_id, **asked).subjects
     assert (person.rank, person.subject, len(person.hits)) == (1, "client-carla", 2)
     assert [hit.item_id for hit in again.hits] == [hit.item_id for hit in person.hits]
+    both = ears.search_subjects_vectors([got.embedding, -got.embedding], got.space_id, threshold=0.5, **asked)
+    assert [len(found.subjects) for found in both] == [1, 0]
+    assert both[0].subjects[0].hits == again.hits[:1]  # the other ear of theirs is less alike
     ears.delete_subject("client-carla")
+
+
+def test_several_vectors_go_in_one_request(ears):
+    for seed in (113, 114):
+        ears.enrol(png(seed), subject=f"client-{seed}", side="left")
+    space_id = ears.embed(png(113)).space_id
+    vectors = ears.embed_many([png(114), png(113)], side="left")
+    found = ears.search_vectors(vectors, space_id, side="left", k=1)
+    assert [one.hits[0].subject for one in found] == ["client-114", "client-113"]
+    assert all(one.space_id == space_id and one.searched >= 2 for one in found)
+    for seed in (113, 114):
+        ears.delete_subject(f"client-{seed}")
 
 
 def test_boxes_say_which_ears_are_verified(ears):
@@ -166,6 +181,9 @@ def test_the_asynchronous_client_answers_many_at_once(live):
             await ears.enrol(png(104), subject="client-berta", side="left")
             await ears.enrol(png(105), subject="client-berta", side="left")
             got = await asyncio.gather(*(ears.embed(png(seed)) for seed in range(6)))
+            vectors, space_id = [one.embedding for one in got], got[0].space_id
+            assert len(await ears.search_vectors(vectors, space_id)) == 6
+            assert len(await ears.search_subjects_vectors(vectors, space_id)) == 6
             listed = [item.subject async for item in ears.all_items(subject="client-berta")]
             return len({one.embedding.tobytes() for one in got}), listed, await ears.delete_subject("client-berta")
 
