@@ -128,15 +128,26 @@ def load(
 def choose_variant(manifest: Manifest, graph: Graph, runtime: str, precision: str = AUTO) -> Variant:
     """The file for a graph on a runtime: the exporter's default for it, else fp32 on CPU and fp16 on a GPU if present.
 
-    Raises RuntimeUnavailable with the precisions there are.
+    What the export's gate refused on this runtime is not taken. Raises RuntimeUnavailable with what there is.
     """
-    of_graph = [variant for variant in manifest.variants if variant.graph == graph]
+    refused = _refused(manifest, graph, runtime)
+    if precision in refused:
+        raise RuntimeUnavailable(
+            f"the export's gate refused the {graph} at {precision} on {runtime}: {refused[precision]}"
+        )
+    of_graph = [one for one in manifest.variants if one.graph == graph and one.precision not in refused]
     wanted = [variant for variant in of_graph if precision in (AUTO, variant.precision)]
     if not wanted:
         there = ", ".join(sorted({variant.precision for variant in of_graph})) or "none"
         raise RuntimeUnavailable(f"the bundle has no {graph} at precision {precision!r}; it has: {there}")
     preferred = ("fp32", "fp16", "int8") if runtime == "onnxruntime-cpu" else ("fp16", "fp32", "int8")
     return min(wanted, key=lambda variant: (runtime not in variant.default_for, preferred.index(variant.precision)))
+
+
+def _refused(manifest: Manifest, graph: Graph, runtime: str) -> dict[str, str]:
+    """Precision -> the first of the gate's reasons, of what it refused of a graph on a runtime."""
+    rows = [row for row in manifest.parity.get("rows", []) if (row["graph"], row["runtime"]) == (graph, runtime)]
+    return {row["precision"]: row["refusals"][0] for row in rows if row["refusals"]}
 
 
 def _open_model(

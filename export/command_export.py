@@ -73,7 +73,7 @@ def _show(console: Console, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _conclude(console: Console, out: Path, manifest: Manifest, seconds: float) -> int:
-    refused = manifest.parity["refused"]
+    refused, elsewhere = manifest.parity["refused"], manifest.parity["refused_on"]
     size_mb = sum(entry.size_bytes for entry in manifest.files.values()) / 1e6
     console.print(
         f"{out}: {len(manifest.variants)} variants, {size_mb:.0f} MB, space {manifest.space_id}, "
@@ -84,7 +84,9 @@ def _conclude(console: Console, out: Path, manifest: Manifest, seconds: float) -
         console.print(f"no int8 in the bundle: {int8['why_not']}", style="yellow", markup=False)
     if refused:
         console.print(f"[red]refused by the gate and not in the bundle: {', '.join(refused)}[/]")
-    return REFUSED if refused else 0
+    if elsewhere:
+        console.print(f"[red]refused by the gate and not taken there: {', '.join(elsewhere)}[/]")
+    return REFUSED if refused or elsewhere else 0
 
 
 def _parser() -> argparse.ArgumentParser:

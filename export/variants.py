@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bundle.manifest import Graph, GraphContract, Precision, Tensor
 from bundle.runtimes import open_session
+from bundle.session import Session
 from export.crops import Crops
 from export.gate import ParityRow, judge_decoder, judge_encoder
 from export.graphs import (
@@ -34,7 +35,7 @@ from training.config import ModelConfig
 from training.vae import EarVAE
 
 RUNTIME = "onnxruntime-cpu"
-"""What the gate runs files with: every machine has it."""
+"""What decides on a file: every machine has it."""
 FEW_FOR_BISECTION = 6
 
 
@@ -107,16 +108,29 @@ def judge_variant(
 ) -> list[ParityRow]:
     """Run an exported file at several batch sizes and judge each against torch."""
     session = open_session(path, RUNTIME, precision=precision)
-    name, inputs = (ENCODER_INPUT, reference.crops.pixels) if graph == "encoder" else (DECODER_INPUT, reference.latents)
-    rows = []
     try:
-        for batch, count in batches(len(inputs), max_batch):
-            tell(f"{path.name}: batch {batch}, {count} inputs")
-            given = run_session(session, name, inputs[:count], batch)
-            row = ParityRow(graph, precision, session.runtime, batch, count)
-            rows.append(_judge(row, reference, given, count))
+        return judge_session(session, path.name, graph, precision, reference, max_batch, tell)
     finally:
         session.close()
+
+
+def judge_session(
+    session: Session,
+    file: str,
+    graph: Graph,
+    precision: Precision,
+    reference: Reference,
+    max_batch: int,
+    tell: Callable[[str], None],
+) -> list[ParityRow]:
+    """Judge what an open session gives for an exported file, at several batch sizes."""
+    name, inputs = (ENCODER_INPUT, reference.crops.pixels) if graph == "encoder" else (DECODER_INPUT, reference.latents)
+    rows = []
+    for batch, count in batches(len(inputs), max_batch):
+        tell(f"{file}: batch {batch}, {count} inputs")
+        given = run_session(session, name, inputs[:count], batch)
+        row = ParityRow(graph, precision, session.runtime, batch, count)
+        rows.append(_judge(row, reference, given, count))
     return rows
 
 

@@ -32,6 +32,7 @@ from export.int8_variant import Int8Outcome, add_int8
 from export.latents import latent_statistics
 from export.limits import LIMITS
 from export.model_card import write_papers
+from export.other_runtimes import judge_elsewhere, ships
 from export.provenance import made_with, now
 from export.reference import golden_outputs, make_reference
 from export.rewrite import rewrite
@@ -74,7 +75,8 @@ def export_bundle(
         tell: is called with a line of text at each step.
 
     Returns:
-        The manifest. `manifest.parity["refused"]` names variants that the gate kept out.
+        The manifest. `manifest.parity["refused"]` names variants that the gate kept out, and `["refused_on"]` those
+        that it keeps from a runtime of this machine.
 
     Raises:
         TargetExists: `out` is there.
@@ -118,9 +120,11 @@ def _write_variants(
             judged = judge_variant(path, graph, precision, reference, config.max_batch, tell)
             if precision == "fp16":
                 judged.append(_witness(rewritten, graph, reference, config, sound=all(row.passed for row in judged)))
-            if not all(row.passed for row in judged):
-                path.unlink()
             rows += judged
+            if all(row.passed for row in judged):
+                rows += judge_elsewhere(path, graph, precision, reference, config.max_batch, tell)
+            else:
+                path.unlink()
     return rows
 
 
@@ -136,7 +140,7 @@ def _witness(rewritten: EarVAE, graph: Graph, reference: Reference, config: Expo
 
 def _refuse_broken(rows: Sequence[ParityRow]) -> None:
     """A bundle cannot do without its float32 graphs."""
-    broken = [row for row in rows if row.precision == "fp32" and not row.passed]
+    broken = [row for row in rows if row.precision == "fp32" and ships(row) and not row.passed]
     if broken:
         what = "; ".join(f"{row.graph} at batch {row.batch}: {', '.join(row.refusals)}" for row in broken)
         raise ParityError(f"the float32 graphs do not agree with torch, no bundle was written: {what}", tuple(rows))
@@ -195,7 +199,7 @@ def encoder_architecture(architecture: Mapping[str, Any]) -> dict[str, Any]:
 
 def _variants(rows: Sequence[ParityRow], sam_size_px: int) -> list[Variant]:
     found: dict[tuple[str, str], list[ParityRow]] = {}
-    for row in rows:
+    for row in filter(ships, rows):
         found.setdefault((row.graph, row.precision), []).append(row)
     return [
         Variant(
@@ -217,7 +221,10 @@ def _parity(rows: Sequence[ParityRow], reference: Reference, config: ExportConfi
         "crops": len(reference.crops),
         "limits": {precision: LIMITS[precision].to_dict() for precision in config.precisions},
         "rows": [row.to_dict() for row in rows],
-        "refused": sorted({f"{row.graph} {row.precision}" for row in rows if not row.passed}),
+        "refused": sorted({f"{row.graph} {row.precision}" for row in rows if ships(row) and not row.passed}),
+        "refused_on": sorted(
+            {f"{row.graph} {row.precision} on {row.runtime}" for row in rows if not ships(row) and not row.passed}
+        ),
         "made_with": made_with(config.opset),
     }
 

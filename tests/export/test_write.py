@@ -63,11 +63,11 @@ def test_the_served_model_gives_what_torch_gives(exported, vae, crops):
 
 def test_the_manifest_tells_how_it_was_judged(exported):
     manifest = read_manifest(exported)
-    rows = manifest.parity["rows"]
+    rows = manifest.parity["rows"]  # on a machine with a GPU there are those of its runtimes, too
     assert {(row["graph"], row["precision"]) for row in rows} == {
         (graph, precision) for graph in ("encoder", "decoder") for precision in ("fp32", "fp16")
     }
-    assert {row["runtime"] for row in rows} == {"onnxruntime-cpu", "torch-fp16"}
+    assert {row["runtime"] for row in rows} >= {"onnxruntime-cpu", "torch-fp16"}
     of_runtime = [row for row in rows if row["graph"] == "encoder" and row["runtime"] == "onnxruntime-cpu"]
     assert {row["batch"] for row in of_runtime} == {1, 3, 32}
     assert manifest.parity["refused"] == []
