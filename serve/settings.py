@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from serve.errors import ConfigurationError
@@ -27,6 +27,15 @@ def _split(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 """Comma separated in the environment and in flags."""
+
+
+def _not_blank(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().strip():
+        raise ValueError("blank would let in whoever shows nothing; give a secret, or unset the variable")
+    return secret
+
+
+Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
 
 
 class Settings(BaseSettings):
@@ -96,7 +105,7 @@ class Settings(BaseSettings):
     log_requests: bool = Field(True, description="one log line per request")
     otlp_endpoint: str | None = Field(None, description="OTLP/HTTP address for traces; needs ear-teacher[otel]")
 
-    api_key: SecretStr | None = Field(None, description="one API key that may do everything")
+    api_key: Secret | None = Field(None, description="one API key that may do everything")
     api_key_file: Path | None = Field(None, description="file of hashed API keys with scopes (ear-teacher keys)")
     rate_limit: str | None = Field(None, description="most requests of one key (or address), such as 600/minute")
     allowed_hosts: Names = Field((), description="names in Host headers that are answered; none: see docs/security.md")
@@ -153,7 +162,9 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         flag = f"--{name.replace('_', '-')} (EAR_TEACHER_{name.upper()})"
         if first["type"] == "missing":
             raise ConfigurationError(f"{flag} is required: {Settings.model_fields[name].description}") from None
-        raise ConfigurationError(f"{flag} is {first['input']!r:.80}: {first['msg']}") from None
+        raise ConfigurationError(
+            f"{flag} is {first['input']!r:.80}: {first['msg'].removeprefix('Value error, ')}"
+        ) from None
 
 
 def settings_table() -> str:

@@ -2,6 +2,9 @@
 
 import pytest
 
+from serve.errors import ConfigurationError
+from serve.keys import KeyFile, hashed
+from serve.settings import read_settings
 from tests.serve.conftest import png
 
 KEY = "a-key-of-the-tests"
@@ -38,3 +41,18 @@ def test_every_v1_route_is_locked(locked):
 def test_health_and_page_need_no_key(locked):
     for path in ("/health/live", "/health/ready", "/docs", "/"):
         assert locked.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"])
+def test_a_blank_key_keeps_the_service_from_starting(bundle_folder, monkeypatch, blank):
+    monkeypatch.setenv("EAR_TEACHER_API_KEY", blank)
+    with pytest.raises(ConfigurationError, match="EAR_TEACHER_API_KEY.* give a secret, or unset"):
+        read_settings({"bundle": bundle_folder, "host": "0.0.0.0"})
+
+
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": ""}, {"Authorization": "Bearer "}])
+def test_the_hash_of_nothing_in_a_key_file_opens_nothing(serve, tmp_path, headers):
+    known = {"name": "nobody", "sha256": hashed(""), "scopes": ["embed"]}
+    (tmp_path / "keys.json").write_text(KeyFile.model_validate({"keys": [known]}).model_dump_json())
+    with serve(api_key_file=tmp_path / "keys.json") as client:
+        assert client.post("/v1/embed", content=png(), headers=headers).status_code == 401
