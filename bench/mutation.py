@@ -14,6 +14,8 @@ TELLING = (
     b"[" * 50,
     b'"',
     b"1e999",
+    b"\xb2",
+    b"9" * 5000,
 )
 
 JSON_BODIES = {
@@ -25,6 +27,21 @@ JSON_BODIES = {
     ),
 }
 
+HEADERS = {
+    "Host": b"127.0.0.1:8350",
+    "Origin": b"http://127.0.0.1:8350",
+    "Authorization": b"Bearer ear_key",
+    "X-Request-Id": b"abc-123",
+    "traceparent": b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "Content-Type": b"multipart/form-data; boundary=x",
+    "Content-Length": b"96",
+    "Content-Encoding": b"gzip",
+    "Inference-Header-Content-Length": b"96",
+    "Accept": b"application/json;q=0.9, image/png",
+    "Accept-Encoding": b"gzip, deflate;q=0.5",
+    "Range": b"bytes=0-100, 200-",
+}
+
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
     """A copy with one to eight damages."""
@@ -33,6 +50,11 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
         at = rng.randrange(len(body) + 1)
         rng.choice((_flip, _overwrite, _insert, _cut, _repeat))(body, min(at, max(0, len(body) - 1)), rng)
     return bytes(body)
+
+
+def mutated_header(value: bytes, rng: random.Random) -> bytes:
+    """A damaged value that still passes as one: servers themselves refuse line ends and NUL."""
+    return mutated(value, rng).translate(None, b"\r\n\0")
 
 
 def _flip(body: bytearray, at: int, rng: random.Random) -> None:

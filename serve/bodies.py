@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from serve.errors import BadRequest
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+WHOLE_NUMBER = re.compile("[0-9]{1,18}")
 
 
 async def read_json(request: Request, model: type[ModelT]) -> ModelT:
@@ -33,6 +35,11 @@ def bad_request(errors: Any) -> BadRequest:
     given = first.get("input")
     shown = f", given {given!r:.80}" if isinstance(given, (str, int, float, bool)) else ""
     return BadRequest(f"{where}: {first['msg']}{shown}", where)
+
+
+def whole_number(text: str) -> int | None:
+    """A header's count; None where it is none. `str.isdigit` takes '²', and int() refuses thousands of digits."""
+    return int(text) if WHOLE_NUMBER.fullmatch(text) else None
 
 
 def floats(values: list[float]) -> NDArray[np.float32]:

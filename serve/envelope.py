@@ -17,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.answers import Answer
+from serve.bodies import whole_number
 from serve.errors import BodyTooLarge, TooSlow, error_body, message_of, problem_of, retry_after_s
 from serve.origins import Origins
 from serve.security_headers import security_headers
@@ -78,9 +79,9 @@ class Envelope:
     def _guard_body(self, scope: Scope, receive: Receive) -> Receive:
         """Refuse a body that is too large (at once, where it says so) or takes too long to arrive."""
         limit = self._settings.max_body_bytes
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isdigit() and int(declared) > limit:
-            raise _too_large(int(declared), limit)
+        declared = whole_number(Headers(scope=scope).get("content-length", "")) or 0
+        if declared > limit:
+            raise _too_large(declared, limit)
         return _BodyGuard(receive, limit, self._settings.body_timeout_s).receive
 
 

@@ -33,7 +33,7 @@ class Origins:
         origin = headers.get("origin")
         if origin is None or method in SAFE_METHODS or origin in self._origins:
             return
-        if urlsplit(origin).netloc.lower() != host:
+        if _host_of(origin) != host:
             raise Forbidden(f"a page of {origin[:100]!r} may not change anything here; allow it with --cors-origins")
 
     def _check_host(self, host: str) -> None:
@@ -42,6 +42,13 @@ class Origins:
             return
         if self._hosts or self._loopback_only:
             raise WrongHost(f"this service does not answer to the host {name[:100]!r}; allow it with --allowed-hosts")
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:  # "http://[": of no host
+        return None
 
 
 def _name(host: str) -> str:

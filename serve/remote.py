@@ -51,7 +51,7 @@ class Fetcher:
             headers = [("Host", urlsplit(url).netloc), ("Accept", "image/*"), ("User-Agent", "ear-teacher")]
             async with self._pool.stream("GET", url, headers=headers) as answer:
                 if answer.status in REDIRECTS:
-                    url = urljoin(url, _header(answer, b"location"))
+                    url = _joined(url, _header(answer, b"location"))
                     continue
                 if answer.status != 200:
                     raise BadRequest(f"{_shown(url)} answered {answer.status}")
@@ -72,6 +72,8 @@ class Fetcher:
             host, port = parts.hostname or "", parts.port
         except ValueError:
             raise BadRequest(f"{_shown(url)} is no URL") from None
+        if not url.isascii():
+            raise BadRequest(f"{_shown(url)} has characters that no URL has: percent-encode them")
         if parts.scheme not in ("http", "https") or parts.username is not None:
             raise BadRequest(f"{_shown(url)} is refused: http and https without credentials are fetched")
         named = f"{host}:{port}" if port is not None else host
@@ -127,6 +129,13 @@ async def resolve_host(host: str, port: int) -> list[str]:
 
 def _header(answer: Any, name: bytes) -> str:
     return next((value.decode("latin-1") for key, value in answer.headers if key.lower() == name), "")
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise BadRequest(f"{_shown(url)} redirects to {_shown(location)}, which is no URL") from None
 
 
 def _shown(url: str) -> str:

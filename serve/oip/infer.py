@@ -6,6 +6,7 @@ import asyncio
 import binascii
 from base64 import b64decode
 from collections.abc import Mapping
+from reprlib import repr as short
 from typing import Any, cast, get_args
 
 import numpy as np
@@ -41,7 +42,10 @@ async def _crops(
     side = _side(parameters)
     if model.name == "ear-encoder":
         return [oriented(crop, side) for crop in tensor.array]
-    box = parse_box(str(parameters["box"])) if "box" in parameters else None
+    given = parameters.get("box")
+    if not isinstance(given, str | None):
+        raise BadRequest(f"parameter box is {short(given)}; give text: 'x1,y1,x2,y2' in pixels", "box")
+    box = parse_box(given)
     files = [_file(data) for data in tensor.array.reshape(-1)]
     return await asyncio.gather(*(intake.crop(trace, file, side, box, engine.framing) for file in files))
 
@@ -49,7 +53,7 @@ async def _crops(
 def _side(parameters: Mapping[str, Any]) -> Side:
     side = parameters.get("side", "unknown")
     if side not in get_args(Side):
-        raise BadRequest(f"parameter side is {side!r:.40}; allowed are left, right and unknown", "side")
+        raise BadRequest(f"parameter side is {short(side)}; allowed are left, right and unknown", "side")
     return cast(Side, side)
 
 

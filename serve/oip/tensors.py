@@ -9,6 +9,7 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from reprlib import repr as short  # of lists that nest 1,000 deep, which repr() itself does not survive
 from typing import Any
 
 import numpy as np
@@ -86,23 +87,32 @@ def check_declared(name: Any, datatype: Any, shape: Any) -> None:
     """Refuse a tensor whose name, datatype or shape are not of the protocol."""
     if not isinstance(name, str) or not name:
         raise BadRequest("every tensor has a name", "inputs")
-    if datatype != BYTES and datatype not in DTYPES:
-        raise BadRequest(f"datatype of {name!r} is {datatype!r:.40}; known are {', '.join(DTYPES)} and BYTES", name)
+    if not isinstance(datatype, str) or (datatype != BYTES and datatype not in DTYPES):
+        raise BadRequest(f"datatype of {name!r} is {short(datatype)}; known are {', '.join(DTYPES)} and BYTES", name)
     integers = isinstance(shape, list) and all(isinstance(side, int) and not isinstance(side, bool) for side in shape)
     if not integers or any(side < 0 for side in shape) or len(shape) > 8:
-        raise BadRequest(f"shape of {name!r} is {shape!r:.80}; give a list of sizes", name)
+        raise BadRequest(f"shape of {name!r} is {short(shape)}; give a list of sizes", name)
 
 
 def _shaped(flat: NDArray[Any], shape: Sequence[int], name: str) -> NDArray[Any]:
     if flat.size != math.prod(shape):
         raise BadRequest(f"{name!r} has {flat.size} elements; its shape {list(shape)} has {math.prod(shape)}", name)
-    return flat.reshape(shape)
+    try:
+        return flat.reshape(shape)
+    except ValueError:  # no elements, beside a side past what numpy can count
+        raise BadRequest(f"shape of {name!r} is {short(list(shape))}; its sides are too long", name) from None
 
 
 def _flat(data: Any) -> list[Any]:
-    if not isinstance(data, list):
-        return [data]
-    return [leaf for entry in data for leaf in (_flat(entry) if isinstance(entry, list) else [entry])]
+    """The leaves of nested lists, in order. Without recursion: how deep they nest is the caller's choice."""
+    leaves, waiting = [], [data]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, list):
+            waiting.extend(reversed(entry))
+        else:
+            leaves.append(entry)
+    return leaves
 
 
 def _text(entry: Any, where: str) -> bytes:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from reprlib import repr as short
 from typing import Any
 
 import orjson
 
+from serve.bodies import whole_number
 from serve.errors import BadRequest, BodyTooLarge
 from serve.oip.tensors import BYTES, Tensor, check_declared, from_bytes, from_json, to_bytes
 
@@ -69,9 +71,9 @@ def parse_request(body: bytes, json_length: str | None, raw: RawInput) -> InferR
     """The request in `body`. json_length: value of LENGTH_HEADER. raw: how the model reads a request without JSON."""
     if json_length is None:
         return _from_document(_load(body), memoryview(b""))
-    if not json_length.isdigit() or int(json_length) > len(body):
+    split = whole_number(json_length)
+    if split is None or split > len(body):
         raise BadRequest(f"{LENGTH_HEADER} is {json_length[:20]!r}; the body has {len(body)} bytes", LENGTH_HEADER)
-    split = int(json_length)
     if split == 0:
         return _raw_request(body, raw)
     return _from_document(_load(body[:split]), memoryview(body)[split:])
@@ -105,8 +107,7 @@ def _from_document(document: dict[str, Any], tail: memoryview) -> InferRequest:
         raise BadRequest(f"{len(tail)} bytes follow the JSON; its inputs name {used}", "inputs")
     default = _parameters(document).get("binary_data_output") is True
     wanted = {
-        str(entry.get("name")): _parameters(entry).get("binary_data", default) is True
-        for entry in _objects(document, "outputs")
+        _name(entry): _parameters(entry).get("binary_data", default) is True for entry in _objects(document, "outputs")
     }
     given_id = document.get("id")
     request_id = given_id if isinstance(given_id, str) else None
@@ -124,8 +125,15 @@ def _input(entry: dict[str, Any], raw: memoryview) -> Tensor:
     if "data" in entry:
         raise BadRequest(f"input {name!r} has both data and binary_data_size", str(name))
     if not isinstance(size, int) or size != len(raw):
-        raise BadRequest(f"binary_data_size of {name!r} is {size!r:.20}; {len(raw)} bytes are left", str(name))
+        raise BadRequest(f"binary_data_size of {name!r} is {short(size)}; {len(raw)} bytes are left", str(name))
     return from_bytes(name, datatype, shape, raw)  # type: ignore[arg-type]
+
+
+def _name(output: dict[str, Any]) -> str:
+    name = output.get("name")
+    if not isinstance(name, str):
+        raise BadRequest(f"an output's name is {short(name)}; it is text", "outputs")
+    return name
 
 
 def _objects(document: dict[str, Any], name: str) -> list[dict[str, Any]]:

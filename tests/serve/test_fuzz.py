@@ -8,7 +8,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.mutation import JSON_BODIES, mutated
+from bench.mutation import HEADERS, JSON_BODIES, mutated, mutated_header
 from serve.settings import Settings
 from tests.serve.conftest import ear, encoded, live_server, png
 
@@ -33,6 +33,17 @@ def test_mutated_json_is_answered_or_refused(client, route):
         answer = client.post(route, content=mutated(JSON_BODIES[route], rng), headers=headers)
         assert answer.status_code < 500, answer.text
     assert client.get("/health/ready").status_code == 200
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_mutated_headers_are_answered_or_refused(client, name):
+    rng = random.Random(name)
+    infer = "/v2/models/ear-decoder/infer"
+    for n in range(30):
+        headers = {name: mutated_header(HEADERS[name], rng)}
+        for method, path in (("POST", infer), ("POST", "/v1/embed"), ("GET", "/page/app.js")):
+            answer = client.request(method, path, content=JSON_BODIES[infer], headers=headers)
+            assert answer.status_code < 500, (n, path, headers, answer.text)
 
 
 anything = st.recursive(

@@ -21,6 +21,8 @@ class Pictures(BaseHTTPRequestHandler):
             "/away": "http://elsewhere.test/ear.png",
             "/inside": "http://127.0.0.1/x",
             "/loop": "/loop",
+            "/broken": "http://[",
+            "/odd": "/\xe4.png",
         }
         if self.path in moved:
             self.send_response(302)
@@ -81,6 +83,9 @@ def test_an_allowed_host_is_fetched_from_and_its_redirects_followed(host):
         ("/loop", "redirects more than"),
         ("/large", "more than 200000 bytes"),
         ("/nothing", "answered 404"),
+        ("/broken", "which is no URL"),
+        ("/odd", "percent-encode"),
+        ("/\xe4.png", "percent-encode"),
     ],
 )
 def test_what_an_allowed_host_may_not_do(host, path, words):

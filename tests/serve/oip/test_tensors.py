@@ -45,9 +45,23 @@ def test_json_data_that_is_no_uint8_is_refused(data):
         from_json("x", "UINT8", [1], data)
 
 
+@pytest.mark.parametrize("datatype", ["UINT8", BYTES])
+@pytest.mark.parametrize("shape", [[0, 2**63], [0, 2**40, 2**40]])
+def test_sides_that_nobody_can_count_are_refused(datatype, shape):
+    with pytest.raises(BadRequest, match="too long"):
+        from_json("x", datatype, shape, [])
+
+
 @pytest.mark.parametrize(
     ("name", "datatype", "shape"),
-    [("", "UINT8", [1]), ("x", "UINT9", [1]), ("x", "UINT8", [-1]), ("x", "UINT8", 1), ("x", "UINT8", [True])],
+    [
+        ("x", [], [1]),
+        ("", "UINT8", [1]),
+        ("x", "UINT9", [1]),
+        ("x", "UINT8", [-1]),
+        ("x", "UINT8", 1),
+        ("x", "UINT8", [True]),
+    ],
 )
 def test_a_declaration_that_is_not_of_the_protocol_is_refused(name, datatype, shape):
     with pytest.raises(BadRequest):

@@ -48,6 +48,8 @@ def test_a_body_without_json_is_the_models_one_input():
         (document(), "x"),
         (document(), "-1"),
         (document(), "99999"),
+        (document(), "\N{SUPERSCRIPT TWO}"),
+        (document(), "1" * 5000),
         (b"abc", "0"),
         binary(size=3),
         binary(size=5),
@@ -59,6 +61,16 @@ def test_a_body_without_json_is_the_models_one_input():
 def test_a_request_that_does_not_add_up_is_refused(body, length):
     with pytest.raises(BadRequest):
         parse_request(body, length, RAW)
+
+
+@pytest.mark.parametrize("deep", ["[" * 1000 + '"1"' + "]" * 1000, '{"a":' * 1000 + "1" + "}" * 1000])
+@pytest.mark.parametrize("where", ["name", "datatype", "shape", "data", "parameters"])
+def test_a_document_that_nests_without_end_is_refused(deep, where):
+    whole = {"name": '"x"', "datatype": '"BYTES"', "shape": "[2]", "data": '["1"]'}
+    entry = ", ".join(f'"{key}": {value}' for key, value in {**whole, where: deep}.items())
+    for text in (f'{{"inputs": [{{{entry}}}]}}', f'{{"outputs": [{{"name": {deep}}}]}}'):
+        with pytest.raises(BadRequest):
+            parse_request(text.encode(), None, RAW)
 
 
 def test_compressed_bodies_are_unpacked_up_to_a_limit():
