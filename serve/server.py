@@ -31,7 +31,7 @@ def run(settings: Settings, sample: str = "ear.jpg", query: str = "side=left") -
     listener = _bind(settings)
     config = uvicorn.Config(
         app,
-        http=connection_class(settings.header_timeout_s),
+        http=connection_class(settings),
         log_config=None,
         access_log=False,
         server_header=False,

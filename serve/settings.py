@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     request_timeout_s: float = Field(30.0, gt=0, description="a request that waited longer is answered 503")
     header_timeout_s: float = Field(10.0, gt=0, description="headers that take longer to arrive are answered 408")
     body_timeout_s: float = Field(20.0, gt=0, description="a body that takes longer to arrive is answered 408")
+    max_connections: int = Field(512, ge=1, description="connections open at once; more are answered 503")
     stalled_after_s: float = Field(30.0, gt=0, description="a model run that takes longer makes the service not ready")
     probe_s: float = Field(30.0, gt=0, description="how often a golden crop proves the model at work")
     drain_s: float = Field(15.0, ge=0, description="on SIGTERM, running requests get this long")

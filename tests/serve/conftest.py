@@ -108,7 +108,7 @@ class Address(str):
 @contextmanager
 def live_server(settings):
     app = create_app(settings)
-    http = connection_class(settings.header_timeout_s)
+    http = connection_class(settings)
     server = uvicorn.Server(uvicorn.Config(app, http=http, port=0, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, name="live-server")
     thread.start()

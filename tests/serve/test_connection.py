@@ -8,7 +8,7 @@ import pytest
 
 from serve.connection import MAX_HEAD_BYTES
 from serve.settings import Settings
-from tests.serve.conftest import live_server, png
+from tests.serve.conftest import live_server, png, until
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +105,61 @@ def test_a_large_body_is_not_taken_for_headers(hasty, at_once):
             time.sleep(0.1)
             wire.sendall(body)
         assert until_closed(wire).startswith(b"HTTP/1.1 200 ")
+
+
+def drip_until_closed(wire, drop):
+    """Send a drop now and then; what came back until the connection was closed."""
+    wire.settimeout(0.05)
+    answer, until = b"", time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            wire.sendall(drop)
+            if not (piece := wire.recv(65536)):
+                return answer
+            answer += piece
+        except TimeoutError:
+            continue
+        except ConnectionError:  # a drop came after the close
+            return answer
+    raise AssertionError(f"still open after {answer!r}")
+
+
+@pytest.mark.parametrize("asked", ["POST /nothing", "POST /v1/embed", "GET /health/live"])
+@pytest.mark.parametrize("length", ["Content-Length: 100000", "Transfer-Encoding: chunked"])
+def test_a_body_that_drips_on_after_its_answer_is_cut_off(bundle_folder, asked, length):
+    settings = Settings(bundle=bundle_folder, port=0, threads=1, api_key="k", body_timeout_s=0.5)
+    with live_server(settings) as address, connect(address) as wire:
+        wire.sendall(f"{asked} HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n".encode())
+        status = {"POST /nothing": b"404", "POST /v1/embed": b"401", "GET /health/live": b"200"}[asked]
+        drop = b"x" if "Length" in length else b"1\r\nx\r\n"
+        assert drip_until_closed(wire, drop).startswith(b"HTTP/1.1 " + status)
+
+
+def test_a_kept_connection_is_not_kept_by_empty_lines(hasty):
+    with connect(hasty) as wire:
+        wire.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert drip_until_closed(wire, b"\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_connection_goes_on_when_the_body_that_was_answered_early_has_arrived(hasty):
+    with connect(hasty) as wire:
+        for _ in range(2):
+            wire.sendall(b"POST /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n")
+            assert wire.recv(65536).startswith(b"HTTP/1.1 404 ")
+            wire.sendall(b"xx")
+            time.sleep(0.3)
+        assert until_closed(wire) == b""
+
+
+def test_one_connection_too_many_is_answered_503_and_the_others_are_served(bundle_folder):
+    with live_server(Settings(bundle=bundle_folder, port=0, threads=1, max_connections=3)) as address:
+        wires = [connect(address) for _ in range(3)]
+        with connect(address) as late:
+            told = until_closed(late)
+        assert told.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 1\r\n" in told
+        wires[0].sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert wires[0].recv(65536).startswith(b"HTTP/1.1 200 ")
+        for wire in wires:
+            wire.close()
+        until(lambda: httpx.get(f"{address}/health/live").status_code == 200)
