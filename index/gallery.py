@@ -230,8 +230,8 @@ class Gallery:
         return self._delete(lambda connection: changes.keys_of_subject(connection, subject))
 
     def check_writable(self) -> None:
-        """Raise GalleryReadOnly if enrolling would be refused at the moment."""
-        self._truth.check_writable()
+        """Raise GalleryReadOnly if enrolling would be refused at the moment; tries it, and leaves nothing behind."""
+        self._truth.check_writable(by_trying=True)
 
     def save(self) -> None:
         """Write snapshots of what changed, so that the next start is fast. Nothing acknowledged depends on it."""

@@ -24,8 +24,11 @@ class Truth(Protocol):
         Raises GalleryReadOnly where the database cannot be written (disk full, read-only folder).
         """
 
-    def check_writable(self) -> None:
-        """Raise GalleryReadOnly if a write would fail."""
+    def check_writable(self, by_trying: bool = False) -> None:
+        """Raise GalleryReadOnly if a write would fail, as far as that is known without one.
+
+        by_trying: begin a write and undo it. A writer at work is no failure, and nobody waits for one.
+        """
 
     def tidy(self) -> None:
         """Housekeeping: let nothing that was deleted linger in logs of the database."""

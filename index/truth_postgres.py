@@ -38,7 +38,7 @@ class PostgresTruth:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": WRITERS})
             yield connection
 
-    def check_writable(self) -> None:
+    def check_writable(self, by_trying: bool = False) -> None:
         with self._named_failures(), self._engine.connect() as connection:
             if connection.execute(text("SHOW transaction_read_only")).scalar() == "on":
                 raise GalleryReadOnly(f"{self._name} takes no writes (a standby, or set read-only): reading goes on")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,13 +55,38 @@ class SqliteTruth:
             with connection.begin():
                 yield connection
 
-    def check_writable(self) -> None:
+    def check_writable(self, by_trying: bool = False) -> None:
         free = shutil.disk_usage(self._file.parent).free
         if free < self._reserve_bytes:
             raise GalleryReadOnly(
                 f"{free >> 20} MiB are free on the disk of {self._file.parent} and {self._reserve_bytes >> 20} MiB are "
                 "kept in reserve: reading and searching go on; free some space to enrol and delete again"
             )
+
+        if by_trying:
+            self._try_the_folder()
+            self._try_the_file()
+
+    def _try_the_folder(self) -> None:
+        """Write a byte beside the database: a file system that became read-only lets SQLite begin, not commit."""
+        try:
+            with tempfile.TemporaryFile(dir=self._file.parent, buffering=0) as probe:
+                probe.write(b"\0")
+        except OSError as error:
+            raise _read_only(self._file.parent, error.strerror or str(error)) from error
+
+    def _try_the_file(self) -> None:
+        """Begin a write and undo it, unless another one is in hand: that proves as much."""
+        if not self._writers.acquire(blocking=False):
+            return
+        try:
+            with named_failures(self._file), self._engine.connect() as connection, _at_once(connection):
+                connection.execution_options(ear_teacher_write=True)
+                with connection.begin() as undone:
+                    connection.exec_driver_sql("PRAGMA user_version=1")
+                    undone.rollback()
+        finally:
+            self._writers.release()
 
     def tidy(self) -> None:
         # The write-ahead log still holds pages as they were before a deletion overwrote them.
@@ -102,10 +128,28 @@ def named_failures(file: Path) -> Iterator[None]:
     except (OperationalError, DatabaseError) as error:
         words = str(error.orig)
         if any(sign in words for sign in READ_ONLY_SIGNS):
-            raise GalleryReadOnly(
-                f"{file} cannot be written ({words}): nothing of this change was kept, reading and searching go on; "
-                "free some space or make the folder writable"
-            ) from error
+            raise _read_only(file, words) from error
         if any(sign in words for sign in CORRUPT_SIGNS):
             raise GalleryCorrupt(f"{file} cannot be read ({words}): restore it from a backup") from error
         raise
+
+
+def _read_only(path: Path, words: str) -> GalleryReadOnly:
+    return GalleryReadOnly(
+        f"{path} cannot be written ({words}): nothing of this change was kept, reading and searching go on; "
+        "free some space or make the folder writable"
+    )
+
+
+@contextmanager
+def _at_once(connection: Connection) -> Iterator[None]:
+    """Wait for no lock; one that another process holds is no error."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA busy_timeout=0")
+    try:
+        yield
+    except OperationalError as error:
+        if "locked" not in str(error.orig):
+            raise
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={BUSY_MS}")

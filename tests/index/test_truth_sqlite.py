@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import resource
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,42 @@ def test_reserve_refuses_enrolment_before_the_disk_is_full_but_not_deletion(fold
             gallery.enrol([new_item(9)])
         gallery.delete(items[0].id)
         assert gallery.count() == 2
+
+
+def test_file_system_that_takes_no_byte_is_told_before_anyone_enrols(gallery: Gallery, folder: Path):
+    gallery.enrol([new_item(1)])
+    before = sorted(folder.iterdir())
+    with files_at_most(0), pytest.raises(GalleryReadOnly, match="make the folder writable"):
+        gallery.check_writable()
+    gallery.check_writable()
+    assert sorted(folder.iterdir()) == before
+
+
+def test_database_that_takes_no_write_is_told_before_anyone_enrols(gallery: Gallery, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("index.truth_sqlite.PRAGMAS", ("query_only=ON",))
+    gallery._truth.close()  # its connections are opened anew
+    with pytest.raises(GalleryReadOnly, match="readonly database"):
+        gallery.check_writable()
+    with pytest.raises(GalleryReadOnly, match="readonly database"):
+        gallery.enrol([new_item(1)])
+    assert gallery.count() == 0
+    gallery._truth.close()
+
+
+def test_writer_at_work_is_neither_waited_for_nor_taken_for_a_failure(gallery: Gallery, folder: Path):
+    with gallery._truth.write():
+        gallery.check_writable()
+    with closing(sqlite3.connect(folder / "gallery.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        gallery.check_writable()
+        assert time.monotonic() - began < 1
+        other.execute("ROLLBACK")
+    gallery.check_writable()
+    gallery.enrol([new_item(1)])
+    with gallery._truth.read() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 10_000
+        assert connection.exec_driver_sql("PRAGMA user_version").scalar() == 0
 
 
 def test_broken_database_is_named_and_a_backup_recommended(folder: Path):
