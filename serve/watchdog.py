@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from serve.engine import Engine
-from serve.errors import Overloaded
+from serve.errors import DeadlineExceeded, Overloaded
 from serve.trace import Trace
 
 log = logging.getLogger(__name__)
@@ -34,16 +34,18 @@ class Watchdog:
             log.warning("ready again: the golden probe passes")
 
     async def probe(self) -> str | None:
-        """Encode one golden crop in the queue of the requests; what is wrong with the outcome, or None."""
+        """Encode one golden crop in the queue of the requests; what is wrong with the outcome, or None.
+
+        Load is not wrongness: where a full or long queue keeps the probe from its turn, what was found before stands.
+        A run that does not end is no load: the batcher refuses the next probe for it (RuntimeStalled).
+        """
         golden = self._engine.golden
         trace = Trace("watchdog", time.monotonic() + self._patience_s)
         try:
             async with asyncio.timeout(self._patience_s):
                 (encoded,) = await self._engine.encode(trace, [golden.crop])
-        except Overloaded:
-            return None  # busy is not broken: the requests in the queue prove the model at work
-        except TimeoutError:
-            return f"a golden crop was not encoded within {self._patience_s:g} s"
+        except (Overloaded, DeadlineExceeded, TimeoutError):
+            return self.trouble
         except Exception as error:
             return f"a golden crop cannot be encoded: {error}"
         cosine = float(np.dot(encoded.embedding, golden.embedding))

@@ -1,16 +1,19 @@
 """What the service tells of itself: metrics, logs, traces, and the watchdog's findings."""
 
+import asyncio
 import base64
 import io
 import json
 import logging
 import re
 import threading
+from dataclasses import replace
+from functools import partial
 
-import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from serve.batcher import BatchLimits
 from serve.logs import JsonFormatter, configure
 from tests.serve.conftest import enrol, png, until
 
@@ -165,12 +168,38 @@ def test_a_model_that_hangs_or_fails_is_found_without_any_request(serve):
         until(lambda: client.get("/health/ready").status_code == 200)
 
 
-def test_a_probe_of_a_full_queue_is_no_trouble(client):
-    import asyncio
+def test_load_is_neither_trouble_nor_the_end_of_it(client):
+    """Of a queue that is full, and of one that moves on but does not come to the probe in time."""
+    watchdog, encoder = client.app.state.service.active.watchdog, client.app.state.service.active.engine.encoder
+    roomy, real, gate, entered = encoder._limits, encoder._run, threading.Event(), threading.Event()
 
-    from serve.batcher import BatchLimits
+    def probe_under_load():
+        encoder._limits = BatchLimits(queue_size=0)
+        asyncio.run(watchdog.tick())
+        full = watchdog.trouble
+        encoder._limits, watchdog._patience_s = roomy, 0.2
+        gate.clear(), entered.clear()
+        asking = threading.Thread(target=client.post, args=("/v1/embed",), kwargs={"content": png()})
+        asking.start()
+        assert entered.wait(20)
+        asyncio.run(watchdog.tick())
+        gate.set()
+        asking.join(20)
+        watchdog._patience_s = 20
+        return full, watchdog.trouble
 
-    active = client.app.state.service.active
-    active.engine.encoder._limits = BatchLimits(queue_size=0)
-    assert asyncio.run(active.watchdog.probe()) is None
-    assert np.isfinite(active.engine.golden.embedding).all()
+    def held(crops, turn=False):
+        entered.set()
+        assert gate.wait(20)
+        return [replace(one, embedding=-one.embedding) for one in real(crops)] if turn else real(crops)
+
+    encoder._run = held
+    assert probe_under_load() == (None, None)
+    encoder._run = partial(held, turn=True)
+    asyncio.run(watchdog.tick())
+    assert "encoded wrongly" in watchdog.trouble
+    assert probe_under_load() == (watchdog.trouble, watchdog.trouble)
+    assert client.get("/health/ready").status_code == 503
+    encoder._run = real
+    asyncio.run(watchdog.tick())
+    assert client.get("/health/ready").status_code == 200
