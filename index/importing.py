@@ -24,6 +24,7 @@ class ImportReport:
     enrolled: int = 0
     known: int = 0  # already in the gallery, by content
     failed: list[Unreadable] = field(default_factory=list)
+    fresh: list[str] = field(default_factory=list)  # ids of what the last batch enrolled
 
     @property
     def seen(self) -> int:
@@ -66,6 +67,7 @@ def enrol(
     gallery: Gallery, pictures: Sequence[Picture], embed: Embed, space_id: str | None, report: ImportReport
 ) -> None:
     """Embed and enrol one batch."""
+    report.fresh = []
     if not pictures:
         return
     items: list[NewItem] = []
@@ -74,7 +76,8 @@ def enrol(
             report.failed.append(Unreadable(one.name, str(result)))
         else:
             items.append(replace(result, sha256=one.content, source=result.source or one.name))
-    report.enrolled += len(gallery.enrol(items, space_id))
+    report.fresh = [item.id for item in gallery.enrol(items, space_id)]
+    report.enrolled += len(report.fresh)
 
 
 def batches(found: Iterable[Picture | Unreadable], size: int) -> Iterator[list[Picture | Unreadable]]:

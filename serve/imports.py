@@ -22,6 +22,7 @@ from bundle.image import ImageLimits, decode, frame
 from bundle.image import Picture as Pixels
 from index.items import NewItem, Vectors
 from index.sources import Picture, Unreadable, open_source
+from serve.audit import Audit
 from serve.errors import ImportConflict, NotHere
 from serve.intake import oriented, stored_crop
 from serve.live import Live, LiveModels
@@ -56,8 +57,8 @@ class ImportRecord(BaseModel):
 class Imports:
     """The imports of one service process. Methods block: call them off the event loop."""
 
-    def __init__(self, models: LiveModels, settings: Settings) -> None:
-        self._models, self._settings = models, settings
+    def __init__(self, models: LiveModels, settings: Settings, audit: Audit) -> None:
+        self._models, self._settings, self._audit = models, settings, audit
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels)
         self._records: list[ImportRecord] = []
         self._changing, self._stop = threading.Lock(), threading.Event()
@@ -104,6 +105,8 @@ class Imports:
             nonlocal began
             record.enrolled, record.known, record.failed = report.enrolled, report.known, len(report.failed)
             record.failures = [f"{one.name}: {one.reason}" for one in report.failed[:TOLD_FAILURES]]
+            if report.fresh:
+                self._audit.note_aside("enrol", import_id=record.id, items=report.fresh)
             rest(self._stop, time.monotonic() - began, self._settings.promotion_share)
             began = time.monotonic()
 

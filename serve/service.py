@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from bundle.image import ImageLimits
-from serve.audit import Audit
+from serve.audit import Audit, open_audit
 from serve.envelope import Observer
 from serve.errors import NotReady
 from serve.gauges import gauges
@@ -47,7 +47,7 @@ class Service:
         self.fetcher = Fetcher(settings)
         self.keyring = Keyring(settings)
         self.rates = Rates(settings.rate_limit)
-        self.audit = Audit(None)
+        self.audit = Audit()
         self.models: LiveModels | None = None
         self.promotions: Promotions | None = None
         self.imports: Imports | None = None
@@ -76,12 +76,11 @@ class Service:
     def _open(self) -> None:
         settings = self.settings
         models = LiveModels(settings, self.metrics.ran, self.in_flight.outlast)
-        if settings.gallery is not None:
-            self.audit = Audit(settings.gallery if settings.audit else None)
+        self.audit = open_audit(settings)
         if settings.own_gallery is not None:
             self.promotions = Promotions(settings.own_gallery, models, settings)
             self.promotions.resume()
-            self.imports = Imports(models, settings)
+            self.imports = Imports(models, settings, self.audit)
         self.upgrades = Upgrades(models, settings)
         self.upgrades.consider()
         self.models = models

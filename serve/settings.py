@@ -113,7 +113,13 @@ class Settings(BaseSettings):
     cors_origins: Names = Field((), description="origins of other web pages that may call this service")
     tls_cert: Path | None = Field(None, description="PEM file: serve https")
     tls_key: Path | None = Field(None, description="PEM file of the certificate's private key")
-    audit: bool = Field(True, description="keep an audit log in the gallery's folder")
+    audit: bool = Field(True, description="keep an audit log")
+    audit_log: Path | None = Field(
+        None, description="file of the audit log; none: in the gallery's folder, of a shared gallery the log on stderr"
+    )
+    audit_key: Secret | None = Field(
+        None, description="secret of the aliases in it, one for all processes of a shared gallery; none: the folder's"
+    )
 
     @property
     def is_loopback(self) -> bool:

@@ -46,7 +46,7 @@ async def start(request: Request) -> Answer:
     imports = _imports(request)
     asked = await read_json(request, ImportRequest)
     record = await asyncio.to_thread(imports.start, Path(asked.source))
-    service_of(request).audit.note(request, "import", source=record.source)
+    service_of(request).audit.note(request, "import", import_id=record.id, source=record.source)
     return Answer(record.model_dump(), 202, {"Location": f"/v1/gallery/imports/{record.id}"})
 
 

@@ -117,6 +117,7 @@ async def item(request: Request, item_id: ItemId) -> Answer:
     active = service_of(request).use(request)
     desk = active.gallery_desk
     found = await desk.run(trace_of(request), lambda: desk.gallery.get(item_id))
+    service_of(request).audit.note(request, "view", item=item_id)
     return Answer({**shown(found), "space_id": active.engine.ids[0]})
 
 

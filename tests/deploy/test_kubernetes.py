@@ -135,7 +135,7 @@ def test_the_stores_are_named_by_settings_that_go_together(tmp_path):
     examples = yaml.safe_load_all((MANIFESTS / "secret.example.yaml").read_text())
     (stores,) = [one["stringData"] for one in examples if one["metadata"]["name"] == "ear-teacher-stores"]
     given = {name.removeprefix("EAR_TEACHER_").lower(): value for name, value in stores.items()}
-    assert set(given) == {"database_url", "milvus_uri", "milvus_token"}
+    assert set(given) == {"database_url", "milvus_uri", "milvus_token", "audit_key"}
     check_stores(Settings(bundle=tmp_path, **given))
 
 

@@ -1,5 +1,6 @@
 """Bulk import and export over HTTP: beside the traffic, idempotent, and one bad picture harms nobody else's."""
 
+import json
 import threading
 import time
 from types import SimpleNamespace
@@ -41,6 +42,18 @@ def test_every_picture_of_a_source_is_enrolled_and_a_broken_one_is_named(client,
     assert found[0]["subject"] == "person 1"
     assert found[0]["similarity"] > 0.999
     assert client.get("/v1/gallery/imports").json()["imports"] == [told]
+
+
+def test_the_audit_log_tells_which_ears_an_import_enrolled_and_names_no_folder(client, source):
+    told = run_import(client, source)
+    text = (client.app.state.service.settings.gallery / "audit.jsonl").read_text()
+    lines = [line for line in map(json.loads, text.splitlines()) if line.get("import_id") == told["id"]]
+    assert sorted(line["action"] for line in lines) == ["enrol", "import"]
+    (began,) = [line for line in lines if line["action"] == "import"]
+    assert began["source"] == client.app.state.service.audit.alias(str(source), "source")
+    (enrolled,) = [line["items"] for line in lines if line["action"] == "enrol"]
+    assert {*enrolled} == {item["id"] for item in client.get("/v1/gallery/items").json()["items"]}
+    assert str(source) not in text
 
 
 def test_importing_again_enrols_only_what_is_new(client, source):

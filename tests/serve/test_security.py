@@ -8,7 +8,9 @@ import httpx
 import pytest
 
 import ear_teacher
+from serve.audit import open_audit
 from serve.errors import ConfigurationError
+from serve.settings import Settings
 from tests.serve.conftest import enrol, png, until
 
 
@@ -169,14 +171,43 @@ def test_the_audit_log_tells_who_did_what_without_names_or_pictures(client):
     item = enrol(client, 1, subject="anna", side="left")
     client.post("/v1/search", content=png(1))
     client.get(item["image_url"])
+    client.get(f"/v1/gallery/items/{item['id']}")
     client.patch(f"/v1/gallery/items/{item['id']}", json={"tags": ["x"]})
     client.delete("/v1/gallery/subjects/anna")
     lines = audit_lines(client)
-    assert [line["action"] for line in lines] == ["enrol", "search", "view", "change", "delete_subject"]
+    assert [line["action"] for line in lines] == ["enrol", "search", "view", "view", "change", "delete_subject"]
     assert all(line["caller"] == "anonymous" and line["request_id"] and line["time"] for line in lines)
     assert lines[0]["subject"] == lines[-1]["subject"] == client.app.state.service.audit.alias("anna")
     assert lines[1]["found"] == [item["id"]]
     assert "anna" not in json.dumps(lines)
+
+
+SHARED = {"bundle": "x", "database_url": "postgresql://db/ears", "milvus_uri": "http://milvus:19530"}
+
+
+def test_audit_lines_of_a_shared_gallery_go_to_the_log_under_one_alias_everywhere(caplog):
+    caplog.set_level("INFO", "serve")
+    for _ in range(2):
+        open_audit(Settings(**SHARED, audit_key="one for all")).note_aside("enrol", subject="anna")
+    lines = [json.loads(one.message) for one in caplog.records if one.name == "serve.audit.lines"]
+    assert [line["action"] for line in lines] == ["enrol", "enrol"]
+    assert lines[0]["subject"] == lines[1]["subject"] != "anna"
+    assert "the audit log is here" in caplog.text
+    assert "AUDIT_KEY" not in caplog.text
+    open_audit(Settings(**SHARED)).note_aside("enrol", subject="anna")
+    assert "set EAR_TEACHER_AUDIT_KEY" in caplog.text
+    assert "anna" not in caplog.text
+
+
+def test_audit_lines_of_a_shared_gallery_go_to_the_file_that_is_named(tmp_path):
+    given = Settings(**SHARED, audit_log=tmp_path / "lines.jsonl", audit_key="one for all")
+    for _ in range(2):
+        open_audit(given).note_aside("enrol", subject="anna")
+    assert len((tmp_path / "lines.jsonl").read_text().splitlines()) == 2
+    open_audit(given.model_copy(update={"audit": False})).note_aside("enrol")
+    assert len((tmp_path / "lines.jsonl").read_text().splitlines()) == 2
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        open_audit(Settings(**SHARED, audit_log=tmp_path / "nowhere" / "lines.jsonl"))
 
 
 def test_deleting_goes_on_when_the_audit_log_cannot_be_written(client, caplog):
@@ -185,7 +216,8 @@ def test_deleting_goes_on_when_the_audit_log_cannot_be_written(client, caplog):
     path.unlink()
     path.mkdir()
     assert client.delete(f"/v1/gallery/items/{item['id']}").status_code == 204
-    assert "is lost" in caplog.text
+    assert "could not be written" in caplog.text
+    assert item["id"] in caplog.text
 
 
 def test_https_is_served_with_a_certificate(bundle_folder, tmp_path):
