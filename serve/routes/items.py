@@ -128,7 +128,7 @@ async def image(request: Request, item_id: ItemId) -> Response:
     crop = await desk.run(trace_of(request), lambda: desk.gallery.crop(item_id))
     service_of(request).audit.note(request, "view", item=item_id)
     kind = "image/png" if crop.startswith(b"\x89PNG") else "image/jpeg"
-    return Response(crop, media_type=kind, headers={"Cache-Control": "private, max-age=3600"})
+    return Response(crop, media_type=kind)
 
 
 @router.patch(

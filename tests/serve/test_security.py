@@ -149,7 +149,8 @@ def test_hosts_may_be_allowed_by_name(serve):
 
 def test_browsers_are_told_to_run_nothing_foreign_and_caches_to_keep_nothing(client):
     api, page = client.get("/v1/models").headers, client.get("/").headers
-    assert api["Cache-Control"] == "no-store"
+    picture = client.get(enrol(client, 1)["image_url"]).headers
+    assert api["Cache-Control"] == picture["Cache-Control"] == "no-store"
     assert "default-src 'none'" in api["Content-Security-Policy"]
     assert "default-src 'self'" in page["Content-Security-Policy"]
     assert "unsafe" not in page["Content-Security-Policy"]
