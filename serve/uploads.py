@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from bundle.framing import Box
@@ -41,14 +43,32 @@ async def read_uploads(request: Request, names: tuple[str, ...]) -> list[Upload]
     """The pictures of a multipart form, one for each name, all with the same fields."""
     if not is_form(request):
         raise BadRequest(f"send a multipart form with the fields {', '.join(names)}", "body")
-    async with request.form(max_files=len(names), max_fields=MAX_FORM_FIELDS) as form:
+    form = await _form(request, len(names))
+    try:
         fields = {key: [value for value in form.getlist(key) if isinstance(value, str)] for key in form}
         return [Upload(await _file(form, name), fields) for name in names]
+    finally:
+        await form.close()
 
 
 def is_form(request: Request) -> bool:
     """Whether the body is a multipart form."""
     return request.headers.get("content-type", "").startswith("multipart/form-data")
+
+
+class _InMemory(MultiPartParser):
+    """Keeps files in memory, which the envelope's limit on bodies bounds; Starlette's own fills /tmp past 1 MB each."""
+
+    spool_max_size = 0  # of a SpooledTemporaryFile: never spool
+
+
+async def _form(request: Request, files: int) -> FormData:
+    async with aclosing(request.stream()) as stream:
+        parser = _InMemory(request.headers, stream, max_files=files, max_fields=MAX_FORM_FIELDS)
+        try:
+            return await parser.parse()
+        except MultiPartException as error:
+            raise BadRequest(f"the form cannot be read: {error.message}", "body") from None
 
 
 async def _file(form: FormData, name: str) -> bytes:

@@ -8,12 +8,13 @@ import threading
 import time
 
 import httpx
+import numpy as np
 import pytest
 
 import serve.intake
 from bundle.image import decode
 from serve.settings import Settings
-from tests.serve.conftest import live_server, png, until
+from tests.serve.conftest import encoded, live_server, png, until
 
 
 def test_a_body_over_the_limit_is_refused_before_it_is_read(serve):
@@ -53,6 +54,15 @@ def test_a_broken_form_is_refused(client):
     for body in (b"--x\r\nContent-Dis", b"garbage", b"--x\r\n\r\n--y--"):
         assert client.post("/v1/embed", content=body, headers=headers).status_code == 400
     assert client.post("/v1/embed", content=b"a", headers={"Content-Type": "multipart/form-data"}).status_code == 400
+
+
+def test_a_large_form_is_kept_in_memory(client, monkeypatch):
+    """A container has little room in /tmp: here there is none."""
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    large = encoded(np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8))
+    assert len(large) > 2 << 20
+    assert client.post("/v1/embed", files={"file": large}).status_code == 200
+    assert client.post("/v1/verify", files={"a": large, "b": large}).status_code == 200
 
 
 @pytest.mark.parametrize(
