@@ -67,8 +67,8 @@ async def _form(request: Request, files: int) -> FormData:
         parser = _InMemory(request.headers, stream, max_files=files, max_fields=MAX_FORM_FIELDS)
         try:
             return await parser.parse()
-        except MultiPartException as error:
-            raise BadRequest(f"the form cannot be read: {error.message}", "body") from None
+        except (MultiPartException, UnicodeError) as error:  # the latter from a charset such as "undefined"
+            raise BadRequest(f"the form cannot be read: {error}", "body") from None
 
 
 async def _file(form: FormData, name: str) -> bytes:

@@ -54,6 +54,9 @@ def test_a_broken_form_is_refused(client):
     for body in (b"--x\r\nContent-Dis", b"garbage", b"--x\r\n\r\n--y--"):
         assert client.post("/v1/embed", content=body, headers=headers).status_code == 400
     assert client.post("/v1/embed", content=b"a", headers={"Content-Type": "multipart/form-data"}).status_code == 400
+    headers["Content-Type"] += "; charset=undefined"
+    body = b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\n\xff\r\n--x--\r\n'
+    assert client.post("/v1/embed", content=body, headers=headers).status_code == 400
 
 
 def test_a_large_form_is_kept_in_memory(client, monkeypatch):
