@@ -24,7 +24,7 @@ class PostgresTruth:
 
     def __init__(self, url: str, connections: int = 10) -> None:
         self._name = make_url(url).render_as_string(hide_password=True)
-        self._engine = create_engine(url, pool_size=connections, pool_pre_ping=True)
+        self._engine = create_engine(url, pool_size=connections, pool_pre_ping=True, hide_parameters=True)
         self._reading = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
     @contextmanager

@@ -104,7 +104,8 @@ class SqliteTruth:
 
 def sqlite_engine(file: Path) -> Engine:
     """An engine whose transactions are SQLite's own: BEGIN for reading, BEGIN IMMEDIATE for writing."""
-    engine = create_engine(f"sqlite:///{file}", connect_args={"check_same_thread": False, "timeout": 10})
+    connecting = {"check_same_thread": False, "timeout": 10}
+    engine = create_engine(f"sqlite:///{file}", connect_args=connecting, hide_parameters=True)  # no name in a log
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:

@@ -11,11 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from index.config import GalleryConfig
 from index.errors import GalleryCorrupt, GalleryReadOnly
 from index.gallery import Gallery, open_gallery
 from index.items import NewItem
+from index.truth_postgres import PostgresTruth
 from tests.index.ears import DIM, SPACE, embedding, new_item
 
 
@@ -130,6 +133,15 @@ def test_failed_write_changes_nothing(gallery: Gallery):
     with pytest.raises(ZeroDivisionError):
         half()
     assert (gallery.count(), gallery.sequence) == (1, before)
+
+
+def test_failure_of_a_statement_names_no_person(gallery: Gallery):
+    """Whoever logs the exception must not log a subject."""
+    with pytest.raises(OperationalError) as failed, gallery._truth.write() as connection:
+        connection.execute(text("INSERT INTO nowhere VALUES (:subject)"), {"subject": "anna"})
+    assert "nowhere" in str(failed.value)
+    assert "anna" not in str(failed.value)
+    assert PostgresTruth("postgresql+psycopg://ears@db/ears")._engine.hide_parameters
 
 
 def test_file_is_an_ordinary_sqlite_database(folder: Path):
