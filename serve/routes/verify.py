@@ -9,7 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from bundle.image import mirror
+from bundle.errors import ImageError
+from bundle.framing import Box, Framing
+from bundle.image import Picture, mirror
 from serve.answers import Answer
 from serve.bodies import read_json
 from serve.errors import BadRequest
@@ -111,11 +113,18 @@ async def _similarity(
     boxes = [parse_box(upload.text(f"box_{name}"), f"box_{name}") for upload, name in zip(uploads, "ab", strict=True)]
     crops = await asyncio.gather(
         *(
-            service.intake.crop(trace, upload.data, "unknown", box, engine.framing)
-            for upload, box in zip(uploads, boxes, strict=True)
+            _crop(service, trace, engine.framing, name, upload.data, box)
+            for name, upload, box in zip("ab", uploads, boxes, strict=True)
         )
     )
     sent = [mirror(crop) if turn else crop for crop, way in zip(crops, turns, strict=True) for turn in way]
     vectors = [one.embedding for one in await engine.encode(trace, sent)]
     split = len(turns[0])
     return best_pair(vectors[:split], vectors[split:])[0]
+
+
+async def _crop(service: Service, trace: Trace, framing: Framing, name: str, data: bytes, box: Box | None) -> Picture:
+    try:
+        return await service.intake.crop(trace, data, "unknown", box, framing)
+    except ImageError as error:
+        raise type(error)(f"{name}: {error}") from None

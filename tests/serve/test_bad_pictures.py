@@ -125,3 +125,10 @@ def test_one_bad_picture_among_many_is_named_by_its_place(client):
     answer = client.post("/v1/embeddings", json={"input": pictures})
     assert answer.status_code == 400
     assert "input[1]" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("bad", ["a", "b"])
+def test_the_bad_one_of_two_pictures_is_named(client, bad):
+    answer = client.post("/v1/verify", files={"a": png(1), "b": png(1), bad: b"not a picture at all"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_image")
+    assert answer.json()["error"]["message"].startswith(f"{bad}: ")
