@@ -91,10 +91,15 @@ class Imports:
             return record.model_copy()
 
     def close(self) -> None:
-        """Stop after the batch in hand; what was enrolled stays and is known to the next import."""
+        """Stop after the batch in hand, or leave it after `drain_s`: a model that hangs must not keep the service.
+
+        What was enrolled stays and is known to the next import.
+        """
         self._stop.set()
         if self._worker is not None:
-            self._worker.join()
+            self._worker.join(self._settings.drain_s)
+            if self._worker.is_alive():
+                log.warning("the import is left: its batch did not end within %g s", self._settings.drain_s)
 
     def _work(self, record: ImportRecord, found: Iterable[Picture | Unreadable], space_id: str) -> None:
         from index.importing import import_pictures

@@ -122,8 +122,8 @@ class Promotions:
             return record.model_copy()
 
     def close(self) -> None:
-        """Stop the work in the background; a later start resumes it."""
-        self._halt()
+        """Stop the work in the background, or leave it after `drain_s`; a later start resumes it."""
+        self._halt(self._settings.drain_s)
 
     def _fill(self, bundle_id: str) -> list[str]:
         """Embed what a model's space lacks: writes that it was too busy for. Returns the items that it cannot embed."""
@@ -166,10 +166,10 @@ class Promotions:
             self._change(record, "failed")
             self._models.retire(record.bundle_id)
 
-    def _halt(self) -> None:
+    def _halt(self, patience_s: float | None = None) -> None:
         self._stop.set()
         if self._worker is not None:
-            self._worker.join()
+            self._worker.join(patience_s)
 
     # -- the record ----------------------------------------------------------------------------------------------------
 

@@ -87,6 +87,25 @@ def test_requests_are_answered_while_an_import_runs_and_a_second_import_waits_it
     assert until_ended(client, first.headers["Location"])["enrolled"] == 4
 
 
+def test_a_model_that_hangs_in_an_import_does_not_keep_the_service_from_ending(serve, source, monkeypatch, caplog):
+    held, go_on = threading.Event(), threading.Event()
+
+    def hung(self, space_id, pictures):
+        held.set()
+        go_on.wait(PATIENCE_S)
+        raise RuntimeError("the model came back too late")
+
+    monkeypatch.setattr(Imports, "_embed", hung)
+    with serve(drain_s=0.2) as client:
+        client.post("/v1/gallery/imports", json={"source": str(source)})
+        assert held.wait(PATIENCE_S)
+        began = time.monotonic()
+    assert time.monotonic() - began < PATIENCE_S / 2
+    assert "the import is left" in caplog.text
+    go_on.set()
+    client.app.state.service.imports._worker.join(PATIENCE_S)
+
+
 def test_a_staged_model_that_fails_keeps_no_ear_from_being_imported(client, source, monkeypatch):
     class Broken:
         ids = ("sp_other", "bd_other")
