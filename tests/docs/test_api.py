@@ -6,16 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from serve.app import create_app
 from serve.settings import Settings
-from tests.serve.conftest import bundle_folder, ear, encoded, live_server  # noqa: F401  (fixture)
+from tests.serve.conftest import ear, encoded, finding_bundle, live_server  # noqa: F401  (fixture)
 from tests.serve.tiny_bundle import write_tiny_bundle
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
-WITHOUT = ("/versions/", "/repository/models/", "/v1/landmarks")
-"""Triton's routes that have a shorter twin or only refuse; and what the small bundle of the tests cannot answer."""
+WITHOUT = ("/versions/", "/repository/models/")
+"""Triton's routes that have a shorter twin or only refuse."""
 
 
 def fences(language):
@@ -26,12 +27,13 @@ def fences(language):
 def place(tmp_path):
     for number, name in enumerate(("anna.jpg", "other.jpg")):
         (tmp_path / name).write_bytes(encoded(ear(number, size=(190, 200)), "JPEG", quality=95))
+    (tmp_path / "photo.jpg").write_bytes(encoded(np.full((480, 640, 3), 200, np.uint8), "JPEG"))
     return tmp_path
 
 
-def test_every_example_works(bundle_folder, place):  # noqa: F811
+def test_every_example_works(finding_bundle, place):  # noqa: F811
     write_tiny_bundle(place / "new", seed=3)
-    settings = Settings(bundle=bundle_folder, gallery=place / "gallery", threads=1)
+    settings = Settings(bundle=finding_bundle, gallery=place / "gallery", threads=1)
     with live_server(settings) as address:
         binaries = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = {**os.environ, "URL": address, "NEW_BUNDLE": str(place / "new"), "PATH": binaries}
