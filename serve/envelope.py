@@ -50,6 +50,8 @@ class Envelope:
     ) -> None:
         self._app, self._settings, self._active_ids, self._observers = app, settings, active_ids, observers
         self._origins = Origins(settings)
+        # "localhost" is one name for everything on a developer's machine: to force https on it would break the rest
+        self._https_only = settings.tls_cert is not None and not settings.is_loopback
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,7 +62,7 @@ class Envelope:
         trace = Trace(_request_id(headers), deadline, traceparent=headers.get("traceparent", ""))
         scope[SCOPE_KEY] = trace
         before = CURRENT.set(trace)
-        stamped = _Stamp(send, trace, scope["path"], self._active_ids)
+        stamped = _Stamp(send, trace, security_headers(scope["path"], self._https_only), self._active_ids)
         try:
             self._origins.check(scope["method"], headers)
             guarded = self._guard_body(scope, receive)
@@ -112,8 +114,10 @@ class _BodyGuard:
 class _Stamp:
     """Puts the request id and the model's ids on the answer as it starts."""
 
-    def __init__(self, send: Send, trace: Trace, path: str, active_ids: Callable[[], Ids | None]) -> None:
-        self._send, self._trace, self._path, self._active_ids = send, trace, path, active_ids
+    def __init__(
+        self, send: Send, trace: Trace, kept: Sequence[tuple[str, str]], active_ids: Callable[[], Ids | None]
+    ) -> None:
+        self._send, self._trace, self._kept, self._active_ids = send, trace, kept, active_ids
         self.status = CLIENT_GONE
 
     @property
@@ -128,7 +132,7 @@ class _Stamp:
             ids = self._ids()
             if ids is not None:
                 headers["X-Ear-Space-Id"], headers["X-Ear-Bundle-Id"] = ids
-            for name, value in security_headers(self._path):
+            for name, value in self._kept:
                 headers.setdefault(name, value)
         await self._send(message)
 

@@ -46,7 +46,8 @@ async def docs(request: Request) -> HTMLResponse:
     scripts = re.findall(rb"<script>(.*?)</script>", bytes(html.body), re.DOTALL)
     hashes = " ".join(f"'{_hashed(script)}'" for script in scripts)
     html.headers["Content-Security-Policy"] = (
-        f"default-src 'self'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:"
+        f"default-src 'self'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
     return html
 

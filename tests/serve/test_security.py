@@ -156,7 +156,11 @@ def test_browsers_are_told_to_run_nothing_foreign_and_caches_to_keep_nothing(cli
     assert "unsafe" not in page["Content-Security-Policy"]
     docs = client.get("/docs").headers["Content-Security-Policy"]
     assert "'unsafe-inline'" not in docs.split("script-src")[1].split(";")[0]
+    for policy in (page["Content-Security-Policy"], docs):
+        assert "frame-ancestors 'none'" in policy
+        assert "base-uri 'none'" in policy
     for headers in (api, page):
+        assert "Strict-Transport-Security" not in headers
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["X-Frame-Options"] == "DENY"
         assert headers["Referrer-Policy"] == "no-referrer"
@@ -181,6 +185,13 @@ def test_the_audit_log_tells_who_did_what_without_names_or_pictures(client):
     assert lines[0]["subject"] == lines[-1]["subject"] == client.app.state.service.audit.alias("anna")
     assert lines[1]["found"] == [item["id"]]
     assert "anna" not in json.dumps(lines)
+
+
+@pytest.mark.parametrize(("host", "told"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_browsers_are_told_to_stay_with_https_where_that_is_served_to_others(serve, host, told):
+    with serve(host=host, api_key="k", tls_cert="cert.pem") as client:
+        for path in ("/", "/health/live"):
+            assert ("Strict-Transport-Security" in client.get(path).headers) == told
 
 
 SHARED = {"bundle": "x", "database_url": "postgresql://db/ears", "milvus_uri": "http://milvus:19530"}
