@@ -30,7 +30,7 @@ class Connection(HttpToolsProtocol):
 
     header_timeout_s = 10.0
     body_timeout_s = 20.0
-    max_connections = 512
+    max_connections = 1000
     _rest: asyncio.TimerHandle | None = None
     _deadline: asyncio.TimerHandle | None = None
     _head_bytes = 0
@@ -116,5 +116,9 @@ class Connection(HttpToolsProtocol):
 
 def connection_class(settings: Settings) -> type[Connection]:
     """The protocol for uvicorn's `http` setting."""
-    names = ("header_timeout_s", "body_timeout_s", "max_connections")
-    return type("Connection", (Connection,), {name: getattr(settings, name) for name in names})
+    limits = {
+        "header_timeout_s": settings.header_timeout_s,
+        "body_timeout_s": settings.body_timeout_s,
+        "max_connections": settings.connections,
+    }
+    return type("Connection", (Connection,), limits)

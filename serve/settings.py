@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import resource
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +20,8 @@ from serve.errors import ConfigurationError
 Runtime = Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx"]
 Precision = Literal["auto", "fp32", "fp16", "int8"]
 NeighboursKind = Literal["auto", "exact", "hnsw", "ivf"]
+MANY_CONNECTIONS = 10_000
+KEPT_FILES = 256
 
 
 def _split(value: Any) -> Any:
@@ -77,7 +80,9 @@ class Settings(BaseSettings):
     request_timeout_s: float = Field(30.0, gt=0, description="a request that waited longer is answered 503")
     header_timeout_s: float = Field(10.0, gt=0, description="headers that take longer to arrive are answered 408")
     body_timeout_s: float = Field(20.0, gt=0, description="a body that takes longer to arrive is answered 408")
-    max_connections: int = Field(512, ge=1, description="connections open at once; more are answered 503")
+    max_connections: int = Field(
+        0, ge=0, description="connections open at once; more are answered 503; 0: as the limit on open files allows"
+    )
     stalled_after_s: float = Field(30.0, gt=0, description="a model run that takes longer makes the service not ready")
     probe_s: float = Field(30.0, gt=0, description="how often a golden crop proves the model at work")
     drain_s: float = Field(15.0, ge=0, description="on SIGTERM, running requests get this long")
@@ -148,6 +153,13 @@ class Settings(BaseSettings):
     def decode_workers(self) -> int:
         """Threads of the decode pool."""
         return self.decode_threads or max(1, len(os.sched_getaffinity(0)))
+
+    @property
+    def connections(self) -> int:
+        """Most connections at once: some files are kept back for the gallery, the log and pictures."""
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        room = MANY_CONNECTIONS if files == resource.RLIM_INFINITY else max(files // 2, files - KEPT_FILES)
+        return self.max_connections or min(room, MANY_CONNECTIONS)
 
     def check_exposure(self) -> None:
         """Refuse to be reachable from other machines without an API key: ears are biometric data."""

@@ -1,5 +1,6 @@
 """Headers that drip in, or do not end, cost their sender the connection and nobody else anything."""
 
+import resource
 import socket
 import time
 
@@ -163,3 +164,11 @@ def test_one_connection_too_many_is_answered_503_and_the_others_are_served(bundl
         for wire in wires:
             wire.close()
         until(lambda: httpx.get(f"{address}/health/live").status_code == 200)
+
+
+@pytest.mark.parametrize(
+    ("files", "room"), [(1024, 768), (200, 100), (1 << 20, 10_000), (resource.RLIM_INFINITY, 10_000)]
+)
+def test_connections_leave_files_for_everything_else(monkeypatch, files, room):
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (files, files))
+    assert Settings(bundle="x").connections == room
