@@ -31,7 +31,7 @@ HASHED = ("subject", "source")
 
 
 class Audit:
-    """An audit log in the file `path`, with None on the logger `lines`; without `key`, of subjects' hashes, none."""
+    """An audit log in the file `path`, or with None on the logger `lines`. Without a `key` for hashes it is none."""
 
     def __init__(self, path: Path | None = None, key: bytes = b"") -> None:
         self._path, self._key = path, key
@@ -78,18 +78,18 @@ def open_audit(settings: Settings) -> Audit:
     folder = settings.own_gallery
     if not settings.audit or not settings.has_gallery:
         return Audit()
-    path = settings.audit_log or (folder and folder / LOG_NAME)
+    path = settings.audit_log or (folder / LOG_NAME if folder is not None else None)
     try:
         if path is not None:
             _append(path, b"")
         given = settings.audit_key.get_secret_value().encode() if settings.audit_key else b""
-        key = given or (folder and _key(folder)) or secrets.token_bytes(32)
+        key = given or (_key(folder) if folder is not None else b"")
     except OSError as error:
         raise ConfigurationError(f"the audit log {path} cannot be written: {error.strerror}") from None
     log.info("the audit log is %s", path or f"here: lines of the logger {lines.name}")
-    if folder is None and not given:
+    if not key:
         log.warning("subjects have other aliases in each process's audit log: set EAR_TEACHER_AUDIT_KEY, one for all")
-    return Audit(path, key)
+    return Audit(path, key or secrets.token_bytes(32))
 
 
 def _append(path: Path, line: bytes) -> None:

@@ -34,7 +34,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 def _not_blank(secret: SecretStr) -> SecretStr:
     if not secret.get_secret_value().strip():
-        raise ValueError("blank would let in whoever shows nothing; give a secret, or unset the variable")
+        raise ValueError("it is blank: give a secret, or unset the variable")
     return secret
 
 

@@ -1,5 +1,6 @@
 """Where a service keeps its gallery: settings that contradict each other, and two processes that share one gallery."""
 
+import json
 import threading
 from contextlib import ExitStack
 
@@ -67,7 +68,8 @@ def test_ear_enrolled_through_one_process_is_found_through_the_other(
 ):
     url = new_database(postgres_server).replace("+psycopg", "")
     with ExitStack() as stack:
-        shared = {"EAR_TEACHER_DATABASE_URL": url}
+        audit = {"EAR_TEACHER_AUDIT_LOG": str(tmp_path / "lines.jsonl"), "EAR_TEACHER_AUDIT_KEY": "one for all"}
+        shared = {"EAR_TEACHER_DATABASE_URL": url, **audit}
         folders = [("--gallery", tmp_path / name) for name in ("one", "two")]
         if neighbours == "milvus":
             shared["EAR_TEACHER_MILVUS_URI"] = stack.enter_context(milvus(tmp_path / "milvus"))
@@ -93,6 +95,9 @@ def test_ear_enrolled_through_one_process_is_found_through_the_other(
         assert [client.get("/health/ready").status_code for client in (one, two)] == [200, 200]
         assert two.delete(f"/v1/gallery/items/{item}").status_code == 204
         assert item not in one.post("/v1/search?side=left&k=50", content=png(seed=3)).text
+        told = [json.loads(line) for line in (tmp_path / "lines.jsonl").read_text().splitlines()]
+        assert {line["action"] for line in told if item in json.dumps(line)} == {"enrol", "search", "delete"}
+        assert len({line["subject"] for line in told if line["action"] == "enrol"}) == 11
         listed = [{one["id"] for one in client.get("/v1/gallery/items").json()["items"]} for client in (one, two)]
         assert listed[0] == listed[1]
         assert len(listed[0]) == 10
