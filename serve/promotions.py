@@ -127,7 +127,7 @@ class Promotions:
 
     def _fill(self, bundle_id: str) -> list[str]:
         """Embed what a model's space lacks: writes that it was too busy for. Returns the items that it cannot embed."""
-        work = Reembedding(self._models.gallery, self._models.of(bundle_id).engine, 1.0, threading.Event())
+        work = Reembedding(self._models.gallery, self._models.of(bundle_id).engine, 1.0, self._stop)
         work.run(lambda tried: None)
         return work.failed
 
