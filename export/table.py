@@ -53,7 +53,9 @@ def rich_tables(rows: Sequence[Row]) -> list[Table]:
         titles = columns(own)
         table = Table(title=f"{graph}: agreement with torch (float32)", title_justify="left")
         for key, title in titles.items():
-            table.add_column(title, justify="left" if key in ("precision", "runtime", "refusals") else "right")
+            widest = max(len(text) for row in own for text in cells(row, [key])) if key in _HOW else None
+            left = key in ("precision", "runtime", "refusals")
+            table.add_column(title, justify="left" if left else "right", min_width=widest)
         for row in own:
             table.add_row(*cells(row, titles), style=None if row["passed"] else "red")
         tables.append(table)

@@ -25,7 +25,7 @@ def run(settings: Settings, sample: str = "ear.jpg", query: str = "side=left") -
     """
     configure(settings.log_format)
     return_large_buffers()
-    manifest = read_manifest(settings.bundle)  # the commonest mistake is answered before anything is loaded
+    read_manifest(settings.bundle)  # the commonest mistake is answered before anything is loaded
     app = create_app(settings)
     service: Service = app.state.service
     listener = _bind(settings)
@@ -47,7 +47,8 @@ def run(settings: Settings, sample: str = "ear.jpg", query: str = "side=left") -
         if service.failure is not None:
             server.should_exit = True
         else:
-            print(_greeting(settings, listener.getsockname()[1], manifest.bundle_id, sample, query), flush=True)
+            _, answers = service.active_ids() or ("", "")  # a promoted bundle answers in the place of --bundle
+            print(_greeting(settings, listener.getsockname()[1], answers, sample, query), flush=True)
 
     service.on_loaded = loaded
     with listener:

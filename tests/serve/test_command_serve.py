@@ -16,6 +16,7 @@ import ear_teacher
 from bundle.manifest import read_manifest
 from index.gallery import open_gallery
 from tests.serve.conftest import png, until
+from tests.serve.tiny_bundle import write_tiny_bundle
 
 
 def serve(*flags, **environment):
@@ -56,6 +57,21 @@ def test_it_prints_an_address_and_a_curl_line_that_works_until_sigterm(bundle_fo
         assert "Traceback" not in process.stderr.read()
     with open_gallery(tmp_path / "gallery", 1024, read_manifest(bundle_folder).space_id) as gallery:
         assert gallery.count() == 1
+
+
+def test_after_a_promotion_and_a_kill_it_starts_with_the_bundle_that_answers_and_says_so(bundle_folder, tmp_path):
+    flags = ("--bundle", bundle_folder, "--gallery", tmp_path / "gallery")
+    manifest = write_tiny_bundle(tmp_path / "new", seed=2)
+    with serving(*flags) as (process, address, told):
+        assert read_manifest(bundle_folder).bundle_id in told
+        record = httpx.post(f"{address}/v1/promotions", json={"bundle": str(tmp_path / "new")}, timeout=60).json()
+        place = f"{address}/v1/promotions/{record['id']}"
+        until(lambda: httpx.get(place).json()["state"] == "ready", 60)
+        assert httpx.post(f"{place}/activate", json={"force": True}).status_code == 200
+        process.kill()
+    with serving(*flags) as (_, address, told):
+        assert f"serves {manifest.bundle_id}" in told
+        assert httpx.get(f"{address}/health/live").headers["X-Ear-Bundle-Id"] == manifest.bundle_id
 
 
 def fails(capsys, *flags):
