@@ -1,7 +1,8 @@
 """How near the service comes to the machine's limit, and how far it is from LitServe. Prints a table, writes JSON.
 
 The limit is a loop in one process that decodes the same files and runs the same session with the threads and the batch
-that were best on this machine. Windows of limit, service and LitServe alternate, so that ratios hold on a busy machine.
+that were best on this machine. Windows of limit, service and LitServe alternate, so that ratios hold on a busy machine;
+who is not measured is stopped meanwhile, since an idle server's polling takes from the others.
 
     python -m bench.serve_load --bundle runs/demo/bundle --litserve-python /path/to/venv/bin/python
 """
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +77,26 @@ def cores() -> range:
     return range(1, len(os.sched_getaffinity(0)) + 1)
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server process and those that it started: runs only while it is measured."""
+
+    port: int
+    group: int
+
+    @contextmanager
+    def measured(self) -> Iterator[int]:
+        """Its port, while it runs."""
+        os.killpg(self.group, signal.SIGCONT)
+        try:
+            yield self.port
+        finally:
+            os.killpg(self.group, signal.SIGSTOP)
+
+
 @contextmanager
-def server(command: list[str], ready: str) -> Iterator[int]:
-    """A server process; yields its port once `ready` answers 200."""
+def server(command: list[str], ready: str) -> Iterator[Server]:
+    """A server that was ready (`ready` answered 200) and is stopped until it is measured."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -91,9 +110,11 @@ def server(command: list[str], ready: str) -> Iterator[int]:
     )
     try:
         _wait(f"http://127.0.0.1:{port}{ready}", process)
-        yield port
+        os.killpg(process.pid, signal.SIGSTOP)
+        yield Server(port, process.pid)
     finally:
         process.terminate()
+        os.killpg(process.pid, signal.SIGCONT)
         try:
             process.wait(20)
         finally:
@@ -129,11 +150,11 @@ def measure(given: argparse.Namespace) -> dict[str, Any]:
         f"limit: {limit.threads} threads, batch {limit.batch}, {limit.rate(given.seconds):.0f} pictures/s", flush=True
     )
     with ExitStack() as stack:
-        ports = {
+        servers = {
             name: stack.enter_context(server([*command, "--threads", str(limit.threads)], ready))
             for name, (command, ready) in commands(given).items()
         }
-        rows = [_row(limit, ports, connections, given) for connections in given.connections]
+        rows = [_row(limit, servers, connections, given) for connections in given.connections]
     machine = {"cores": len(cores()), "load_average": os.getloadavg()[0]}
     return {"limit": {"threads": limit.threads, "batch": limit.batch}, "machine": machine, "rows": rows}
 
@@ -147,17 +168,17 @@ def commands(given: argparse.Namespace) -> dict[str, tuple[list[str], str]]:
     return known
 
 
-def _row(limit: Limit, ports: dict[str, int], connections: int, given: argparse.Namespace) -> dict[str, Any]:
-    windows: dict[str, list[dict[str, float]]] = {name: [] for name in ports}
+def _row(limit: Limit, servers: dict[str, Server], connections: int, given: argparse.Namespace) -> dict[str, Any]:
+    windows: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
     limits, singles = [], []
-    for port in ports.values():
-        drive(port, connections, 0.5, *(("--path", "/predict", "--form") if port == ports.get("litserve") else ()))
     for _ in range(given.rounds):
         limits.append(limit.rate(given.seconds))
         singles.append(limit.single_ms(given.seconds))
-        for name, port in ports.items():
+        for name, one in servers.items():
             flags = ("--path", "/predict", "--form") if name == "litserve" else ()
-            windows[name].append(drive(port, connections, given.seconds, *flags))
+            with one.measured() as port:
+                drive(port, connections, 0.5, *flags)  # warm again
+                windows[name].append(drive(port, connections, given.seconds, *flags))
     row: dict[str, Any] = {"connections": connections, "limit_per_s": statistics.median(limits)}
     for name, taken in windows.items():
         row[name] = {key: statistics.median(window[key] for window in taken) for key in taken[0]}
