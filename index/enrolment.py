@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,13 @@ def columns(items: Sequence[NewItem], own: str, dims: Dims) -> dict[str, Columns
         if space_id not in dims:
             raise SpaceMismatch(" or ".join(dims), space_id)
     return {space_id: column(pairs, dims[space_id]) for space_id, pairs in by_space.items()}
+
+
+def without_retired(item: NewItem, dims: Dims) -> NewItem:
+    """The item without vectors for spaces that are not live any more."""
+    if item.also.keys() <= dims.keys():
+        return item
+    return replace(item, also={space_id: pair for space_id, pair in item.also.items() if space_id in dims})
 
 
 def check_covers(given: Mapping[str, Columns], active: str, count: int) -> None:

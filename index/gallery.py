@@ -173,13 +173,16 @@ class Gallery:
         """Enrol all items or none, durably.
 
         `space_id` names the space of the items' `mu` and `embedding` (the active one by default); a caller whose model
-        can be replaced under it names its own. Raises BadVector, GalleryReadOnly, and SpaceMismatch for vectors of a
-        space that is not live, or if the items have none in the active space: embed them again then.
+        can be replaced under it names its own. Vectors in `also` for spaces that were retired meanwhile are dropped.
+        Raises BadVector, GalleryReadOnly, and SpaceMismatch if `space_id` is not live, or if the items have no vectors
+        in the active space: embed them again then.
         """
         if not items:
             return []
         self._learning.prepare()
-        given = enrolment.columns(items, space_id or self.space_id, self._live.dims())
+        dims, own = self._live.dims(), space_id or self.space_id
+        items = [enrolment.without_retired(item, dims) for item in items]
+        given = enrolment.columns(items, own, dims)
         with self._changing:
             self._truth.check_writable()
             given = {name: some for name, some in given.items() if name in self._live.dims()}  # others were retired

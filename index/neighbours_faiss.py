@@ -6,7 +6,8 @@ always exact. Filters are bitmaps over keys that FAISS evaluates while it search
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import faiss
@@ -21,6 +22,8 @@ from index.rwlock import ReadWriteLock
 ABSENT = np.float32(-1.5)  # below every cosine
 Fetch = Callable[[Keys], tuple[Keys, Matrix]]  # keys -> those of them that exist, and their stored embeddings
 STOP = object()
+NOBODY = np.zeros(0, dtype=np.int64)
+COPIED = 100_000  # rows of the exact part up to which a snapshot is written from a copy: 0.4 GB at D = 1024
 ABSORB_STEP = 8  # vectors that enter the approximate part at once; searches wait meanwhile
 
 
@@ -135,20 +138,27 @@ class FaissNeighbours:
                 self._note_in_large(keys[part])
                 self._exact.kill(keys[part].tolist())
 
-    def to_save(self) -> tuple[Any, LargeIndex | None]:
+    @contextmanager
+    def to_save(self) -> Iterator[tuple[Any, LargeIndex | None]]:
         """The FAISS index that a snapshot writes, without anything of removed vectors, and the approximate part.
 
-        Searches and writes go on while it is written: it is the approximate part itself, which only the caller changes
-        (`absorb`, `install_large`), or else a copy of the exact one.
+        Searches and writes go on meanwhile: it is the approximate part itself, which only the caller changes (`absorb`,
+        `install_large`), or else a copy of the exact one; writes wait only where that is too large to be copied.
         """
         if self._large is not None:
             self._erase_removed(self._large)
-            return self._large.index, self._large
+            yield self._large.index, self._large
+            return
         with self._lock.write():
             self._exact.compact()
             self._to_erase.clear()
+        if self._exact.rows > COPIED:
+            with self._lock.read():
+                yield self._exact.index, None
+            return
         with self._lock.read():
-            return faiss.clone_index(self._exact.index), None
+            copy = faiss.clone_index(self._exact.index)
+        yield copy, None
 
     def large(self) -> LargeIndex | None:
         """The approximate part, which only the caller of `absorb` and `install_large` changes."""
@@ -157,9 +167,11 @@ class FaissNeighbours:
     def _erase_removed(self, large: LargeIndex) -> None:
         with self._lock.write():
             removed, self._to_erase = self._to_erase, set()
-        if not removed:
+            # All that are dead, not only the last: what was erased before is filled with its neighbours' vectors.
+            dead = np.setdiff1d(large.keys(), self._labels.keys()) if removed else NOBODY
+        if not len(dead):
             return
-        parts = large.erase(np.array(sorted(removed), dtype=np.int64))
+        parts = large.erase(dead)
         going_on = True
         while going_on:
             with self._lock.write():

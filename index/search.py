@@ -15,6 +15,7 @@ from index.vectors import as_unit
 
 K_LIMIT = 10_000
 ATTEMPTS = 4
+AT_ONCE = 1000  # hits that are looked for at once: of an approximate index up to ten times as many vectors are read
 
 
 def find(
@@ -30,6 +31,14 @@ def find(
     queries = as_unit(embeddings, dim)
     check_question(k, threshold)
     selection = select(truth, asked)
+    step = max(1, AT_ONCE // k)
+    parts = [queries[start : start + step] for start in range(0, len(queries), step)]
+    return [hits for some in parts for hits in _find(truth, neighbours, some, k, selection, threshold)]
+
+
+def _find(
+    truth: Truth, neighbours: Neighbours, queries: Matrix, k: int, selection: Selection | None, threshold: float | None
+) -> list[list[Hit]]:
     spare = 0
     for _ in range(ATTEMPTS):
         keys, cosines = neighbours.search(queries, k + spare, selection)
@@ -53,17 +62,21 @@ def find_subjects(
     per_subject: int,
     asked: Filter | None,
 ) -> list[list[SubjectHit]]:
-    """See `Gallery.search_subjects`. Asks for more items until every query has `k` subjects or there are no more."""
+    """See `Gallery.search_subjects`. Asks for more items until a query has `k` subjects or there are no more."""
     check_question(k, None)
-    wanted = k * max(4, per_subject)
-    while True:
-        wanted = min(wanted, K_LIMIT)
-        found = find(truth, neighbours, dim, embeddings, wanted, asked, None)
-        groups = [grouped(hits, per_subject) for hits in found]
-        enough = all(len(some) >= k or len(hits) < wanted for some, hits in zip(groups, found, strict=True))
-        if enough or wanted == K_LIMIT:
-            return [some[:k] for some in groups]
-        wanted *= 4
+    selection = select(truth, asked)
+
+    def of_one(query: Matrix) -> list[SubjectHit]:
+        wanted = k * max(4, per_subject)
+        while True:
+            wanted = min(wanted, K_LIMIT)
+            (hits,) = _find(truth, neighbours, query, wanted, selection, None)
+            groups = grouped(hits, per_subject)
+            if len(groups) >= k or len(hits) < wanted or wanted == K_LIMIT:
+                return groups[:k]
+            wanted *= 4
+
+    return [of_one(query[None]) for query in as_unit(embeddings, dim)]
 
 
 def grouped(hits: list[Hit], per_subject: int) -> list[SubjectHit]:

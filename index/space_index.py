@@ -168,10 +168,11 @@ class SpaceIndex:
         large = self.neighbours.large()
         if large is None or self.recall is None or large.index.ntotal <= TUNED_FOR * self.recall.items:
             return
-        self.recall = tune(self._source(stop), large, self._config.recall_target)
-        self._saved_sequence = -1
-        if self.recall.recall < self._config.recall_target:
+        found = tune(self._source(stop), large, self._config.recall_target)
+        if found.recall < self._config.recall_target:
             self._rebuild(large.kind, stop)
+        else:
+            self.recall, self._saved_sequence = found, -1
 
     def _worth_saving(self, ledger: rows.Ledger) -> bool:
         changes = ledger.seq - self._saved_sequence
@@ -184,8 +185,9 @@ class SpaceIndex:
     def _write(self, ledger: rows.Ledger) -> None:
         # Changes committed from here on may or may not be in the snapshot: a restart compares keys and finds out.
         recall, started = asdict(self.recall) if self.recall else None, time.monotonic()
-        index, large = self.neighbours.to_save()
-        self._snapshots.write(index, self._stamp(ledger), ledger.deleted_seq, self._facts(large) | {"recall": recall})
+        with self.neighbours.to_save() as (index, large):
+            facts = self._facts(large) | {"recall": recall}
+            self._snapshots.write(index, self._stamp(ledger), ledger.deleted_seq, facts)
         self._saved_sequence = ledger.seq
         self._saved_at = time.monotonic()
         self._saving_s = self._saved_at - started

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from bundle.manifest import Manifest
 from serve.errors import ConfigurationError
 
 FILE_NAME = "promotions.json"
@@ -41,6 +42,12 @@ class PromotionRecord(BaseModel):
     report: dict[str, Any] | None = None
     objections: list[str] = []
     error: str | None = None
+
+    def is_new(self, manifest: Manifest) -> bool:
+        """Whether a bundle is the new one of the two; a new export of it is, where their spaces tell them apart."""
+        if self.space_id != self.from_space_id:
+            return manifest.space_id == self.space_id
+        return manifest.bundle_id == self.bundle_id
 
     @property
     def other_bundle(self) -> str:

@@ -13,6 +13,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bundle.manifest import read_manifest
 from serve.engine import Engine
 from serve.errors import NotHere, PromotionConflict
 from serve.live import Live, LiveModels
@@ -50,7 +51,9 @@ class Promotions:
                 raise PromotionConflict(f"promotion {other.id} is {other.state}: activate or retire it first")
             if (kept := self._ledger.live()) is not None:
                 raise PromotionConflict(f"promotion {kept.id} still keeps its old model: retire it first")
-            active = self._models.active
+            active, known = self._models.active, read_manifest(bundle).bundle_id
+            if any(known == live.engine.ids[1] for live in self._models.all()):
+                raise PromotionConflict(f"{known} answers already: promote another bundle")
             staged = self._models.open(bundle)
             record = _record(active, staged)
             self._stage(record, staged)
@@ -73,17 +76,23 @@ class Promotions:
             raise
 
     def resume(self) -> None:
-        """Take up a promotion that a restart interrupted; spaces that no loaded model has are let go."""
-        loaded = {live.engine.ids[0] for live in self._models.all()}
+        """Take up a promotion that a restart interrupted; spaces that no model and no promotion has are let go."""
+        known = {live.engine.ids[0] for live in self._models.all()}
+        if (kept := self._ledger.live()) is not None:
+            known |= {kept.space_id, kept.from_space_id}  # one of its bundles may be away for now
         for space in self._models.gallery.spaces.all():
-            if space.space_id not in loaded:
+            if space.space_id not in known:
                 log.warning(
                     "space %s is %s and no promotion knows its model: it is retired", space.space_id, space.state
                 )
                 self._models.gallery.spaces.retire(space.space_id)
         record = self._ledger.under_way()
         if record is not None and record.state == "embedding":
-            self._begin(record)
+            try:
+                self._begin(record)
+            except NotHere:
+                record.error = f"{record.bundle} does not hold {record.bundle_id} any more"
+                self._change(record, "failed")
 
     def activate(self, promotion_id: str, force: bool = False) -> PromotionRecord:
         """Flip model, index and thresholds in one step. Raises PromotionConflict with all objections unless forced."""
@@ -116,7 +125,7 @@ class Promotions:
             leaving = record.from_bundle_id if record.state == "active" else record.bundle_id
             try:
                 self._models.retire(leaving)
-            except NotHere as error:  # the gallery was replaced by another one
+            except NotHere as error:  # its folder, or the gallery, was replaced; the next start lets its space go
                 log.warning("promotion %s ends without its model: %s", record.id, error)
             self._change(record, ended)
             return record.model_copy()

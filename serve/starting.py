@@ -35,9 +35,20 @@ def bundles_at_start(settings: Settings) -> tuple[Path, Path | None]:
             log.info("the gallery was promoted: %s answers (%s)", manifest.bundle_id, answering)
         if kept is None:
             return answering, None
-        _correct(folder, ledger, kept, manifest.bundle_id == kept.bundle_id)
-        return answering, Path(kept.other_bundle)
+        _correct(folder, ledger, kept, kept.is_new(manifest))
+        return answering, _other(kept)
     return settings.bundle, None  # opening the gallery with it says what does not fit
+
+
+def _other(kept: PromotionRecord) -> Path | None:
+    """The bundle that does not answer, if it is still what the promotion knows: the service starts without it, too."""
+    folder = Path(kept.other_bundle)
+    manifest = _manifest(folder)
+    wanted = kept.from_bundle_id if kept.state == "active" else kept.bundle_id
+    if manifest is not None and manifest.bundle_id == wanted:
+        return folder
+    log.error("promotion %s goes on without %s: %s holds it no more", kept.id, wanted, folder)
+    return None
 
 
 def _correct(folder: Path, ledger: Ledger, kept: PromotionRecord, answers: bool) -> None:

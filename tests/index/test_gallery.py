@@ -179,9 +179,11 @@ def test_another_encoders_vectors_are_refused_with_both_ids(gallery: Gallery):
     assert (caught.value.expected, caught.value.given) == (SPACE, OTHER_SPACE)
     assert SPACE in str(caught.value)
     assert OTHER_SPACE in str(caught.value)
-    foreign = replace(new_item(1), also={OTHER_SPACE: Vectors(new_item(1).mu, new_item(1).embedding)})
     with pytest.raises(SpaceMismatch):
-        gallery.enrol([foreign])
+        gallery.enrol([new_item(1)], OTHER_SPACE)
+    beside = replace(new_item(1), also={OTHER_SPACE: Vectors(new_item(1).mu, new_item(1).embedding)})
+    (item,) = gallery.enrol([beside])  # of a space that was retired while the picture was embedded: dropped, not mixed
+    assert [hit.item.id for hit in gallery.search(new_item(1).embedding)[0]] == [item.id]
 
 
 def test_gallery_of_another_encoder_is_not_opened(folder: Path):

@@ -6,11 +6,13 @@ import logging
 import threading
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 
-from index import graph, space_index
+from index import graph, neighbours_faiss, space_index
 from index.config import GalleryConfig
+from index.exactly import Stopped
 from index.gallery import Gallery, open_gallery
 from index.items import NewItem
 from index.space_rows import read_spaces
@@ -123,3 +125,67 @@ def test_many_removed_rows_of_a_graph_are_erased_a_part_at_a_time(folder: Path, 
             gallery.delete(item.id)
         gallery.save()
         assert gallery.search(embedding(5, 105), 1)[0][0].item.source == "ear_105.png"
+
+
+def test_nothing_of_a_deleted_vector_stays_in_the_row_of_one_deleted_before(folder: Path):
+    with open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours="hnsw")) as gallery:
+        stored = gallery.enrol([new_item(n) for n in range(COUNT)])
+        gallery.tend()
+        large = gallery._live.index(None).neighbours.large()
+        assert large is not None
+        codes = codes_by_key(large)
+        gone: set[bytes] = set()
+        for item in stored[:200]:
+            gallery.delete(item.id)
+        gallery.save()
+        held = codes_by_key(large)
+        # Where the rows of the first ones found their filling: those are deleted now.
+        keys = sorted(codes)
+        filled_from = {held[key] for key in keys[:200]}
+        later = [n for n in range(200, COUNT) if codes[keys[n]] in filled_from]
+        assert later
+        for n in later:
+            gone.add(codes[keys[n]])
+            gallery.delete(stored[n].id)
+        gallery.save()
+        assert not gone & set(codes_by_key(large).values())
+
+
+def codes_by_key(large) -> dict[int, bytes]:
+    """The code of every row of a graph, by its key."""
+    storage = faiss.downcast_index(faiss.downcast_index(faiss.downcast_index(large.index.index).index).storage)
+    rows = faiss.vector_to_array(storage.codes).reshape(storage.ntotal, -1)
+    return dict(zip(large.keys().tolist(), (row.tobytes() for row in rows), strict=True))
+
+
+def test_a_relearning_that_is_stopped_is_taken_up_again(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(space_index, "ABSORB_AT", 50)
+    config = GalleryConfig(neighbours="hnsw")
+    with open_gallery(folder, DIM, SPACE, config) as gallery:
+        gallery.enrol(items(few_directions(COUNT)))
+        gallery.tend()
+        gallery.enrol(items(RANDOM.normal(size=(COUNT - 100, DIM))))
+        monkeypatch.setattr(space_index.SpaceIndex, "_rebuild", stopped)
+        gallery.tend()
+        monkeypatch.undo()
+    with open_gallery(folder, DIM, SPACE, config) as gallery:
+        gallery.tend()
+        report = gallery.spaces.status()[0].recall
+        assert report is not None
+        assert report.recall >= 0.97
+
+
+def stopped(*given) -> None:
+    raise Stopped
+
+
+@pytest.mark.parametrize("copied", [10**9, 0], ids=["copied", "held"])
+def test_an_exact_snapshot_is_the_same_whether_it_was_copied_first(
+    folder: Path, copied: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(neighbours_faiss, "COPIED", copied)
+    with open_gallery(folder, DIM, SPACE) as gallery:
+        gallery.enrol([new_item(n) for n in range(50)])
+    with open_gallery(folder, DIM, SPACE) as gallery:
+        assert gallery._live.index(None)._saved_sequence == gallery.sequence
+        assert gallery.search(embedding(5, 5))[0][0].item.source == "ear_5.png"

@@ -1,18 +1,22 @@
 """A promotion meets kills, restored backups, busy models and requests under way: nothing is lost, all goes on."""
 
 import asyncio
+import shutil
 import threading
 
+import numpy as np
 import pytest
 
 import serve.promotions
 from index.backup import backup, restore
+from index.items import NewItem, Vectors
 from serve.errors import Overloaded
 from serve.in_flight import InFlight
 from serve.promotion_record import read_ledger
 from serve.trace import Trace
 from tests.serve.conftest import enrol, png
 from tests.serve.test_promotions import fill, new_bundle, post, search, staged, start, state
+from tests.serve.tiny_bundle import write_tiny_bundle
 
 __all__ = ["new_bundle"]
 
@@ -160,3 +164,44 @@ def test_a_retiring_model_still_answers_who_took_it(client, new_bundle, monkeypa
     asking.join()
     retiring.join()
     assert [answer.status_code for answer in answers] == [200, 200], [answer.text for answer in answers]
+
+
+def test_a_bundle_that_is_gone_or_was_exported_anew_does_not_keep_the_service_from_starting(serve, tmp_path):
+    write_tiny_bundle(tmp_path / "new", seed=1)
+    with serve() as client:
+        fill(client, 2)
+        promotion = staged(client, tmp_path / "new")
+    write_tiny_bundle(tmp_path / "new", seed=3)
+    with serve() as client:
+        assert state(client, promotion)["state"] == "ready"
+        assert post(client, promotion, "activate", force=True).status_code == 404
+        assert post(client, promotion, "retire").json()["state"] == "cancelled"
+    with serve() as client:  # the space that nobody has is let go
+        assert len(client.app.state.service.models.gallery.spaces.all()) == 1
+        assert start(client, tmp_path / "new")
+
+
+def test_an_embedding_whose_bundle_is_gone_has_failed(serve, tmp_path, monkeypatch):
+    write_tiny_bundle(tmp_path / "new", seed=1)
+    monkeypatch.setattr("serve.reembedding.BATCH", 1)
+    with serve(promotion_share=0.001) as client:
+        fill(client, 4)
+        promotion = start(client, tmp_path / "new")
+    shutil.rmtree(tmp_path / "new")
+    with serve() as client:
+        told = state(client, promotion)
+        assert told["state"] == "failed"
+        assert "does not hold" in told["error"]
+
+
+def test_a_bundle_that_answers_is_not_promoted(client, bundle_folder):
+    answer = client.post("/v1/promotions", json={"bundle": str(bundle_folder)})
+    assert answer.status_code == 409
+    assert "answers already" in answer.json()["error"]["message"]
+
+
+def test_an_ear_with_vectors_of_a_space_that_was_retired_meanwhile_is_enrolled(client):
+    vector = np.eye(1, 1024, dtype=np.float32)[0]
+    gallery = client.app.state.service.models.gallery
+    (item,) = gallery.enrol([NewItem(b"crop", vector, vector, also={"sp_" + "f" * 32: Vectors(vector, vector)})])
+    assert gallery.get(item.id) == item
