@@ -27,7 +27,7 @@ test: install  ## the tests, under 10 minutes on 2 cores
 	$(BIN)/python -m pytest
 
 test-slow: install  ## the slow tests: README's commands from a fresh clone, full-size models
-	$(BIN)/python -m pytest -m 'slow and not gpu' --timeout 1800
+	$(BIN)/python -m pytest -m 'slow and not gpu' --timeout 1800 --durations 15
 
 test-soak: install  ## longer still: a hundred kills of a gallery, a promotion under sixteen clients
 	$(BIN)/python -m pytest -m soak

@@ -186,6 +186,16 @@ def test_another_encoders_vectors_are_refused_with_both_ids(gallery: Gallery):
     assert [hit.item.id for hit in gallery.search(new_item(1).embedding)[0]] == [item.id]
 
 
+def test_many_queries_are_answered_a_part_at_a_time_as_each_alone(gallery: Gallery, monkeypatch: pytest.MonkeyPatch):
+    gallery.enrol([new_item(n) for n in range(40)])
+    queries = np.stack([new_item(n).embedding for n in range(0, 40, 4)])
+    alone = [gallery.search(query, 5)[0] for query in queries]
+    subjects = [gallery.search_subjects(query, 5)[0] for query in queries]
+    monkeypatch.setattr("index.search.AT_ONCE", 12)
+    assert gallery.search(queries, 5) == alone
+    assert gallery.search_subjects(queries, 5) == subjects
+
+
 def test_gallery_of_another_encoder_is_not_opened(folder: Path):
     open_gallery(folder, DIM, SPACE).close()
     with pytest.raises(SpaceMismatch) as caught:
