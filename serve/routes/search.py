@@ -115,9 +115,9 @@ async def search(
     question = Question(k, threshold, Filter(subjects=tuple(subject), tags=tuple(tag)), per_subject)
     if group == "subject":
         persons = await attended(request, desk.search_subjects(trace, queries, engine.ids[0], question))
-        return _answer(request, active, trace, [persons], {**seen, **_told(persons, group)})
+        return await _answer(request, active, trace, [persons], {**seen, **_told(persons, group)})
     hits = await attended(request, desk.search(trace, queries, engine.ids[0], question))
-    return _answer(request, active, trace, [hits], {**seen, **_told(hits, group)})
+    return await _answer(request, active, trace, [hits], {**seen, **_told(hits, group)})
 
 
 async def _probes(desk: Desk, trace: Trace, side: Side, cross_ear: bool) -> tuple[Probe, ...]:
@@ -140,7 +140,7 @@ async def _search_vectors(request: Request, trace: Trace) -> Answer:
     else:
         found = await attended(request, desk.search_vectors(trace, vectors, space_id, question))
     told = [_told(one, query.group) for one in found]
-    return _answer(request, active, trace, found, told[0] if query.embeddings is None else {"results": told})
+    return await _answer(request, active, trace, found, told[0] if query.embeddings is None else {"results": told})
 
 
 def _vectors(query: VectorQuery, dim: int, most: int) -> NDArray[np.float32]:
@@ -157,14 +157,14 @@ def _vectors(query: VectorQuery, dim: int, most: int) -> NDArray[np.float32]:
     return np.stack([floats(row) for row in query.embeddings])
 
 
-def _answer(request: Request, active: Live, trace: Trace, found: Sequence[Found], told: dict[str, Any]) -> Answer:
+async def _answer(request: Request, active: Live, trace: Trace, found: Sequence[Found], told: dict[str, Any]) -> Answer:
     """found: of each query. told: the part of the answer that shows it."""
     hits = [hit for some in found for one in some for hit in (one.hits if isinstance(one, SubjectHit) else (one,))]
     service_of(request).audit.note(request, "search", found=[hit.item.id for hit in hits])
-    space_id, bundle_id = active.engine.ids
+    desk, (space_id, bundle_id) = active.gallery_desk, active.engine.ids
     body = {
         **told,
-        "searched": active.gallery_desk.gallery.count(),
+        "searched": await desk.run(trace, desk.gallery.count),
         "space_id": space_id,
         "bundle_id": bundle_id,
         "timing_ms": trace.timing_ms("index"),
