@@ -1,4 +1,7 @@
-"""The full-size teacher on a CPU: one step of training, and its export, by the commands a user types."""
+"""The full-size teacher on a CPU: one step of training, and its export, by the commands a user types.
+
+At 448 of SAM's 1024 px: every weight is there, and the step takes a fifth of the time.
+"""
 
 import subprocess
 import sys
@@ -21,7 +24,7 @@ def ear_teacher(*arguments: str) -> str:
 def test_the_teacher_trains_a_step_and_is_exported(tmp_path):
     run, bundle = tmp_path / "run", tmp_path / "bundle"
     told = ear_teacher(
-        *("train", "--preset", "teacher", "--fast-dev-run", "--batch-size", "1", "--random-init"),
+        *("train", "--preset", "teacher", "--sam-size", "448", "--fast-dev-run", "--batch-size", "1", "--random-init"),
         *("--perceptual-weight", "0", "--data", "demo/ears", "--out", str(run), "--num-workers", "0"),
     )
     assert "M parameters" in told
@@ -31,4 +34,4 @@ def test_the_teacher_trains_a_step_and_is_exported(tmp_path):
     )
     manifest = read_manifest(bundle)
     assert manifest.preset == "teacher"
-    assert manifest.sam_size_px == 1024
+    assert manifest.sam_size_px == 448
