@@ -1,6 +1,6 @@
 """The full-size teacher on a CPU: one step of training, and its export, by the commands a user types.
 
-At 448 of SAM's 1024 px: every weight is there, and the step takes a fifth of the time.
+At 448 of SAM's 1024 px: every weight is there, and a step takes a fraction of the time.
 """
 
 import subprocess
