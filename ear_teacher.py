@@ -7,12 +7,8 @@ and serving never meets torch.
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import os
 import platform
-import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +39,7 @@ VERBS: dict[str, Verb] = {
     "promote": Verb("serve.command_promote", "replace the model of a running service, with a way back"),
     "refresh": Verb("export.command_refresh", "retrain, evaluate, export and promote, in one command"),
     "gallery": Verb("index.command_gallery", "look at, back up, carry and clean a gallery of enrolled ears"),
-    "call": Verb("serve.command_call", "call a running service: embed, search, verify, enrol, ..."),
+    "call": Verb("client.command_call", "call a running service: embed, search, verify, enrol, ..."),
     "keys": Verb("serve.command_keys", "make, list and remove API keys"),
 }
 
@@ -91,36 +87,15 @@ def usage() -> str:
     )
 
 
-def commit() -> str:
-    """The git commit of this tree, with `+` where files differ from it; an image carries EAR_TEACHER_COMMIT instead."""
-    if told := os.environ.get("EAR_TEACHER_COMMIT"):
-        return told
-    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
-    try:
-        here = Path(__file__).resolve().parent
-        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
 def version() -> str:
     """The text of `ear-teacher --version`: version, commit, and the versions that decide how it behaves."""
     import tomllib  # only this verb reads it, and `--help` should stay instant
 
+    from common.provenance import commit, installed
+
     project = tomllib.loads(Path(__file__).resolve().with_name("pyproject.toml").read_text())["project"]
     lines = [f"ear-teacher {project['version']} (commit {commit()})", f"Python {platform.python_version()}"]
     return "\n".join([*lines, *(f"{name} {found}" for name, found in installed(TOLD_VERSIONS).items())])
-
-
-def installed(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of those packages that are installed."""
-    found = {}
-    for name in packages:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -4,7 +4,7 @@
 
 One process, one thread count, all contenders in turn: torch eager, ONNX Runtime on the plain export of Hugging Face's
 forward, ONNX Runtime on ours (standard operators, and the fused form that bundles carry). The limit is the graph's
-arithmetic (`export.arithmetic`) at the rate of a large product in the same run, so that ratios hold on a busy machine.
+arithmetic (`export.graph.flops`) at the rate of a large product in the same run, so that ratios hold on a busy machine.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ import torch
 from torch import nn
 
 from bundle.threads import physical_cores
-from ear_teacher import commit
-from export.arithmetic import matmul_gflop
-from export.attention_forms import FoldedAttention
-from export.bench_peak import CPU, measure_peak
-from export.graphs import ENCODER_INPUT, ENCODER_OUTPUTS, EncoderGraph
-from export.hardware import this_machine, versions
-from export.onnx_export import GraphSpec, export_onnx
-from export.rewrite import rewrite
+from common.provenance import commit
+from export.bench.hardware import this_machine, versions
+from export.bench.peak import CPU, measure_peak
+from export.graph.attention_forms import FoldedAttention
+from export.graph.flops import matmul_gflop
+from export.graph.onnx_export import GraphSpec, export_onnx
+from export.graph.rewrite import rewrite
+from export.graph.wrappers import ENCODER_INPUT, ENCODER_OUTPUTS, EncoderGraph
 from training.config import ModelConfig
+from training.networks.vae import EarVAE
 from training.presets import PRESETS
-from training.vae import EarVAE
 
 EAGER, HUGGING_FACE, STANDARD, FUSED = (
     "torch eager",

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from bench.gpu_parts import PARTS, Rows
 from bundle.errors import RuntimeUnavailable
-from ear_teacher import commit
-from export.hardware import this_machine, versions
+from common.provenance import commit
+from export.bench.hardware import this_machine, versions
 
 BUDGET_S = 480.0
 

@@ -14,18 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from bundle.cuda import gpu_present
-from bundle.engine_build import BuildOptions
-from bundle.engine_bundle import build_engines
-from bundle.engine_cache import EngineCache
-from bundle.engine_flavour import installed_flavours
+from bundle.engines import build_engines
 from bundle.errors import RuntimeUnavailable
 from bundle.golden import golden_crops
 from bundle.model import load
 from bundle.runtimes import candidates, open_session
-from export.bench_clock import measure_until_stable
-from export.gate import ParityRow, judge_encoder
-from export.limits import LIMITS
+from bundle.tensorrt.build import BuildOptions
+from bundle.tensorrt.cache import EngineCache
+from bundle.tensorrt.cuda import gpu_present
+from bundle.tensorrt.flavour import installed_flavours
+from export.bench.clock import measure_until_stable
+from export.parity.judge import ParityRow, judge_encoder
+from export.parity.limits import LIMITS
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "demo" / "bundle"
@@ -61,9 +61,9 @@ def cuda_parity() -> Rows:
 def fp16_truth() -> Rows:
     """The full-size teacher in float16 as the GPU computes it, judged by the gate's limits against float32."""
     torch = _torch_on_cuda()
-    from export.graphs import ENCODER_OUTPUTS, EncoderGraph
-    from export.half import to_half
-    from export.rewrite import rewrite
+    from export.graph.fp16 import to_half
+    from export.graph.rewrite import rewrite
+    from export.graph.wrappers import ENCODER_OUTPUTS, EncoderGraph
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     crops = torch.from_numpy(golden_crops()).cuda()
@@ -85,8 +85,8 @@ def fp16_truth() -> Rows:
 def latency() -> Rows:
     """The full-size teacher, fp16: every runtime here beside Hugging Face's sdpa in torch and the matmul limit."""
     torch = _torch_on_cuda()
-    from export.arithmetic import matmul_gflop
-    from export.graphs import EncoderGraph
+    from export.graph.flops import matmul_gflop
+    from export.graph.wrappers import EncoderGraph
 
     vae = _teacher()
     work = matmul_gflop(vae)["encoder"] * 1e9
@@ -187,10 +187,10 @@ def _peak_flops(torch: Any) -> float:
 
 
 def _export_teacher(folder: Path) -> Path:
-    from export.attention_forms import attention_form
     from export.config import ExportConfig
-    from export.rewrite import rewrite
-    from export.variants import write_variant
+    from export.graph.attention_forms import attention_form
+    from export.graph.rewrite import rewrite
+    from export.parity.variants import write_variant
 
     form = attention_form("fp16", ExportConfig.opset, portable=False)
     return write_variant(rewrite(_teacher(), form), "encoder", "fp16", folder, ExportConfig.opset)

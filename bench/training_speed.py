@@ -23,16 +23,16 @@ import torch
 from torch import Tensor
 from transformers import SamVisionModel
 
-from ear_teacher import commit
-from export.hardware import this_machine
+from common.provenance import commit
+from export.bench.hardware import this_machine
 from training.config import LossWeights, ModelConfig, TrainConfig
-from training.datamodule import EarDataModule
-from training.dataset import Batch
-from training.module import EarModule
-from training.prepare import prepare
+from training.data.datamodule import EarDataModule
+from training.data.dataset import Batch
+from training.data.prepare import prepare
+from training.fit.module import EarModule
+from training.fit.trainer import build_model, quiet, resolve_precision
+from training.networks.sam import SamEncoder
 from training.presets import PRESETS, preset
-from training.sam import SamEncoder
-from training.trainer import build_model, quiet, resolve_precision
 
 WARM_UP = 3
 REFERENCE_PER_S = 9.2

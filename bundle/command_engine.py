@@ -9,9 +9,9 @@ from pathlib import Path
 def main(argv: list[str]) -> int:
     arguments = parser().parse_args(argv)
 
-    from bundle.engine_build import CURRENT_GPU, BuildOptions
-    from bundle.engine_bundle import build_engines
-    from bundle.engine_cache import EngineCache
+    from bundle.engines import build_engines
+    from bundle.tensorrt.build import CURRENT_GPU, BuildOptions
+    from bundle.tensorrt.cache import EngineCache
 
     options = BuildOptions(
         batches=tuple(arguments.batches),

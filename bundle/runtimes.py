@@ -34,10 +34,10 @@ def open_session(
 def candidates() -> tuple[str, ...]:
     """Runtimes that are installed here and worth trying, the fastest first. TensorRT counts only beside a GPU."""
     found: list[str] = []
-    from bundle.engine_flavour import installed_flavours
+    from bundle.tensorrt.flavour import installed_flavours
 
     if flavours := installed_flavours():
-        from bundle.cuda import gpu_present
+        from bundle.tensorrt.cuda import gpu_present
 
         found += flavours if gpu_present() else ()
     try:
@@ -58,7 +58,7 @@ def _open(path: Path, runtime: str, threads: int, precision: str, build: bool) -
 
             return CudaSession(path, threads, precision)
         case "tensorrt" | "tensorrt-rtx":
-            from bundle.session_tensorrt import open_tensorrt
+            from bundle.tensorrt.session import open_tensorrt
 
             return open_tensorrt(path, runtime, precision, build)
     raise RuntimeUnavailable(

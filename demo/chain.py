@@ -19,8 +19,8 @@ from bundle.manifest import MANIFEST_NAME
 from bundle.model import EarModel
 from demo.people import People
 from index.items import NewItem
-from serve.intake import stored_crop
-from training.records import EarRecord, load_records
+from serve.inference.decode_pool import stored_crop
+from training.data.records import EarRecord, load_records
 
 EARS = Path(__file__).parent / "ears"
 SHIPPED_BUNDLE = Path(__file__).parent / "bundle"
@@ -64,7 +64,7 @@ def validation_records() -> list[EarRecord]:
 def train(places: Places, minutes: float, tell: Tell) -> Path:
     """Train the tiny preset on the demo ears; returns the checkpoint. A finished run is not repeated."""
     from demo.recipe import demo_config
-    from training.trainer import fit
+    from training.fit.trainer import fit
 
     done = places.run / "finished"
     if done.is_file():
@@ -82,7 +82,7 @@ def export(checkpoint: Path, places: Places, tell: Tell) -> None:
     """
     from export.config import ExportConfig
     from export.write import export_bundle
-    from training.crops import Framer
+    from training.data.crops import Framer
 
     if not is_bundle(places.bundle):
         shutil.rmtree(places.bundle, ignore_errors=True)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from bundle.image import Picture
 from bundle.model import EarModel, Encoding
 from measure.protocol import Scores, evaluate, gallery_query_split
-from training.crops import Framer
-from training.records import EarRecord
+from training.data.crops import Framer
+from training.data.records import EarRecord
 
 BATCH = 32
 PER_SUBJECT = 2  # pictures of a person in the gallery; the others are queries
@@ -60,7 +60,7 @@ def meet(records: Sequence[EarRecord], model: EarModel, progress: Callable[[int,
 
 def scores(people: People) -> dict[str, Scores]:
     """Identification and verification of the embedding, beside HOG on the same crops and the same protocol."""
-    from training.baselines import hog
+    from training.evaluation.baselines import hog
 
     return {
         "embedding": evaluate(people.encoding.embedding, people.subjects, PER_SUBJECT),

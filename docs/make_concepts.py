@@ -15,7 +15,7 @@ from PIL import Image
 
 from bundle.image import Picture, frame, mirror, read
 from bundle.model import load
-from training.records import EarRecord, load_records
+from training.data.records import EarRecord, load_records
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "pictures" / "concepts.svg"

@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bundle.framing import Framing
 from bundle.image import frame, read, to_png
-from training.records import load_records
+from training.data.records import load_records
 
 ROOT = Path(__file__).parents[1]
 CROPS = ROOT / "demo" / "ears" / "crops"

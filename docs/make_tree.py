@@ -1,7 +1,7 @@
-"""Writes README's annotated tree: every module of every room with the first sentence of its docstring.
+"""Writes docs/modules.md, the annotated tree: every module of every room with the first sentence of its docstring.
 
 python docs/make_tree.py            write it
-python docs/make_tree.py --check    exit 1 where README differs
+python docs/make_tree.py --check    exit 1 where the page differs
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "modules.md"
 BEGIN, END = "<!-- tree: python docs/make_tree.py -->\n```text\n", "```\n<!-- end of tree -->"
 ROOMS = {
+    "common": "what several rooms need alike: versions, the machine, files and records",
     "bundle": "what a served model is and how it runs",
     "measure": "numbers on vectors and pictures",
     "training": "pictures of ears -> checkpoint",
     "export": "checkpoint -> bundle",
     "index": "vectors -> neighbours, durably",
     "serve": "a bundle put to work over HTTP",
+    "client": "the Python client of the service, and the shell verbs built on it",
     "demo": "the whole chain on rendered ears",
     "bench": "measurements, beside a peer or a limit in one run",
 }
@@ -59,15 +61,15 @@ def tree() -> str:
 
 def main() -> int:
     """Write or check."""
-    text = README.read_text()
+    text = PAGE.read_text()
     head, rest = text.split(BEGIN)
     written, tail = rest.split(END)
     if "--check" not in sys.argv:
-        README.write_text(head + BEGIN + tree() + END + tail)
+        PAGE.write_text(head + BEGIN + tree() + END + tail)
         return 0
     if written == tree():
         return 0
-    print("README's tree is not the tree: run python docs/make_tree.py")
+    print("docs/modules.md is out of date: run python docs/make_tree.py")
     return 1
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bundle.manifest import Manifest
-    from export.bench_case import Job
+    from export.bench.case import Job
 
 REGRESSED = 1
 """Exit status where `--against` shows something worse than the margin allows."""
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     from rich.markup import escape
 
     from bundle.manifest import read_manifest, verify_files
-    from export import bench_report, bench_run
+    from export.bench import report, run
 
     console = Console()
     if not console.is_terminal:
@@ -38,20 +38,20 @@ def main(argv: list[str]) -> int:
     manifest = read_manifest(options.bundle)
     verify_files(options.bundle, manifest)
     with console.status("") as status:
-        measured = bench_run.measure(_jobs(options, manifest), status.update)
-    report = bench_run.report(manifest, *measured)
-    console.print(escape(bench_report.setting(report)))
-    for table in bench_report.rich_tables(report):
+        measured = run.measure(_jobs(options, manifest), status.update)
+    figures = run.report(manifest, *measured)
+    console.print(escape(report.setting(figures)))
+    for table in report.rich_tables(figures):
         console.print(table)
-    for note in report["notes"]:
+    for note in figures["notes"]:
         console.print(f"[yellow]{escape(note)}[/]")
     if options.json:
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.markdown:
-        options.markdown.write_text(bench_report.markdown(report), encoding="utf-8")
+        options.markdown.write_text(report.markdown(figures), encoding="utf-8")
     if options.plot:
-        bench_report.write_plot(report, options.plot)
-    return 0 if old is None else _against(old, options, report, console)
+        report.write_plot(figures, options.plot)
+    return 0 if old is None else _against(old, options, figures, console)
 
 
 def _check(options: argparse.Namespace) -> Any:
@@ -79,7 +79,7 @@ def _check(options: argparse.Namespace) -> Any:
 
 def _jobs(options: argparse.Namespace, manifest: Manifest) -> list[Job]:
     from bundle.runtimes import candidates
-    from export.bench_case import Job
+    from export.bench.case import Job
 
     runtimes = candidates() if options.runtime == "auto" else options.runtime.split(",")
     present = [variant.precision for variant in manifest.variants if variant.graph == "encoder"]
@@ -105,7 +105,7 @@ def _jobs(options: argparse.Namespace, manifest: Manifest) -> list[Job]:
 def _gflop(manifest: Manifest) -> float | None:
     """None, and no share of the limit, on a machine that serves only."""
     try:
-        from export.arithmetic import encoder_gflop
+        from export.graph.flops import encoder_gflop
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "transformers"):
             raise
@@ -114,7 +114,7 @@ def _gflop(manifest: Manifest) -> float | None:
 
 
 def _against(old: dict[str, Any], options: argparse.Namespace, report: dict[str, Any], console: Console) -> int:
-    from export.bench_compare import changes, regressions
+    from export.bench.compare import changes, regressions
 
     found = changes(old, report, options.other_hardware)
     worse = regressions(found, options.margin)

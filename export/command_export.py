@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.config import DEFAULT_PRECISIONS, PRECISIONS, ExportConfig
-from export.errors import ParityError
+from export.parity.judge import ParityError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def _export(options: argparse.Namespace, config: ExportConfig, console: Console)
     from export.crops import load_crops
     from export.write import export_bundle
     from training.checkpoint import read_checkpoint
-    from training.prepare import framing
+    from training.data.prepare import framing
 
     start = time.perf_counter()
     size_px = read_checkpoint(options.checkpoint).config.image_size_px
@@ -66,7 +66,7 @@ def _export(options: argparse.Namespace, config: ExportConfig, console: Console)
 
 
 def _show(console: Console, rows: Sequence[dict[str, Any]]) -> None:
-    from export.table import rich_tables
+    from export.parity.table import rich_tables
 
     for table in rich_tables(rows):
         console.print(table)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from bundle.errors import BundleError
 from bundle.framing import Framing
 from export.errors import NoCrops
-from training.crops import Framer
+from training.data.crops import Framer
+from training.data.records import EarRecord, load_records
+from training.data.splits import VAL_FILE
 from training.errors import TrainingError
-from training.records import EarRecord, load_records
-from training.splits import VAL_FILE
 
 WHOLE_SUBJECTS = 32
 """From so many crops on, whole subjects say more than crops of as many people as possible."""

@@ -5,15 +5,10 @@ ExportError             every mistake a user can mend; the command line prints i
 |- NoCrops              the pictures given to --crops leave nothing to compare on
 |- TargetExists         the output folder is there already
 |- GraphError           the exported graph does not hold its contract
-`- ParityError          the gate refused: the message carries its table
+`- ParityError          the gate refused: the message carries its table (export.parity.judge)
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from export.gate import ParityRow
 
 
 class ExportError(Exception):
@@ -40,11 +35,3 @@ class NotComparable(ExportError):
 
 class GraphError(ExportError):
     """An exported graph is invalid, or its tensors are not what the bundle's contract says."""
-
-
-class ParityError(ExportError):
-    """The gate refused a variant that the bundle cannot do without. `rows`: everything that was compared."""
-
-    def __init__(self, message: str, rows: tuple[ParityRow, ...] = ()) -> None:
-        super().__init__(message)
-        self.rows = rows

@@ -22,15 +22,16 @@ from bundle.landmarks_bundle import write_golden_ears
 from bundle.manifest import FileEntry, GraphContract, Manifest, Variant, read_manifest, verify_files, write_manifest
 from bundle.manifest import Tensor as Edge
 from bundle.runtimes import open_session
-from export.errors import NoCrops, ParityError
-from export.half_weights import store_half
-from export.landmarks_gate import EarParity, judge_ears
-from export.model_card import write_papers
-from export.onnx_export import GraphSpec, export_onnx
-from export.parity import run_session, run_torch
-from export.rewrite import fold_batch_norms
-from export.sam_graph import SamGraph
-from export.variants import RUNTIME
+from export.docs.model_card import write_papers
+from export.errors import NoCrops
+from export.graph.fp16_weights import store_half
+from export.graph.onnx_export import GraphSpec, export_onnx
+from export.graph.rewrite import fold_batch_norms
+from export.graph.sam import SamGraph
+from export.parity.judge import ParityError
+from export.parity.landmarks_judge import EarParity, judge_ears
+from export.parity.run import run_session, run_torch
+from export.parity.variants import RUNTIME
 from export.write import _move_into_place as move_into_place
 from export.write import _staging as staging
 from training.detector.checkpoint import DetectorCheckpoint, read_detector

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from bundle.runtimes import open_session
 from export.crops import Crops
 from export.eigenears import write_eigenears
-from export.graphs import ENCODER_INPUT
-from export.parity import Outputs, run_session
-from export.variants import RUNTIME, Reference, file_name
+from export.graph.wrappers import ENCODER_INPUT
+from export.parity.run import Outputs, run_session
+from export.parity.variants import RUNTIME, Reference, file_name
 from measure.calibration import calibrate
 from measure.errors import MeasureError
 from measure.protocol import compare

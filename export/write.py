@@ -22,21 +22,20 @@ from bundle.fingerprint import space_id
 from bundle.framing import Framing
 from bundle.golden import write_golden
 from bundle.manifest import FileEntry, Graph, Manifest, Precision, Variant, write_manifest
-from export.attention_forms import attention_form
 from export.config import ExportConfig
 from export.crops import Crops
-from export.errors import ParityError, TargetExists
-from export.gate import ParityRow
-from export.half_weights import store_half
-from export.int8_variant import Int8Outcome, add_int8
+from export.docs.model_card import write_papers
+from export.errors import TargetExists
+from export.graph.attention_forms import attention_form
+from export.graph.fp16_weights import store_half
+from export.graph.rewrite import rewrite
 from export.latents import latent_statistics
-from export.limits import LIMITS
-from export.model_card import write_papers
-from export.other_runtimes import judge_elsewhere, ships
-from export.provenance import made_with, now
-from export.reference import golden_outputs, make_reference
-from export.rewrite import rewrite
-from export.variants import (
+from export.parity.int8_variant import Int8Outcome, add_int8
+from export.parity.judge import ParityError, ParityRow
+from export.parity.limits import LIMITS
+from export.parity.reference import golden_outputs, make_reference
+from export.parity.runtimes import judge_elsewhere, ships
+from export.parity.variants import (
     RUNTIME,
     Reference,
     contracts,
@@ -46,8 +45,9 @@ from export.variants import (
     offenders,
     write_variant,
 )
+from export.provenance import made_with, now
 from training.checkpoint import Checkpoint, read_checkpoint
-from training.vae import EarVAE
+from training.networks.vae import EarVAE
 
 GRAPHS: tuple[Graph, ...] = ("encoder", "decoder")
 NO_FIGURES = ("calibration", "slices", "judged_on")

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
 
 
 def stats(given: argparse.Namespace) -> None:
-    from index.existing import stats as read_stats
+    from index.open_existing import stats as read_stats
 
     facts = read_stats(given.gallery)
     if given.json:
@@ -59,9 +59,9 @@ def told_snapshot(facts: dict[str, Any] | None) -> str:
 
 
 def list_items(given: argparse.Namespace) -> None:
-    from index import rows
-    from index.existing import look
     from index.items import Filter
+    from index.open_existing import look
+    from index.store import rows
 
     sides = tuple(None if side == "unknown" else side for side in given.side)
     asked = Filter(subjects=tuple(given.subject), sides=sides, tags=tuple(given.tag))
@@ -75,22 +75,22 @@ def list_items(given: argparse.Namespace) -> None:
 
 
 def backup(given: argparse.Namespace) -> None:
-    from index.backup import backup as make
+    from index.tools.backup import backup as make
 
     facts = make(given.gallery, given.target)
     print(f"{facts.items:,} items up to change {facts.sequence} saved in {given.target} ({facts.size_bytes:,} bytes)")
 
 
 def export(given: argparse.Namespace) -> None:
-    from index.archive import export as write
-    from index.existing import look
+    from index.open_existing import look
+    from index.tools.archive import export as write
 
     with look(given.gallery) as truth:
         print(f"{write(truth, given.target):,} items written to {given.target}")
 
 
 def restore(given: argparse.Namespace) -> None:
-    from index import archive_restore, backup
+    from index.tools import archive_restore, backup
 
     if (given.source / backup.MANIFEST).is_file():
         count = backup.restore(given.source, given.gallery).items
@@ -100,7 +100,7 @@ def restore(given: argparse.Namespace) -> None:
 
 
 def delete(given: argparse.Namespace) -> None:
-    from index.existing import own
+    from index.open_existing import own
 
     with own(given.gallery) as gallery:
         for item_id in given.id:
@@ -110,8 +110,8 @@ def delete(given: argparse.Namespace) -> None:
 
 
 def duplicates(given: argparse.Namespace) -> None:
-    from index.duplicates import find_duplicates
-    from index.existing import own
+    from index.open_existing import own
+    from index.tools.duplicates import find_duplicates
 
     with own(given.gallery) as gallery:
         for found in find_duplicates(gallery, given.threshold):
@@ -120,7 +120,7 @@ def duplicates(given: argparse.Namespace) -> None:
 
 
 def recall(given: argparse.Namespace) -> None:
-    from index.existing import own
+    from index.open_existing import own
 
     with own(given.gallery) as gallery:
         report = gallery.spaces.measure_recall(sample=given.sample)
@@ -129,8 +129,8 @@ def recall(given: argparse.Namespace) -> None:
 
 def drift(given: argparse.Namespace) -> None:
     from index.drift import NOTHING, measure_drift
-    from index.existing import look
-    from index.space_rows import read_spaces
+    from index.open_existing import look
+    from index.store.space_rows import read_spaces
 
     with look(given.gallery) as truth, truth.read() as connection:
         active = next(space for space in read_spaces(connection).values() if space.state == "active")

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from index import rows
 from index.items import Item
-from index.live import Index
+from index.live_spaces import Index
 from index.neighbours import Keys, Matrix
-from index.space_rows import common_keys
-from index.truth import Truth
+from index.store import rows
+from index.store.space_rows import common_keys
+from index.store.truth import Truth
 
 DEPTHS = (1, 5, 10)
 WORST = 10

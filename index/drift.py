@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from index import rows
 from index.items import Item
 from index.neighbours import Keys, Matrix
+from index.store import rows
 
 REFERENCE = 5000  # earlier ears that are compared with
 FEWEST = 30  # ears on either side below which nothing is said

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from index.changes import Columns, Patch
 from index.errors import BadItem, BadVector, SpaceMismatch
 from index.items import SOURCE_LIMIT, Item, NewItem, Vectors, check_labels, check_text
+from index.store.changes import Columns, Patch
 from index.vectors import as_matrix, as_unit
 
 Dims = Mapping[str, int]  # space id -> numbers per vector, of every live space

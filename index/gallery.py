@@ -16,23 +16,24 @@ from typing import Final, TypeVar
 from numpy.typing import ArrayLike
 from sqlalchemy import Connection
 
-from index import changes, cursor, enrolment, rows
-from index.active import DATABASE
+from index import enrolment
+from index.ann.space_index import faiss_indexes
 from index.config import GalleryConfig
 from index.drift import DriftReport, Sample, measure_drift
 from index.errors import BadFilter
 from index.items import Filter, Hit, Item, NewItem, Page, Side, SubjectHit, Vectors
-from index.keeper import Keeper
-from index.learning import Alone, AmongOthers, Learning
-from index.live import LiveSpaces, Make
-from index.lock import FolderLock
+from index.live_spaces import LiveSpaces, Make
+from index.maintenance import Keeper
 from index.promotion import Spaces
-from index.schema import begin_ledger, migrate
+from index.replication import Alone, AmongOthers, Learning
 from index.search import find, find_subjects
-from index.space_index import faiss_indexes
-from index.space_rows import open_active
-from index.truth import Truth
-from index.truth_sqlite import SqliteTruth
+from index.store import changes, cursor, rows
+from index.store.active_space import DATABASE
+from index.store.lock import FolderLock
+from index.store.schema import begin_ledger, migrate
+from index.store.space_rows import open_active
+from index.store.sqlite import SqliteTruth
+from index.store.truth import Truth
 
 Items = list[Item]
 Hits = list[list[Hit]]

@@ -10,17 +10,17 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from index import rows, space_rows
+from index.ann.faiss_neighbours import State
+from index.ann.recall import RecallReport
 from index.compare import Comparison, Paired, compare
 from index.enrolment import column
 from index.errors import BadVector, PromotionRefused
 from index.items import Vectors
-from index.learning import Learning
-from index.live import LiveSpaces
-from index.neighbours_faiss import State
-from index.recall import RecallReport
-from index.space_rows import Pending, Space
-from index.truth import Truth
+from index.live_spaces import LiveSpaces
+from index.replication import Learning
+from index.store import rows, space_rows
+from index.store.space_rows import Pending, Space
+from index.store.truth import Truth
 
 RETIRE_BATCH = 1000
 

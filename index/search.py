@@ -6,11 +6,11 @@ import math
 
 from numpy.typing import ArrayLike
 
-from index import rows
 from index.errors import BadFilter
 from index.items import Filter, Hit, Item, SubjectHit
 from index.neighbours import Keys, Matrix, Neighbours, Selection
-from index.truth import Truth
+from index.store import rows
+from index.store.truth import Truth
 from index.vectors import as_unit
 
 K_LIMIT = 10_000

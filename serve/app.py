@@ -15,9 +15,10 @@ from starlette.responses import Response
 from bundle.errors import BundleError
 from index.errors import GalleryError
 from measure.errors import MeasureError
-from serve.bodies import bad_request
-from serve.envelope import Envelope, error_answer
 from serve.errors import ServeError
+from serve.http.json_body import bad_request
+from serve.http.middleware import Envelope, error_answer
+from serve.observability.request_context import trace_of
 from serve.routes import (
     decode,
     drift,
@@ -39,7 +40,6 @@ from serve.routes import (
 )
 from serve.service import Service
 from serve.settings import Settings
-from serve.trace import trace_of
 
 DESCRIPTION = "Embeddings, reconstructions and nearest neighbours of ears."
 EXPECTED = (

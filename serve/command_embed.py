@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from serve.bulk_job import Job
-    from serve.bulk_part import Engine
+    from serve.bulk.job import Job
+    from serve.bulk.part import Engine
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,8 +48,8 @@ def main(argv: list[str]) -> int:
         if getattr(asked, name) < 1:
             parser().error(f"--{name.replace('_', '-')} is {getattr(asked, name)}: give 1 or more")
     from bundle.manifest import read_manifest
-    from serve.bulk_job import Terms, absolute, open_job
-    from serve.bulk_part import Engine
+    from serve.bulk.job import Terms, absolute, open_job
+    from serve.bulk.part import Engine
 
     space_id = read_manifest(asked.bundle).space_id
     job = open_job(absolute(asked.out), Terms(absolute(asked.source), space_id, asked.part_rows, not asked.no_mu))
@@ -73,12 +73,12 @@ def run(asked: argparse.Namespace, engine: Engine, job: Job, missing: list[int])
     if not missing:
         return
     if asked.ray is not None:
-        from serve.bulk_ray import Workers, embed_on_ray
+        from serve.bulk.ray_cluster import Workers, embed_on_ray
 
         workers = Workers(asked.workers, asked.cpus_per_worker, asked.gpus_per_worker)
         yield from embed_on_ray(asked.ray, workers, engine, job, missing)
         return
-    from serve.bulk_part import PartEmbedder
+    from serve.bulk.part import PartEmbedder
 
     embedder = PartEmbedder(engine)
     try:

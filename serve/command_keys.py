@@ -35,7 +35,7 @@ def _add(arguments: argparse.Namespace) -> int:
     from pydantic import ValidationError
 
     from serve.errors import ConfigurationError
-    from serve.keys import Key, KeyFile, hashed, new_key, read_keys
+    from serve.http.api_keys import Key, KeyFile, hashed, new_key, read_keys
 
     held = read_keys(arguments.file) if arguments.file.exists() else KeyFile()
     if any(key.name == arguments.name for key in held.keys):
@@ -60,7 +60,7 @@ def _add(arguments: argparse.Namespace) -> int:
 
 def _remove(arguments: argparse.Namespace) -> int:
     from serve.errors import ConfigurationError
-    from serve.keys import KeyFile, read_keys
+    from serve.http.api_keys import KeyFile, read_keys
 
     held = read_keys(arguments.file) if arguments.file.exists() else KeyFile()
     kept = [key for key in held.keys if key.name != arguments.name]
@@ -72,7 +72,7 @@ def _remove(arguments: argparse.Namespace) -> int:
 
 def _list(path: Path) -> int:
     from serve.errors import ConfigurationError
-    from serve.keys import read_keys
+    from serve.http.api_keys import read_keys
 
     if not path.exists():
         raise ConfigurationError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from serve.client import EarTeacher
+    from client.client import EarTeacher
 
 STEPS = ("activate", "rollback", "retire")
 GOES_ON = ("embedding", "ready", "active")
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the verb; status 1 where the report speaks against an activation that was asked for."""
     given = parser().parse_args(argv)
-    from serve.client import EarTeacher
+    from client.client import EarTeacher
 
     with EarTeacher(given.url, given.api_key) as ears:
         if given.what == "status":
@@ -92,7 +92,7 @@ def _watched(ears: EarTeacher, promotion: dict[str, Any]) -> dict[str, Any]:
 
 
 def _newest(ears: EarTeacher) -> dict[str, Any]:
-    from serve.client_errors import Missing
+    from client.errors import Missing
 
     known = ears.promotions()
     if not known:

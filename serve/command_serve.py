@@ -47,9 +47,9 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the verb; returns when the service has stopped."""
     given = vars(parser().parse_args(argv))
+    from serve.lifecycle.gallery_store import check_stores
     from serve.server import run
     from serve.settings import read_settings
-    from serve.stores import check_stores
 
     settings = read_settings(given)
     check_stores(settings)

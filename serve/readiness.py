@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from index.errors import GalleryError
-from serve.desk import Desk
-from serve.engine import Engine
+from serve.inference.engine import Engine
+from serve.inference.gallery_pool import Desk
 from serve.service import Service
 
 STORE_PATIENCE_S = 2.0

@@ -8,10 +8,10 @@ import uvicorn
 
 from bundle.manifest import read_manifest
 from serve.app import create_app
-from serve.connection import connection_class
 from serve.errors import ConfigurationError
-from serve.logs import configure
-from serve.memory import return_large_buffers
+from serve.http.connection import connection_class
+from serve.lifecycle.malloc import return_large_buffers
+from serve.observability.logs import configure
 from serve.service import Service
 from serve.settings import Settings
 

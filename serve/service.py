@@ -12,25 +12,25 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
 from bundle.image import ImageLimits
-from serve.audit import Audit, open_audit
-from serve.envelope import Observer
 from serve.errors import NotReady
-from serve.gauges import gauges
-from serve.imports import Imports
-from serve.in_flight import InFlight
-from serve.intake import Intake
-from serve.keys import Keyring
-from serve.live import Live, LiveModels
-from serve.logs import AccessLog
-from serve.metrics import Metrics
+from serve.http.api_keys import Keyring
+from serve.http.middleware import Observer
+from serve.http.rate_limit import Rates
+from serve.http.url_fetch import Fetcher
+from serve.inference.decode_pool import Intake
+from serve.lifecycle.bulk_import import Imports
+from serve.lifecycle.gauges import gauges
+from serve.lifecycle.in_flight import InFlight
+from serve.lifecycle.model_registry import Live, LiveModels
+from serve.lifecycle.promotion import Promotions
+from serve.lifecycle.tensorrt_build import Upgrades
+from serve.observability.audit import Audit, open_audit
+from serve.observability.logs import AccessLog
+from serve.observability.metrics import Metrics
+from serve.observability.request_context import trace_of
+from serve.observability.tracing import open_spans
 from serve.oip.statistics import ModelStatistics
-from serve.promotions import Promotions
-from serve.rates import Rates
-from serve.remote import Fetcher
 from serve.settings import Settings
-from serve.trace import trace_of
-from serve.tracing import open_spans
-from serve.upgrades import Upgrades
 
 ResultT = TypeVar("ResultT")
 PATIENCE_S = 0.05

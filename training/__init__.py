@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from training.detector.detector import EarDetector
-    from training.vae import EarVAE
+    from training.networks.vae import EarVAE
 
 __all__ = ["EarDetector", "EarVAE"]
 
-_HOMES = {"EarDetector": "training.detector.detector", "EarVAE": "training.vae"}
+_HOMES = {"EarDetector": "training.detector.detector", "EarVAE": "training.networks.vae"}
 
 
 def __getattr__(name: str) -> Any:

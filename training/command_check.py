@@ -50,8 +50,8 @@ def machine() -> Iterator[str]:
 
     import torch
 
+    from training.fit.trainer import resolve_precision
     from training.provenance import versions
-    from training.trainer import resolve_precision
 
     for name, version in versions().items():
         yield f"version  {name:18s}{version}"
@@ -68,7 +68,7 @@ def _weights(arguments: argparse.Namespace, model: ModelConfig) -> dict[str, Cal
     """What the preset's default recipe needs, and how to look for each."""
     from pathlib import Path
 
-    from training.sam import SamEncoder
+    from training.networks.sam import SamEncoder
     from training.weights import SAM_HUB_ID, load_sam, load_vgg
 
     vgg = Path(arguments.vgg_weights) if arguments.vgg_weights else None
@@ -89,7 +89,7 @@ def _problem(look: Callable[[], object]) -> str | None:
 
 def _passes(name: str, model: ModelConfig) -> bool:
     """Run one self-test and say how it went."""
-    from training.selftest import SELF_TESTS
+    from training.fit.selftest import SELF_TESTS
 
     since = time.perf_counter()
     try:

@@ -190,7 +190,7 @@ def main(argv: list[str]) -> int:
     """Run the verb."""
     given = vars(build_parser().parse_args(argv))
     config = config_from(given)
-    from training.trainer import fit
+    from training.fit.trainer import fit
 
     fit(config, lambda line: print(line, flush=True))
     return 0

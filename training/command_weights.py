@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
 
 def _sam(arguments: argparse.Namespace) -> str:
     from training.config import SamShape
-    from training.sam import SamEncoder
+    from training.networks.sam import SamEncoder
     from training.weights import SAM_HUB_ID, load_sam
 
     source = arguments.sam_weights or SAM_HUB_ID

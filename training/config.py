@@ -86,7 +86,7 @@ class ModelConfig:
     code_dim: int = 768
     """What the decoder first projects the latent to; both its paths start there."""
     coarse_side_px: int = 32
-    """Side of the small picture (`training/linear_picture.py`) that lies below the convolutions' detail."""
+    """Side of the small picture (`training/networks/linear_picture.py`) that lies below the convolutions' detail."""
     picture_rank: int = 0
     """How many of the latents, the last ones, are principal components of the small picture, read from the crop and
     drawn again linearly: for small models. 0: none, the whole latent comes from SAM."""
@@ -208,7 +208,7 @@ class TrainConfig:
     per_identity: int = 4
     """Pictures of one identity put together in a batch, where subjects are known."""
     identity_head: str = "trained"
-    """Whether W of the identity head is what the contrastive term made it, or a closed form (`training/lda.py`)."""
+    """W of the identity head: what the contrastive term made it, or a closed form (`training/networks/lda.py`)."""
     decode_every: int = 1
     """Only every n-th picture of a batch is decoded: the decoder is the dear part of a small model."""
     optimizer: str = "adamw"

@@ -22,17 +22,17 @@ from torch.nn import functional as F
 
 from measure.errors import MeasureError
 from measure.protocol import evaluate
-from training.augment import View
 from training.config import LossWeights, TrainConfig
-from training.dataset import Batch, to_unit
+from training.data.augment import View
+from training.data.dataset import Batch, to_unit
+from training.data.prepare import prepare
 from training.errors import ConfigError
-from training.finish import encode
+from training.fit.finish import encode
+from training.fit.module import EarModule
+from training.fit.trainer import fit
+from training.losses.objective import Objective, Terms
 from training.losses.perceptual import Vgg16Features
-from training.module import EarModule
-from training.objective import Objective, Terms
-from training.prepare import prepare
-from training.trainer import fit
-from training.vae import EarVAE
+from training.networks.vae import EarVAE
 
 REPORT = "distillation.json"
 TIMED_PICTURES = 16

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from training.config import TrainConfig
-from training.data_facts import data_facts
-from training.prepare import Prepared
+from training.data.facts import data_facts
+from training.data.prepare import Prepared
 
 _PACKAGES = ("ear-teacher", "torch", "transformers", "lightning", "numpy", "pillow")
 _PATHS = ("data", "out", "val", "vgg_weights", "resume")

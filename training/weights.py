@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from training.errors import WeightsMissing
 from training.losses.perceptual import Vgg16Features
-from training.sam import SamEncoder
+from training.networks.sam import SamEncoder
 
 SAM_HUB_ID = "facebook/sam-vit-base"
 VGG_FILE = "vgg16-397923af.pth"

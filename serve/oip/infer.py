@@ -12,15 +12,15 @@ from typing import Any, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.engine import Encoded, Engine
 from serve.errors import BadRequest
-from serve.intake import Intake, oriented
+from serve.http.multipart import parse_box
+from serve.inference.decode_pool import Intake, oriented
+from serve.inference.engine import Encoded, Engine
+from serve.inference.orientation import Side
+from serve.observability.request_context import Trace
 from serve.oip.models import OipModel
 from serve.oip.tensors import Tensor
 from serve.oip.wire import InferRequest
-from serve.orientation import Side
-from serve.trace import Trace
-from serve.uploads import parse_box
 
 
 async def infer(trace: Trace, engine: Engine, intake: Intake, model: OipModel, request: InferRequest) -> list[Tensor]:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from serve.engine import Engine
 from serve.errors import BadRequest, NotHere
+from serve.inference.engine import Engine
 from serve.oip.tensors import Tensor
 from serve.oip.wire import InferRequest, RawInput
 

@@ -7,8 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from serve.observability.request_context import Trace
 from serve.oip.models import VERSION
-from serve.trace import Trace
 
 
 @dataclass

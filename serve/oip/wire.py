@@ -15,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from serve.bodies import whole_number
 from serve.errors import BadRequest, BodyTooLarge
+from serve.http.json_body import whole_number
 from serve.oip.tensors import BYTES, Tensor, check_declared, from_bytes, from_json, to_bytes
 
 LENGTH_HEADER = "Inference-Header-Content-Length"

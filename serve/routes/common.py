@@ -9,10 +9,10 @@ from fastapi import Depends, Query, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 from pydantic import BaseModel
 
-from serve.keys import SCOPES, Scope
-from serve.orientation import Side
+from serve.http.api_keys import SCOPES, Scope
+from serve.inference.orientation import Side
+from serve.observability.request_context import trace_of
 from serve.service import service_of
-from serve.trace import trace_of
 
 SideParam = Annotated[
     Side, Query(description="side of the ear; unknown: searches try both orientations, other calls take it as posted")

@@ -11,14 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bundle.image import Picture, mirror, to_png
 from index.errors import SpaceMismatch
-from serve.answers import Answer, data_uri
-from serve.bodies import floats, read_json
-from serve.engine import Engine, Vector
 from serve.errors import BadRequest, NotHere
-from serve.orientation import Side, is_mirrored
+from serve.http.json_body import floats, read_json
+from serve.http.responses import Answer, data_uri
+from serve.inference.engine import Engine, Vector
+from serve.inference.orientation import Side, is_mirrored
+from serve.observability.request_context import trace_of
 from serve.routes.common import ERRORS, needs
 from serve.service import attended, service_of
-from serve.trace import trace_of
 
 router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
 

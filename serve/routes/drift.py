@@ -7,11 +7,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from serve.answers import Answer
-from serve.drift import advice, quality
+from serve.http.responses import Answer
+from serve.inference.reconstruction_drift import advice, quality
+from serve.observability.request_context import trace_of
 from serve.routes.common import ERRORS, SpaceParam, needs
 from serve.service import attended, service_of
-from serve.trace import trace_of
 
 router = APIRouter(tags=["gallery"], dependencies=[needs("search")], responses=ERRORS)
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from serve.answers import Answer
+from serve.http.responses import Answer
+from serve.observability.request_context import trace_of
 from serve.routes.common import ERRORS, needs
 from serve.routes.items import shown
 from serve.service import attended, service_of
-from serve.trace import trace_of
 
 router = APIRouter(tags=["gallery"], dependencies=[needs("search")], responses=ERRORS)
 
@@ -27,7 +27,7 @@ async def duplicates(
     desk = service_of(request).use(request).gallery_desk
 
     def job() -> dict[str, Any]:
-        from index.duplicates import among
+        from index.tools.duplicates import among
 
         page = desk.gallery.list(after=cursor, limit=limit)
         pairs = [

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from serve.answers import Answer
 from serve.errors import BadRequest
-from serve.finding import check_detect, found_crop
-from serve.quality import assess
+from serve.http.multipart import parse_box, read_upload
+from serve.http.responses import Answer
+from serve.inference.detection import check_detect, found_crop
+from serve.inference.quality import assess
+from serve.observability.request_context import trace_of
 from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, DetectParam, SideParam, SpaceParam, needs
 from serve.service import attended, service_of
-from serve.trace import trace_of
-from serve.uploads import parse_box, read_upload
 
 router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
 
@@ -49,7 +49,7 @@ async def embed(
     upload = await read_upload(request)
     found: dict[str, Any] = {}
     if detect:
-        crop, ear, side = await found_crop(service, engine, request, trace, upload.data, side)
+        crop, ear, side = await attended(request, found_crop(service.intake, engine, trace, upload.data, side))
         found = {"box": ear.box, "score": ear.score}
     else:
         framed = service.intake.crop(trace, upload.data, side, ear_box, engine.framing)

@@ -13,14 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from bundle.errors import ImageError
 from bundle.framing import Framing
 from bundle.image import Picture
-from serve.answers import Answer, base64_floats
-from serve.bodies import read_json
 from serve.errors import BadRequest
-from serve.image_inputs import Remote, Source, picture_sources
-from serve.orientation import Side
+from serve.http.image_inputs import Remote, Source, picture_sources
+from serve.http.json_body import read_json
+from serve.http.responses import Answer, base64_floats
+from serve.inference.orientation import Side
+from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import ERRORS, needs
 from serve.service import Service, attended, service_of
-from serve.trace import Trace, trace_of
 
 router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
 

@@ -9,16 +9,16 @@ from fastapi import APIRouter, Query, Request
 
 from bundle.image import Picture, mirror, to_png
 from index.items import Vectors
-from serve.answers import Answer, data_uri
-from serve.engine import Encoded, Engine
 from serve.errors import NotHere
-from serve.explanation import Component, explain, morph
-from serve.pairs import best_pair, orientations
+from serve.http.multipart import parse_box, read_upload
+from serve.http.responses import Answer, data_uri
+from serve.inference.engine import Encoded, Engine
+from serve.inference.explanation import Component, explain, morph
+from serve.inference.verification import best_pair, orientations
+from serve.observability.request_context import trace_of
 from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, needs
 from serve.routes.items import shown
 from serve.service import attended, service_of
-from serve.trace import trace_of
-from serve.uploads import parse_box, read_upload
 
 router = APIRouter(tags=["search"], dependencies=[needs("search")], responses=ERRORS)
 

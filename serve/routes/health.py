@@ -7,7 +7,7 @@ import asyncio
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from serve.answers import Answer
+from serve.http.responses import Answer
 from serve.readiness import check
 from serve.service import service_of
 

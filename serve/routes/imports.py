@@ -10,11 +10,11 @@ from fastapi import APIRouter, Request
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field
 
-from index.active import DATABASE
-from serve.answers import Answer
-from serve.bodies import read_json
+from index.store.active_space import DATABASE
 from serve.errors import NotHere
-from serve.imports import Imports
+from serve.http.json_body import read_json
+from serve.http.responses import Answer
+from serve.lifecycle.bulk_import import Imports
 from serve.routes.common import ERRORS, json_body, needs
 from serve.service import service_of
 
@@ -77,9 +77,9 @@ async def export(request: Request) -> Answer:
 
 
 def _copied(folder: Path, target: Path, kind: str) -> int:
-    from index.archive import export as write
-    from index.backup import backup
-    from index.existing import look
+    from index.open_existing import look
+    from index.tools.archive import export as write
+    from index.tools.backup import backup
 
     if kind == "backup":
         return backup(folder, target).items

@@ -10,16 +10,16 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 
 from index.items import Filter, Item, NewItem, Vectors, content_hash
-from serve.answers import Answer
-from serve.bodies import read_json
-from serve.dual_write import vectors_elsewhere
 from serve.errors import BadRequest
-from serve.live import Live
-from serve.orientation import Side, is_mirrored, shown_side, stored_side
+from serve.http.json_body import read_json
+from serve.http.multipart import Upload, parse_box, read_upload
+from serve.http.responses import Answer
+from serve.inference.orientation import Side, is_mirrored, shown_side, stored_side
+from serve.lifecycle.dual_write import vectors_elsewhere
+from serve.lifecycle.model_registry import Live
+from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import ERRORS, PICTURE_FORM, json_body, needs
 from serve.service import Service, attended, service_of
-from serve.trace import Trace, trace_of
-from serve.uploads import Upload, parse_box, read_upload
 
 router = APIRouter(tags=["gallery"], responses=ERRORS)
 
@@ -64,7 +64,7 @@ async def enrol(request: Request) -> Answer:
     taken = service.intake.for_gallery(trace, upload.data, side, box, engine.framing)
     crop, stored = await attended(request, taken)
     (encoded,) = await attended(request, engine.encode(trace, [crop]))
-    elsewhere = await vectors_elsewhere(service, active, trace, upload.data, side, box)
+    elsewhere = await vectors_elsewhere(service.models, service.intake, active, trace, upload.data, side, box)
     new = NewItem(
         crop=stored.file,
         mu=encoded.mu,
@@ -160,7 +160,7 @@ async def _turned(service: Service, active: Live, trace: Trace, item_id: str, si
     file = await desk.run(trace, lambda: desk.gallery.crop(item_id))
     crop = await service.intake.crop(trace, file, side, old.box, engine.framing)
     (encoded,) = await engine.encode(trace, [crop])
-    elsewhere = await vectors_elsewhere(service, active, trace, file, side, old.box)
+    elsewhere = await vectors_elsewhere(service.models, service.intake, active, trace, file, side, old.box)
     return {engine.ids[0]: Vectors(encoded.mu, encoded.embedding), **elsewhere}
 
 

@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from serve.answers import Answer
-from serve.finding import described, find_ears
+from serve.http.multipart import read_upload
+from serve.http.responses import Answer
+from serve.inference.detection import described, find_ears
+from serve.observability.request_context import trace_of
 from serve.routes.common import ERRORS, PICTURE_BODY, needs
-from serve.service import service_of
-from serve.trace import trace_of
-from serve.uploads import read_upload
+from serve.service import attended, service_of
 
 router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
 
@@ -32,7 +32,7 @@ async def landmarks(request: Request, threshold: ThresholdParam = None) -> Answe
     finder = engine.finder
     engine.check_room_to_find()
     upload = await read_upload(request)
-    picture, ears = await find_ears(service, engine, request, trace, upload.data, threshold)
+    picture, ears = await attended(request, find_ears(service.intake, engine, trace, upload.data, threshold))
     space_id, bundle_id = engine.ids
     return Answer(
         {

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 
-from serve.answers import Answer
-from serve.engine import Engine
 from serve.errors import NotHere
+from serve.http.responses import Answer
+from serve.inference.engine import Engine
 from serve.routes.common import ERRORS, needs
 from serve.service import service_of
 

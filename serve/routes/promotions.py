@@ -11,11 +11,11 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field
 
 from bundle.errors import BundleError
-from serve.answers import Answer
-from serve.bodies import read_json
 from serve.errors import BadRequest, NotHere
-from serve.promotion_record import PromotionRecord
-from serve.promotions import Promotions
+from serve.http.json_body import read_json
+from serve.http.responses import Answer
+from serve.lifecycle.promotion import Promotions
+from serve.lifecycle.promotion_record import PromotionRecord
 from serve.routes.common import ERRORS, json_body, needs
 from serve.service import service_of
 

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from bundle.image import mirror, to_png
-from serve.answers import Answer, data_uri
-from serve.orientation import is_mirrored
+from serve.http.multipart import parse_box, read_upload
+from serve.http.responses import Answer, data_uri
+from serve.inference.orientation import is_mirrored
+from serve.observability.request_context import trace_of
 from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, needs
 from serve.service import attended, service_of
-from serve.trace import trace_of
-from serve.uploads import parse_box, read_upload
 
 router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
 

@@ -12,18 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bundle.image import mirror
 from index.items import Filter, Hit, SubjectHit
-from serve.answers import Answer
-from serve.bodies import floats, read_json
-from serve.desk import Desk, Question
 from serve.errors import BadRequest
-from serve.finding import check_detect, found_crop
-from serve.live import Live
-from serve.orientation import Probe, Side, is_mirrored, probes, vector_sides
+from serve.http.json_body import floats, read_json
+from serve.http.multipart import parse_box, read_upload
+from serve.http.responses import Answer
+from serve.inference.detection import check_detect, found_crop
+from serve.inference.gallery_pool import Desk, Question
+from serve.inference.orientation import Probe, Side, is_mirrored, probes, vector_sides
+from serve.lifecycle.model_registry import Live
+from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, DetectParam, SideParam, SpaceParam, needs
 from serve.routes.items import shown
 from serve.service import attended, service_of
-from serve.trace import Trace, trace_of
-from serve.uploads import parse_box, read_upload
 
 router = APIRouter(tags=["search"], dependencies=[needs("search")], responses=ERRORS)
 
@@ -102,7 +102,7 @@ async def search(
     upload = await read_upload(request)
     seen: dict[str, Any] = {}
     if detect:
-        crop, ear, side = await found_crop(service, engine, request, trace, upload.data, side)
+        crop, ear, side = await attended(request, found_crop(service.intake, engine, trace, upload.data, side))
         seen = {"side": side, "box": ear.box, "score": ear.score}
         asked = await _probes(desk, trace, side, cross_ear)
     else:

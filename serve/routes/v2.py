@@ -12,8 +12,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from serve.answers import Answer
 from serve.errors import NotHere
+from serve.http.responses import Answer
+from serve.observability.request_context import Trace, trace_of
 from serve.oip.infer import infer as run_inference
 from serve.oip.models import EXTENSIONS, VERSION, OipModel, find, models_of
 from serve.oip.statistics import ModelStatistics
@@ -21,7 +22,6 @@ from serve.oip.wire import LENGTH_HEADER, WINDOW_BITS, build_response, deflate, 
 from serve.readiness import check
 from serve.routes.common import needs
 from serve.service import attended, service_of
-from serve.trace import Trace, trace_of
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 models_router = APIRouter(prefix="/v2", tags=["open inference protocol"], dependencies=[needs("embed")])

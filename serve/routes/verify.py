@@ -12,16 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from bundle.errors import ImageError
 from bundle.framing import Box, Framing
 from bundle.image import Picture, mirror
-from serve.answers import Answer
-from serve.bodies import read_json
 from serve.errors import BadRequest
-from serve.image_inputs import Remote, picture_sources
-from serve.live import Live
-from serve.pairs import best_pair, compared, judge
+from serve.http.image_inputs import Remote, picture_sources
+from serve.http.json_body import read_json
+from serve.http.multipart import Upload, is_form, parse_box, read_uploads
+from serve.http.responses import Answer
+from serve.inference.verification import best_pair, compared, judge
+from serve.lifecycle.model_registry import Live
+from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import ERRORS, SideParam, needs
 from serve.service import Service, attended, service_of
-from serve.trace import Trace, trace_of
-from serve.uploads import Upload, is_form, parse_box, read_uploads
 
 router = APIRouter(tags=["search"], dependencies=[needs("embed")], responses=ERRORS)
 

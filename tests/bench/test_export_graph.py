@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bench.export_graph import EAGER, FUSED, HUGGING_FACE, STANDARD, contenders, make_vae, measure, table
-from export.graphs import ENCODER_OUTPUTS
+from export.graph.wrappers import ENCODER_OUTPUTS
 from tests.export.conftest import TINY
 
 

@@ -7,8 +7,8 @@ import pytest
 from bench import gpu_check
 from bench.gpu_check import markdown, run
 from bench.gpu_parts import PARTS
-from bundle.cuda import gpu_present
 from bundle.errors import RuntimeUnavailable
+from bundle.tensorrt.cuda import gpu_present
 
 
 def part(rows=(), error=None):

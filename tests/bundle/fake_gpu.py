@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bundle.cuda import Cuda
-from bundle.engine_flavour import Flavour
+from bundle.tensorrt.cuda import Cuda
+from bundle.tensorrt.flavour import Flavour
 
 
 def copy(target: int, source: int, size_bytes: int) -> None:

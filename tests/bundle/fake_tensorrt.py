@@ -1,4 +1,4 @@
-"""The builder half of TensorRT's Python module, as far as `bundle.engine_build` uses it; it notes what it is asked.
+"""The builder half of TensorRT's Python module, as far as `bundle.tensorrt.build` uses it; it notes what it is asked.
 
 The full library cannot be installed from PyPI, so CI builds for real with TensorRT-RTX only; this holds the lines that
 are for the full one.

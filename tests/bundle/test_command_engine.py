@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import ear_teacher
-from bundle.cuda import gpu_present
-from bundle.engine_bundle import build_engines, choose_flavour, engine_variants
+from bundle.engines import build_engines, choose_flavour, engine_variants
 from bundle.errors import RuntimeUnavailable
 from bundle.manifest import Variant, read_manifest
+from bundle.tensorrt.cuda import gpu_present
 
 
 def test_a_bundles_engines_are_built_ahead_and_found_the_second_time(

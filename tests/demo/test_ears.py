@@ -6,7 +6,7 @@ import numpy as np
 
 from demo.chain import EARS, validation_records
 from demo.make_ears import PEOPLE
-from training.records import load_records
+from training.data.records import load_records
 
 LIMIT_BYTES = 6_000_000
 

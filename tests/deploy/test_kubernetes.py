@@ -13,8 +13,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from serve.lifecycle.gallery_store import check_stores
 from serve.settings import Settings
-from serve.stores import check_stores
 from tests.deploy.test_dockerfile import settings_named
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ from bundle.image import decode, frame
 from bundle.model import load
 from bundle.session import RUNTIMES
 from export import command_export
-from export.int8_variant import MOST_RATIO
-from export.limits import LIMITS
+from export.parity.int8_variant import MOST_RATIO
+from export.parity.limits import LIMITS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "export.md").read_text()

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 import ear_teacher
-from serve.keys import Scope
+from serve.http.api_keys import Scope
 from serve.settings import Settings, settings_table
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -21,8 +21,8 @@ def test_the_table_of_settings_is_the_settings():
 
 
 def test_every_metric_of_the_page_is_exported():
-    from serve.gauges import __file__ as gauges
-    from serve.metrics import __file__ as metrics
+    from serve.lifecycle.gauges import __file__ as gauges
+    from serve.observability.metrics import __file__ as metrics
 
     source = Path(gauges).read_text() + Path(metrics).read_text()
     names = set(re.findall(r"`ear_teacher_([a-z_0-9]+)`", OPERATIONS))

@@ -11,7 +11,7 @@ from bundle.image import Picture
 from export.write import export_bundle
 from training.checkpoint import Checkpoint, write_checkpoint
 from training.config import ModelConfig, SamShape
-from training.vae import EarVAE
+from training.networks.vae import EarVAE
 
 # Upsampled by 2 (folded into the patches), an 8 x 8 grid cut into 3 x 3 windows (so padded), one global layer.
 TINY = ModelConfig(

@@ -11,9 +11,9 @@ from torch import nn
 
 from export.config import ExportConfig
 from export.crops import Crops
-from export.reference import make_reference
-from export.rewrite import rewrite
-from export.variants import judge_half, judge_variant, offenders
+from export.graph.rewrite import rewrite
+from export.parity.reference import make_reference
+from export.parity.variants import judge_half, judge_variant, offenders
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_a_layer_that_loses_its_digits_is_named(vae, crops):
 
 def test_half_truth_sees_what_onnx_runtime_on_cpu_does_not():
     """A product past 65504 is infinite in float16, whatever the CPU does in between."""
-    from export.half_truth import HalfProducts
+    from export.parity.fp16_emulation import HalfProducts
 
     linear = nn.Linear(8, 1, bias=False).half().requires_grad_(False)
     linear.weight.fill_(300)

@@ -10,11 +10,11 @@ from PIL import Image
 
 import ear_teacher
 from bundle.manifest import read_manifest
-from export import bench_run
-from export.arithmetic import encoder_gflop, matmul_gflop
-from export.bench_case import Job, Result
-from export.bench_peak import measure_peak
-from export.hardware import Hardware, this_machine
+from export.bench import run
+from export.bench.case import Job, Result
+from export.bench.hardware import Hardware, this_machine
+from export.bench.peak import measure_peak
+from export.graph.flops import encoder_gflop, matmul_gflop
 from tests.export.conftest import make_vae
 
 
@@ -86,7 +86,7 @@ def again(exported, monkeypatch, written, report, slower, *flags):
     results = [Result.from_dict(result) for result in json.loads(json.dumps(report["results"]))]
     for row in results[0].rows:
         row.device["p50_ms"] *= slower
-    monkeypatch.setattr(bench_run, "measure", lambda jobs, tell: (results, []))
+    monkeypatch.setattr(run, "measure", lambda jobs, tell: (results, []))
     return ear_teacher.main(["bench", str(exported), "--against", str(written / "now.json"), *flags])
 
 
@@ -132,10 +132,10 @@ def test_a_job_that_takes_too_long_is_a_note(exported, monkeypatch):
     def hang(*arguments, timeout, **options):
         raise subprocess.TimeoutExpired("bench_worker", timeout)
 
-    monkeypatch.setattr(bench_run.subprocess, "run", hang)
+    monkeypatch.setattr(run.subprocess, "run", hang)
     job = Job(str(exported), "onnxruntime-cpu", "fp32", (1,), 1, 0.1)
-    with pytest.raises(bench_run.OptionError, match="took more than 5 s"):
-        bench_run.measure([job], timeout_s=5)
+    with pytest.raises(run.OptionError, match="took more than 5 s"):
+        run.measure([job], timeout_s=5)
 
 
 def test_the_peak_is_that_of_a_large_product():

@@ -9,7 +9,7 @@ from PIL import Image
 
 import ear_teacher
 from bundle.manifest import read_manifest
-from export import limits, variants
+from export.parity import limits, variants
 
 
 @pytest.fixture

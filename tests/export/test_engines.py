@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from bundle.engine_build import BuildOptions, build_plan
-from bundle.engine_bundle import build_engines
-from bundle.engine_cache import EngineCache
-from bundle.engine_flavour import load_flavour
+from bundle.engines import build_engines
 from bundle.errors import EngineError
-from export.attention_forms import attention_form
-from export.rewrite import rewrite
-from export.variants import write_variant
+from bundle.tensorrt.build import BuildOptions, build_plan
+from bundle.tensorrt.cache import EngineCache
+from bundle.tensorrt.flavour import load_flavour
+from export.graph.attention_forms import attention_form
+from export.graph.rewrite import rewrite
+from export.parity.variants import write_variant
 from tests.export.conftest import make_vae
+from training.networks.vae import EarVAE
 from training.presets import PRESETS
-from training.vae import EarVAE
 
 pytest.importorskip("tensorrt_rtx_bindings")
 AHEAD = BuildOptions(batches=(1, 8, 32), target="sm89")

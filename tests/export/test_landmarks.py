@@ -14,7 +14,7 @@ from bundle.manifest import read_manifest, verify_files, write_manifest
 from bundle.session import FakeSession
 from bundle.verify import verify_bundle
 from export.landmarks import _finite, add_landmarks
-from export.landmarks_gate import judge_ears
+from export.parity.landmarks_judge import judge_ears
 from tests.bundle.bundles import make_bundle
 from tests.export.conftest import TINY
 from tests.training.detector.shapes import write_photos, write_table
@@ -149,8 +149,8 @@ def test_the_gate_cannot_be_passed_by_saying_nothing():
 
 def test_a_refused_graph_leaves_the_bundle_as_it_was(plain, detector_file, photos, tmp_path, monkeypatch):
     from export import landmarks
-    from export.errors import ParityError
-    from export.landmarks_gate import EarParity
+    from export.parity.judge import ParityError
+    from export.parity.landmarks_judge import EarParity
 
     folder = tmp_path / "bundle"
     shutil.copytree(plain, folder)

@@ -15,10 +15,11 @@ from bundle.fingerprint import space_id
 from bundle.framing import Framing
 from bundle.manifest import read_manifest, verify_files
 from bundle.model import load
-from export import limits, variants
 from export.config import ExportConfig
-from export.errors import NoCrops, OptionError, ParityError, TargetExists
-from export.graphs import EncoderGraph
+from export.errors import NoCrops, OptionError, TargetExists
+from export.graph.wrappers import EncoderGraph
+from export.parity import limits, variants
+from export.parity.judge import ParityError
 from export.write import encoder_architecture, encoder_tensors, export_bundle
 
 FP32 = ExportConfig(precisions=("fp32",), parity_crops=4, max_batch=4)

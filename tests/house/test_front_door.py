@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import ear_teacher
+from common.provenance import commit
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,7 +55,7 @@ def test_version_tells_the_version_the_commit_and_what_it_runs_on(capsys):
 
 def test_an_image_without_git_tells_the_commit_it_was_built_from(monkeypatch):
     monkeypatch.setenv("EAR_TEACHER_COMMIT", "0123456789ab")
-    assert ear_teacher.commit() == "0123456789ab"
+    assert commit() == "0123456789ab"
 
 
 def test_version_and_help_import_no_room():

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from index import rows
-from index.existing import look
 from index.gallery import Gallery
 from index.items import Item
+from index.open_existing import look
+from index.store import rows
 from tests.index.crash_worker import open_active
 from tests.index.ears import DIM, embedding
 

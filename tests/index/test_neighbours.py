@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from index.cells import CellIndex
-from index.graph import GraphIndex
-from index.large import LargeIndex
+from index.ann.approximate import LargeIndex
+from index.ann.faiss_neighbours import FaissNeighbours
+from index.ann.hnsw import GraphIndex
+from index.ann.ivf_rabitq import CellIndex
 from index.neighbours import Entries, FakeNeighbours, Keys, Label, Matrix, Neighbours, Selection
-from index.neighbours_faiss import FaissNeighbours
 from tests.index.ears import DIM, embedding
 
 

@@ -11,7 +11,7 @@ import pytest
 from index.errors import BadVector, PromotionRefused, SpaceMismatch
 from index.gallery import Gallery, open_gallery
 from index.items import Item, NewItem, Vectors
-from index.space_rows import Pending
+from index.store.space_rows import Pending
 from tests.index.ears import DIM, OTHER_SPACE, SPACE, new_item, unit
 
 OTHER_DIM = 24

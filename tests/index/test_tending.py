@@ -10,12 +10,12 @@ import faiss
 import numpy as np
 import pytest
 
-from index import graph, neighbours_faiss, space_index
+from index.ann import faiss_neighbours, hnsw, space_index
+from index.ann.brute_force import Stopped
 from index.config import GalleryConfig
-from index.exactly import Stopped
 from index.gallery import Gallery, open_gallery
 from index.items import NewItem
-from index.space_rows import read_spaces
+from index.store.space_rows import read_spaces
 from tests.index.ears import DIM, SPACE, embedding, new_item, unit
 
 COUNT = 1100
@@ -56,7 +56,7 @@ def test_a_graph_that_grew_is_tuned_again_and_learns_the_directions_of_what_came
 def test_a_graph_of_too_few_directions_is_built_anew_with_more_and_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr("index.directions.ENOUGH", 0.0)  # the fewest are always enough
+    monkeypatch.setattr("index.ann.pca.ENOUGH", 0.0)  # the fewest are always enough
     with (
         caplog.at_level(logging.WARNING),
         open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours="hnsw")) as gallery,
@@ -114,7 +114,7 @@ def test_tidying_does_not_wait_for_a_long_read(gallery: Gallery):
 
 
 def test_many_removed_rows_of_a_graph_are_erased_a_part_at_a_time(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(graph, "ERASE_STEP", 10)
+    monkeypatch.setattr(hnsw, "ERASE_STEP", 10)
     with open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours="hnsw")) as gallery:
         stored = gallery.enrol([new_item(n) for n in range(COUNT)])
         gallery.tend()
@@ -183,7 +183,7 @@ def stopped(*given) -> None:
 def test_an_exact_snapshot_is_the_same_whether_it_was_copied_first(
     folder: Path, copied: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(neighbours_faiss, "COPIED", copied)
+    monkeypatch.setattr(faiss_neighbours, "COPIED", copied)
     with open_gallery(folder, DIM, SPACE) as gallery:
         gallery.enrol([new_item(n) for n in range(50)])
     with open_gallery(folder, DIM, SPACE) as gallery:

@@ -17,7 +17,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from serve.app import create_app
-from serve.connection import connection_class
+from serve.http.connection import connection_class
 from serve.settings import Settings
 from tests.serve.landmark_bundle import add_landmarks_to
 from tests.serve.tiny_bundle import write_tiny_bundle

@@ -13,7 +13,7 @@ import pytest
 import ear_teacher
 from bundle.image import decode, frame, mirror
 from bundle.model import load
-from serve import bulk_part
+from serve.bulk import part
 from tests.serve.conftest import png
 
 COUNT = 11
@@ -94,7 +94,7 @@ def test_box_and_side_of_a_table_are_used_and_a_wrong_side_is_an_error(pictures,
 
 def test_run_that_broke_off_is_taken_up_where_it_was(pictures, bundle_folder, tmp_path, monkeypatch, capsys):
     parquet.write_table(pyarrow.table({"image": list(pictures.values())}), tmp_path / "ears.parquet")
-    done, embed_part = [], bulk_part.PartEmbedder.embed
+    done, embed_part = [], part.PartEmbedder.embed
 
     def breaking(self, job, part):
         if len(done) == 2:
@@ -102,11 +102,11 @@ def test_run_that_broke_off_is_taken_up_where_it_was(pictures, bundle_folder, tm
         done.append(part)
         embed_part(self, job, part)
 
-    monkeypatch.setattr(bulk_part.PartEmbedder, "embed", breaking)
+    monkeypatch.setattr(part.PartEmbedder, "embed", breaking)
     assert embed(tmp_path / "ears.parquet", tmp_path / "out", bundle_folder) == 130
     first = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("part-*")}
     assert len(first) == 2
-    monkeypatch.setattr(bulk_part.PartEmbedder, "embed", embed_part)
+    monkeypatch.setattr(part.PartEmbedder, "embed", embed_part)
     assert embed(tmp_path / "ears.parquet", tmp_path / "out", bundle_folder) == 0
     assert "2 of them done before" in capsys.readouterr().err
     assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in first} == first

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.serve.conftest import png
-from tests.serve.test_image_inputs import MESSAGE
+from tests.serve.http.test_image_inputs import MESSAGE
 
 RAW = base64.b64encode(png(1)).decode()
 URI = "data:image/png;base64," + RAW

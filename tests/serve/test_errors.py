@@ -5,7 +5,7 @@ from starlette.exceptions import HTTPException
 
 import bundle.errors
 import index.errors
-import serve.bulk_errors
+import serve.bulk.errors
 import serve.errors
 from serve.errors import Overloaded, SpaceMismatch, error_body, message_of, problem_of, retry_after_s
 
@@ -14,7 +14,7 @@ def family(root):
     return [root, *(kind for child in root.__subclasses__() for kind in family(child))]
 
 
-BULK = (serve.bulk_errors.BulkRefused, serve.bulk_errors.BulkFailed)
+BULK = (serve.bulk.errors.BulkRefused, serve.bulk.errors.BulkFailed)
 NEVER_SERVED = (serve.errors.ServeError, serve.errors.ConfigurationError, *BULK)
 ROOTS = (bundle.errors.BundleError, index.errors.GalleryError, serve.errors.ServeError)
 

@@ -9,7 +9,7 @@ import time
 
 import httpx
 
-from serve.batcher import BatchLimits
+from serve.inference.batcher import BatchLimits
 from serve.settings import Settings
 from tests.serve.conftest import enrol, live_server, png, until
 

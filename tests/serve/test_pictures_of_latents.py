@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from measure.calibration import calibrate
-from serve.eigenears import Eigenears
-from serve.explanation import explain, morph
-from serve.pairs import best_pair, compared, judge
-from serve.quality import ear_likeness, redrawing_db, reference_of, sharpness
+from serve.inference.eigenears import Eigenears
+from serve.inference.explanation import explain, morph
+from serve.inference.quality import ear_likeness, redrawing_db, reference_of, sharpness
+from serve.inference.verification import best_pair, compared, judge
 from serve.routes.explain import _drawn
 from tests.serve.conftest import ear, encoded, enrol, mirrored_png, png
 

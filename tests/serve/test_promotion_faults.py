@@ -7,15 +7,15 @@ import threading
 import numpy as np
 import pytest
 
-import serve.promotions
-from index.backup import backup, restore
+import serve.lifecycle.promotion
 from index.items import NewItem, Vectors
+from index.tools.backup import backup, restore
 from serve.errors import Overloaded
-from serve.in_flight import InFlight
-from serve.promotion_record import read_ledger
-from serve.trace import Trace
+from serve.lifecycle.in_flight import InFlight
+from serve.lifecycle.promotion_record import read_ledger
+from serve.observability.request_context import Trace
 from tests.serve.conftest import enrol, png
-from tests.serve.test_promotions import fill, new_bundle, post, search, staged, start, state
+from tests.serve.lifecycle.test_promotion import fill, new_bundle, post, search, staged, start, state
 from tests.serve.tiny_bundle import write_tiny_bundle
 
 __all__ = ["new_bundle"]
@@ -27,7 +27,7 @@ def unwritten(monkeypatch):
 
     def kill(then):
         with monkeypatch.context() as patched:
-            patched.setattr(serve.promotions, "write_ledger", lambda folder, ledger: None)
+            patched.setattr(serve.lifecycle.promotion, "write_ledger", lambda folder, ledger: None)
             then()
 
     return kill
@@ -78,7 +78,7 @@ def test_a_promotion_that_cannot_be_noted_is_not_begun(client, new_bundle, monke
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(serve.promotions, "write_ledger", full)
+        patched.setattr(serve.lifecycle.promotion, "write_ledger", full)
         assert client.post("/v1/promotions", json={"bundle": str(folder)}).status_code >= 500
     assert client.get("/v1/promotions").json() == {"promotions": []}
     assert len(client.get("/v1/models").json()["data"]) == 1
@@ -183,7 +183,7 @@ def test_a_bundle_that_is_gone_or_was_exported_anew_does_not_keep_the_service_fr
 
 def test_an_embedding_whose_bundle_is_gone_has_failed(serve, tmp_path, monkeypatch):
     write_tiny_bundle(tmp_path / "new", seed=1)
-    monkeypatch.setattr("serve.reembedding.BATCH", 1)
+    monkeypatch.setattr("serve.lifecycle.reembedding.BATCH", 1)
     with serve(promotion_share=0.001) as client:
         fill(client, 4)
         promotion = start(client, tmp_path / "new")

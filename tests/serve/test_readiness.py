@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from serve.batcher import BatchLimits
-from serve.live import LiveModels
-from tests.index.test_truth_sqlite import files_at_most
+from serve.inference.batcher import BatchLimits
+from serve.lifecycle.model_registry import LiveModels
+from tests.index.store.test_sqlite import files_at_most
 from tests.serve.conftest import png, until, wait_until_loaded
 
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 import ear_teacher
-from serve.audit import open_audit
 from serve.errors import ConfigurationError
+from serve.observability.audit import open_audit
 from serve.settings import Settings
 from tests.serve.conftest import enrol, png, until
 
@@ -201,7 +201,7 @@ def test_audit_lines_of_a_shared_gallery_go_to_the_log_under_one_alias_everywher
     caplog.set_level("INFO", "serve")
     for _ in range(2):
         open_audit(Settings(**SHARED, audit_key="one for all")).note_aside("enrol", subject="anna")
-    lines = [json.loads(one.message) for one in caplog.records if one.name == "serve.audit.lines"]
+    lines = [json.loads(one.message) for one in caplog.records if one.name == "serve.observability.audit.lines"]
     assert [line["action"] for line in lines] == ["enrol", "enrol"]
     assert lines[0]["subject"] == lines[1]["subject"] != "anna"
     assert "the audit log is here" in caplog.text

@@ -13,8 +13,8 @@ from functools import partial
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serve.batcher import BatchLimits
-from serve.logs import JsonFormatter, configure
+from serve.inference.batcher import BatchLimits
+from serve.observability.logs import JsonFormatter, configure
 from tests.serve.conftest import enrol, png, until
 
 
@@ -118,7 +118,7 @@ def test_spans_carry_stages_and_join_the_callers_trace(serve, monkeypatch):
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from serve.tracing import Spans
+    from serve.observability.tracing import Spans
 
     exporter = InMemorySpanExporter()
     provider = TracerProvider()

@@ -5,10 +5,10 @@ import torch
 
 import ear_teacher
 from tests.training.shapes import MICRO
-from training import selftest
-from training.encoder import EarEncoder
+from training.fit import selftest
+from training.fit.selftest import SelfTestFailed
+from training.networks.encoder import EarEncoder
 from training.presets import PRESETS
-from training.selftest import SelfTestFailed
 
 
 @pytest.fixture
@@ -53,6 +53,6 @@ def test_encoder_that_ignores_its_input_is_found_out(monkeypatch):
         mu, logvar = forward(self, images)
         return mu * 0 + 1, logvar
 
-    monkeypatch.setattr("training.encoder.EarEncoder.forward", constant)
+    monkeypatch.setattr("training.networks.encoder.EarEncoder.forward", constant)
     with pytest.raises(SelfTestFailed, match="one latent"):
         selftest.check_encoder(MICRO)

@@ -8,13 +8,13 @@ import lightning
 import pytest
 import torch
 
-from training.callbacks import TimeLimit
 from training.checkpoint import read_raw
-from training.datamodule import EarDataModule
-from training.module import EarModule
-from training.prepare import prepare
-from training.trainer import build_model, make_trainer
-from training.vae import EarVAE
+from training.data.datamodule import EarDataModule
+from training.data.prepare import prepare
+from training.fit.callbacks import TimeLimit
+from training.fit.module import EarModule
+from training.fit.trainer import build_model, make_trainer
+from training.networks.vae import EarVAE
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from tests.training.shapes import MICRO
 from training.checkpoint import Checkpoint, write_checkpoint
 from training.distill import compare, distill, imitation_terms, table
 from training.errors import ConfigError
+from training.networks.vae import EarVAE
 from training.presets import PRESETS
-from training.vae import EarVAE
 
 
 @pytest.fixture(scope="module")

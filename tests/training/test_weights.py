@@ -10,7 +10,7 @@ from tests.training.losses.test_perceptual import published_state
 from tests.training.shapes import MICRO
 from training.errors import WeightsMissing
 from training.losses.perceptual import perceptual
-from training.sam import SamEncoder, vision_config
+from training.networks.sam import SamEncoder, vision_config
 from training.weights import find_vgg, load_sam, load_vgg, sha256_prefix_matches
 
 

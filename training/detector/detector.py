@@ -19,9 +19,9 @@ from training.detector.config import DetectorConfig
 from training.detector.features import features_at
 from training.detector.heads import UNIT_PX, Coarse, Fine, FirstLook, SecondLook
 from training.detector.zoom import square_around, zoom
-from training.encoder import EarEncoder
 from training.errors import CheckpointError
-from training.vae import EarVAE
+from training.networks.encoder import EarEncoder
+from training.networks.vae import EarVAE
 
 GPU_SIZED_PX = 448
 """SAM inputs from here on make a second look dear: fewer places get one, and only once."""

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from bundle.landmarks import OUTPUTS, FoundEar, Letterboxed, ears_of, letterbox
 from measure.boxes import COCO_OVERLAPS, average_precision, best_threshold, iou, precision_curve
 from measure.landmarks import box_diagonal, ced, ced_area, failure_rate, landmark_size, normalised_error
+from training.data.records import EarRecord
 from training.detector.detector import EarDetector
 from training.detector.sources import free_picture, read
-from training.records import EarRecord
 
 Array = NDArray[np.float64]
 LEAST_SCORE = 0.02

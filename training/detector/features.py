@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.sam import SamEncoder
+from training.networks.sam import SamEncoder
 
 
 def features_at(sam: SamEncoder, images: Tensor, side: int) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.blocks import GridPool, SpatialSoftmax
+from training.networks.blocks import GridPool, SpatialSoftmax
 
 UNIT_PX = 64.0
 """Offsets and sizes of the first look are told in this many pixels of the letterbox."""

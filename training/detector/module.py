@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from measure.boxes import iou
 from measure.landmarks import box_diagonal, normalised_error
-from training.augment import AugmentStrength, augment
-from training.dataset import to_unit
+from training.data.augment import AugmentStrength, augment
+from training.data.dataset import to_unit
 from training.detector.config import DetectorRun
 from training.detector.detector import EarDetector
 from training.detector.losses import coarse_terms, fine_terms
 from training.detector.steps import StepBatch, ValBatch
-from training.optimizer import BETAS, MUON_MOMENTUM, MuonAdamW
-from training.schedule import learning_rate_factor
+from training.fit.optimizer import BETAS, MUON_MOMENTUM, MuonAdamW
+from training.fit.schedule import learning_rate_factor
 
 WEIGHTS = {"first_side": 0.3, "landmark": 3.0, "visible": 0.3, "mirrored": 0.3, "ear": 0.5}
 """Of the terms; 1 where nothing is said."""

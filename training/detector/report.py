@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from training.data.records import EarRecord
 from training.detector.checkpoint import read_detector, write_detector
 from training.detector.detector import EarDetector
 from training.detector.evaluation import (
@@ -24,7 +25,6 @@ from training.detector.evaluation import (
 from training.detector.scenes import is_wide
 from training.detector.sources import load_sources
 from training.detector.trainer import spread
-from training.records import EarRecord
 
 Say = Callable[[str], None]
 COLUMNS = {

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from bundle.framing import Box
 from bundle.landmarks import GREY, LETTERBOX_PX
+from training.data.records import EarRecord
 from training.detector.sources import free_picture, read
-from training.records import EarRecord
 
 HEIGHTS_PX = (32.0, 460.0)
 """Of ears in the letterbox; each size is as likely as any other, on a logarithmic scale."""

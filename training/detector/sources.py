@@ -1,6 +1,6 @@
 """The detector's records: pictures with ears of known place, and what in them is certainly no ear.
 
-Reads tables through `training.records`; opens pictures, but composes nothing.
+Reads tables through `training.data.records`; opens pictures, but composes nothing.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from bundle import image
 from bundle.framing import Box
-from training.crops import landmark_count
+from training.data.crops import landmark_count
+from training.data.records import EarRecord
+from training.data.splits import load_splits
 from training.errors import DataError
-from training.records import EarRecord
-from training.splits import load_splits
 
 CLEARANCE = 0.35
 """Kept between an ear and what counts as free of ears, as a share of the box."""

@@ -16,12 +16,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bundle.landmarks import LETTERBOX_PX, letterbox
-from training.augment import draw
+from training.data.augment import draw
+from training.data.records import EarRecord
 from training.detector.config import DetectorConfig, DetectorRun
-from training.detector.looks import Look, LookMaker
+from training.detector.ear_crops import Look, LookMaker
 from training.detector.scenes import Scene, SceneMaker
 from training.detector.sources import read
-from training.records import EarRecord
 
 MOST_EARS = 2
 """In a composed scene."""

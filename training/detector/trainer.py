@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from training.checkpoint import read_raw
+from training.data.records import EarRecord
 from training.detector.checkpoint import DetectorCheckpoint, write_detector
 from training.detector.config import DetectorConfig, DetectorRun
 from training.detector.detector import EarDetector
@@ -27,10 +28,9 @@ from training.detector.module import RUN_KEY, DetectorModule
 from training.detector.sources import Sources, load_sources, some_subjects
 from training.detector.steps import DetectorData, Steps
 from training.errors import ConfigError
+from training.fit.trainer import last_checkpoint, quiet, resolve_precision
 from training.presets import preset
 from training.provenance import git_commit, subjects, versions
-from training.records import EarRecord
-from training.trainer import last_checkpoint, quiet, resolve_precision
 
 DETECTOR_FILE = "detector.ckpt"
 VAL_STEPS = 100

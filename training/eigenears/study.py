@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.crops import Framer, frame_all, landmark_count
+from training.data.crops import Framer, frame_all, landmark_count
 from training.eigenears.anatomy import anatomy
 from training.eigenears.components import Eigenears
 from training.eigenears.sheet import rows_of

@@ -16,7 +16,7 @@ from measure.calibration import Calibration, calibrate
 from measure.errors import MeasureError
 from measure.open_set import open_set
 from measure.protocol import Comparison, Scores, compare, gallery_query_split, score
-from training.records import EarRecord
+from training.data.records import EarRecord
 
 Vectors = NDArray[np.float32]
 FIGURES = ("rank1", "rank5", "eer", "auc", "tar_at_1e2", "tar_at_1e3")

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from bundle.framing import Framing
 from bundle.model import EarModel, Encoding, load
 from training.checkpoint import read_checkpoint
-from training.dataset import to_pixels, to_unit
+from training.data.dataset import to_pixels, to_unit
+from training.data.prepare import framing
 from training.errors import CheckpointError
-from training.prepare import framing
-from training.vae import EarVAE
+from training.networks.vae import EarVAE
 
 Told = Callable[[str, int, int], None]
 BATCH = 32

@@ -13,10 +13,10 @@ from measure.bootstrap import bootstrap
 from measure.errors import MeasureError
 from measure.picture import psnr, ssim
 from training.config import LossWeights
-from training.dataset import to_unit
+from training.data.dataset import to_unit
 from training.losses.kl import kl
+from training.losses.objective import Objective
 from training.losses.perceptual import Vgg16Features
-from training.objective import Objective
 
 Crops = NDArray[np.uint8]
 CHUNK = 64

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from bundle.model import Encoding
 from measure.errors import MeasureError
 from measure.protocol import Comparison, compare
-from training.baselines import PCA_COMPONENTS, PixelPca, hog
 from training.config import LossWeights
-from training.crops import Framer, Survey, frame_all
+from training.data.crops import Framer, Survey, frame_all
+from training.data.records import EarRecord, load_records
+from training.data.splits import TRAIN_FILE, VAL_FILE
 from training.errors import ConfigError
+from training.evaluation.baselines import PCA_COMPONENTS, PixelPca, hog
 from training.evaluation.identity import (
     by_side_knowledge,
     calibration,
@@ -32,8 +34,6 @@ from training.evaluation.model import StudiedModel, Told, decode_all, encode_all
 from training.evaluation.reconstruction import quality, quality_with_intervals, terms
 from training.evaluation.side import predict_sides
 from training.losses.perceptual import Vgg16Features
-from training.records import EarRecord, load_records
-from training.splits import TRAIN_FILE, VAL_FILE
 
 Crops = NDArray[np.uint8]
 T = TypeVar("T")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pymilvus import MilvusClient
 
+from index.ann.milvus_neighbours import MilvusNeighbours
 from index.gallery import Gallery
-from index.neighbours_milvus import MilvusNeighbours
-from index.shared import open_milvus_gallery
+from index.shared_gallery import open_milvus_gallery
 from tests.index import test_neighbours
 from tests.index.ears import DIM, SPACE, embedding, new_item
 

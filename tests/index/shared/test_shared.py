@@ -13,10 +13,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import make_url
 
-from index import tables
 from index.errors import GalleryReadOnly, SpaceMismatch
 from index.gallery import Gallery
 from index.items import Filter
+from index.store import tables
 from tests.index.ears import OTHER_SPACE, SPACE, embedding, new_item
 from tests.index.test_promotion import OTHER_DIM, again, dual, fill_all
 

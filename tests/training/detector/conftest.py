@@ -8,7 +8,7 @@ from tests.training.shapes import MICRO
 from training.checkpoint import Checkpoint, write_checkpoint
 from training.detector.checkpoint import DetectorCheckpoint, write_detector
 from training.detector.detector import EarDetector
-from training.vae import EarVAE
+from training.networks.vae import EarVAE
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import torch
 
 from tests.training.detector.shapes import LANDMARKS, TINY
 from training.detector.config import DetectorRun
-from training.detector.looks import LookMaker
+from training.detector.ear_crops import LookMaker
 from training.detector.scenes import SceneMaker, turned_box
 from training.detector.sources import free_windows, landmark_names, load_sources, some_subjects
 from training.detector.steps import Photos, Steps, order

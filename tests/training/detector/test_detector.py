@@ -15,8 +15,8 @@ from training.detector.features import features_at, resized
 from training.detector.heads import UNIT_PX, Coarse, Fine
 from training.detector.zoom import square_around, zoom
 from training.errors import CheckpointError, ConfigError
+from training.networks.vae import EarVAE
 from training.presets import PRESETS
-from training.vae import EarVAE
 
 
 def pictures(count=2, seed=0):

@@ -86,7 +86,7 @@ def test_both_looks_learn(photos, tmp_path):
     batch = Steps(load_sources([photos]).train, TINY, run)[0]
     module = DetectorModule(run, detector)
     optimizer = module.configure_optimizers()
-    from training.dataset import to_unit
+    from training.data.dataset import to_unit
 
     losses = []
     for _ in range(15):

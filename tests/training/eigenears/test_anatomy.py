@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from training.crops import Framed
+from training.data.crops import Framed
+from training.data.records import EarRecord
 from training.eigenears.anatomy import anatomy, appearance, held_out_r2, one_hot, pose_of
-from training.records import EarRecord
 
 
 def _data(count=300, people=30, seed=0):

@@ -11,7 +11,7 @@ import ear_teacher
 from tests.training.conftest import write_ears
 from tests.training.shapes import MICRO
 from training.checkpoint import Checkpoint, write_checkpoint
-from training.vae import EarVAE
+from training.networks.vae import EarVAE
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from measure.protocol import evaluate
+from training.data.records import EarRecord
 from training.evaluation.identity import (
     attributes_of,
     by_side_knowledge,
@@ -15,7 +16,6 @@ from training.evaluation.identity import (
     summary,
     with_intervals,
 )
-from training.records import EarRecord
 
 
 def _people(count=8, pictures=5, noise=0.3, dim=16, seed=0):

@@ -15,7 +15,7 @@ from training.config import LossWeights
 from training.errors import CheckpointError, ConfigError, DataError
 from training.evaluation.model import CheckpointModel, decode_all, encode_all, open_model
 from training.evaluation.study import StudyConfig, pictures, study
-from training.vae import EarVAE
+from training.networks.vae import EarVAE
 
 
 @pytest.fixture(scope="module")

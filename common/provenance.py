@@ -1,0 +1,32 @@
+"""Which code and which versions run: the git commit of this tree, and the installed packages."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def commit() -> str:
+    """The git commit of this tree, with `+` where files differ from it; an image carries EAR_TEACHER_COMMIT instead."""
+    if told := os.environ.get("EAR_TEACHER_COMMIT"):
+        return told
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
+    try:
+        here = Path(__file__).resolve().parents[1]
+        return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def installed(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,115 @@
+"""`MODEL_CARD.md`: what a bundle is, generated from its manifest so that it cannot say anything else.
+
+Follows Mitchell et al. 2019, "Model Cards for Model Reporting", as far as a machine can know the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bundle.manifest import FileEntry, Manifest, write_atomically
+from export.docs.data_sheet import data_sheet
+from export.parity.table import markdown
+
+CARD_NAME, SHEET_NAME = "MODEL_CARD.md", "DATASHEET.md"
+
+INTENDED_USE = """\
+Finding pictures of the same ear, reconstructing an ear from its latent, and as a teacher for ear detection and landmark
+models. Ears are biometric data: ask the people concerned, keep to the law, and let them be deleted.
+
+Not for: deciding about people without a human; live surveillance; pictures that are not ears (every picture gets an
+embedding, also a picture of a cat). A similarity is evidence with an error rate, not an identity.
+"""
+
+LIMITS = """\
+Figures hold for pictures like those it was validated on: another camera, pose, light or population will do worse, and
+by how much is not known until it is measured. A checkpoint trained on rendered ears has never seen a real one.
+"""
+
+
+LAW = """\
+Where a person is to be recognised, ears are biometric data. Among what may apply: the GDPR's articles 9 (explicit
+consent or another ground), 17 (deletion) and 35 (impact assessment), the EU's AI Act (2024/1689, biometric
+identification), and in the USA laws such as Illinois' BIPA (740 ILCS 14: written consent, a public retention schedule).
+Deleting a subject from a gallery removes its rows, crops and vectors; a model trained on the pictures keeps what it
+learned. This is a pointer, not legal advice.
+"""
+
+
+def write_papers(folder: Path, manifest: Manifest) -> Manifest:
+    """Write card and data sheet of a bundle whose manifest is complete but for them; returns it with both."""
+    for name, text in ((CARD_NAME, model_card(manifest)), (SHEET_NAME, data_sheet(manifest))):
+        write_atomically(folder / name, text.encode())
+    papers = {name: FileEntry.of(folder / name) for name in (CARD_NAME, SHEET_NAME)}
+    return manifest.model_copy(update={"files": {**manifest.files, **papers}})
+
+
+def model_card(manifest: Manifest) -> str:
+    """The card as Markdown."""
+    training = manifest.training
+    sections = {
+        "What it is": _facts(manifest),
+        "Trained on": _listed(_training(manifest), "The checkpoint says nothing of its training."),
+        "Validation figures": _listed(training.get("metrics", {}), "The checkpoint carries no figures."),
+        "Who is found how well": _slices(training.get("slices", []), training.get("judged_on", {})),
+        "Agreement of the exported files with torch": _parity(manifest),
+        "Intended use": INTENDED_USE,
+        "Limits": LIMITS,
+        "Law": LAW,
+    }
+    body = "\n".join(f"## {title}\n\n{text.rstrip()}\n" for title, text in sections.items())
+    return f"# Ear encoder and decoder, preset `{manifest.preset}`\n\n{body}"
+
+
+def _training(manifest: Manifest) -> dict[str, Any]:
+    """All but what the data sheet says."""
+    return {name: value for name, value in manifest.training.get("provenance", {}).items() if name != "data_facts"}
+
+
+def _slices(rows: Sequence[Mapping[str, Any]], judged_on: Mapping[str, Any]) -> str:
+    if not rows:
+        return "Not measured: `ear-teacher evaluate` on the checkpoint, before the export, adds it."
+    lines = [
+        f"| {row['attribute']} | {row['value']} | {row['subjects']} | {row['queries']} | {row['rank1']:.3f} "
+        f"| {row['eer']:.3f} |"
+        for row in rows
+    ]
+    head = ["| attribute | value | subjects | queries | rank-1 | EER |", "|---|---|---|---|---|---|"]
+    told = f"{judged_on.get('pictures', '?')} pictures of {judged_on.get('subjects', '?')} subjects"
+    return "\n".join([f"On {told}; {judged_on.get('protocol', '')}.", "", *head, *lines])
+
+
+def _facts(manifest: Manifest) -> str:
+    facts = {
+        "embedding space": f"`{manifest.space_id}`",
+        "exported": manifest.created,
+        "input": f"{manifest.framing.size_px} x {manifest.framing.size_px} px RGB crop, left orientation, box + "
+        f"{manifest.framing.margin:.0%}",
+        "SAM input": f"{manifest.sam_size_px} px",
+        "latent": f"{manifest.latent_dim} numbers (`mu`), embedding of the same length and unit norm",
+        "files": ", ".join(f"`{variant.file}` ({variant.precision})" for variant in manifest.variants),
+    }
+    return _listed(facts, "")
+
+
+def _listed(values: Mapping[str, Any], otherwise: str) -> str:
+    lines = [f"- {name.replace('_', ' ')}: {_text(value)}" for name, value in values.items()]
+    return "\n".join(lines) or otherwise
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_text, value))
+    return str(value)
+
+
+def _parity(manifest: Manifest) -> str:
+    parity = manifest.parity
+    refused = ", ".join(parity["refused"]) or "none"
+    return f"{markdown(parity['rows'])}\n\nCompared on {parity['crops']} crops. Refused by the gate: {refused}."

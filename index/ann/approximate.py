@@ -1,0 +1,78 @@
+"""The seam for the approximate part of FAISS neighbours: many vectors in little memory, candidates instead of answers.
+
+What comes out is compared again with the stored vectors, so similarities are exact and only membership is approximate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from index.ann.filters import Mask
+from index.ann.flat import Bits
+from index.neighbours import Keys, Matrix
+
+Kind = Literal["exact", "hnsw", "ivf", "milvus"]
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """What a search may find: `mask` and `bits` over keys, None where everything is live and admitted.
+
+    `share` is the part of all vectors that is admitted, in (0, 1].
+    """
+
+    mask: Mask | None
+    bits: Bits | None
+    count: int
+    share: float
+
+
+class LargeIndex(Protocol):
+    """Approximate neighbours in FAISS. Not thread-safe: the neighbours that own it lock.
+
+    `kind` is its name in settings and reports, `index` the FAISS index that a snapshot writes, `effort` how much of it
+    a search looks at, `ladder` the efforts worth trying, from the least.
+    """
+
+    kind: Kind
+    index: Any
+    effort: int
+    ladder: tuple[int, ...]
+
+    def train(self, sample: Matrix) -> None:
+        """Learn from a sample (N, D); before anything is added."""
+
+    def add(self, keys: Keys, embeddings: Matrix) -> None:
+        """Add new keys."""
+
+    def candidates(self, queries: Matrix, k: int, admitted: Admitted) -> Keys:
+        """Unit queries (Q, D) -> keys (Q, >= k) that probably hold the k nearest; -1 where there are no more."""
+
+    def keys(self) -> Keys:
+        """The keys of all rows, dead ones too."""
+
+    def wider(self) -> LargeIndex | None:
+        """An empty index of this kind that loses less of a vector, for where every effort falls short; None: none."""
+
+    def erase(self, keys: Keys) -> Iterator[None]:
+        """Let nothing of these dead vectors remain in memory or in a snapshot; their rows may.
+
+        Works while it is iterated over, a part at a time: between two parts searches may run.
+        """
+
+
+def distinct(keys: Keys, cosines: Matrix, k: int) -> tuple[Keys, Matrix]:
+    """Sort each row by cosine, then key; each key once, -1 last, exactly `k` places. Equal galleries answer equally."""
+    out_keys = np.full((len(keys), k), -1, dtype=np.int64)
+    out_cosines = np.full((len(keys), k), -2.0, dtype=np.float32)
+    for row, (some, values) in enumerate(zip(keys, cosines, strict=True)):
+        real = np.flatnonzero(some >= 0)
+        best = real[np.lexsort((some[real], -values[real]))]
+        best = best[np.sort(np.unique(some[best], return_index=True)[1])][:k]
+        out_keys[row, : len(best)] = some[best]
+        out_cosines[row, : len(best)] = np.clip(values[best], -1.0, 1.0)
+    return out_keys, out_cosines

@@ -1,0 +1,51 @@
+"""Which neighbours suit a gallery: the rule from its size and the memory it may use, and how to override it.
+
+    up to `exact_items` vectors     exact   4 D bytes each (4 KB at D = 1024), nothing approximate
+    while the graph fits            hnsw    0.4 to 1.3 KB each: the rule counts with 1.3
+    beyond                          ivf     about 0.2 KB each, candidates re-ranked from disk
+
+A gallery that shrinks goes back only at half of a limit, so that it does not swing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from index.ann.approximate import Kind, LargeIndex
+from index.ann.hnsw import GraphIndex
+from index.ann.ivf_rabitq import CellIndex
+from index.config import GalleryConfig
+
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+
+
+def choose(count: int, dim: int, config: GalleryConfig, present: Kind) -> Kind:
+    """The kind for `count` vectors of `dim` numbers, where `present` is the kind that is there now."""
+    if config.neighbours != "auto":
+        return config.neighbours
+    slack = 2 if present != "exact" else 1
+    if count <= config.exact_items // slack:
+        return "exact"
+    slack = 2 if present == "ivf" else 1
+    graph_bytes = count * GraphIndex.bytes_per_vector(dim)
+    return "hnsw" if graph_bytes <= (config.memory_bytes or default_memory_bytes()) // slack else "ivf"
+
+
+def new_large(kind: Kind, dim: int, count: int) -> LargeIndex:
+    """An empty approximate index for about `count` vectors."""
+    return GraphIndex(dim) if kind == "hnsw" else CellIndex(dim, count)
+
+
+def training_size(kind: Kind, count: int) -> int:
+    """How many vectors an approximate index learns from."""
+    return 20_000 if kind == "hnsw" else CellIndex.training_size(count)
+
+
+def default_memory_bytes() -> int:
+    """Half of what this process may use: of the container's limit where there is one, of the machine's memory else."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        return min(machine, int(CGROUP_LIMIT.read_text())) // 2
+    except (OSError, ValueError):  # no cgroup, or "max"
+        return machine // 2

@@ -1,0 +1,126 @@
+"""Snapshots of one space's FAISS index on disk, in generations: written whole or not at all, checked before use.
+
+A snapshot says up to which change it is true. It is a cache: one that is corrupt, foreign or from another life of the
+truth is set aside with a log line, and the index is rebuilt. FAISS itself neither syncs nor checksums what it writes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import faiss
+
+from index.store.durable_files import rename, sha256_file, sync, write_json
+
+log = logging.getLogger(__name__)
+
+FORMAT = 2  # 1 had graphs over every number of a vector
+INDEX, MANIFEST = "index.faiss", "snapshot.json"  # the manifest is written last: its presence means complete
+TEMPORARY, ASIDE = "writing-", "set-aside-"
+KEPT_GENERATIONS = 2
+
+
+class UnusableSnapshot(Exception):
+    """Why a snapshot cannot be used. Never leaves this room."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a snapshot is of: space, life of the truth, and the last change that it surely holds."""
+
+    space_id: str
+    epoch: str
+    sequence: int
+    dim: int
+
+
+class Snapshots:
+    """The generations of one space in `folder`, each a subfolder named by its sequence number."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(f"{TEMPORARY}*"):
+            shutil.rmtree(leftover)
+
+    def write(self, index: Any, stamp: Stamp, deleted_sequence: int, extra: dict[str, Any]) -> Path:
+        """Write a generation durably; remove older ones, and those that hold something deleted since.
+
+        `extra` is kept in the manifest and comes back from `load`.
+        """
+        target = self._folder / f"{stamp.sequence:020d}"
+        working = self._folder / f"{TEMPORARY}{os.getpid()}"
+        shutil.rmtree(working, ignore_errors=True)
+        working.mkdir()
+        faiss.write_index(index, str(working / INDEX))
+        sync(working / INDEX)
+        facts = {**extra, "format": FORMAT, **asdict(stamp), "count": int(index.ntotal), "faiss": faiss.__version__}
+        facts |= {"size_bytes": (working / INDEX).stat().st_size, "sha256": sha256_file(working / INDEX)}
+        write_json(working / MANIFEST, facts)
+        sync(working)
+        shutil.rmtree(target, ignore_errors=True)
+        rename(working, target)
+        self._prune(deleted_sequence)
+        return target
+
+    def load(self, stamp: Stamp) -> tuple[Any, dict[str, Any]] | None:
+        """The newest usable FAISS index and its manifest; unusable ones are set aside. None: there is none."""
+        for generation in reversed(self.generations()):
+            try:
+                return read_generation(generation, stamp)
+            except UnusableSnapshot as reason:
+                self._set_aside(generation, str(reason))
+        return None
+
+    def remove(self) -> None:
+        """Delete every generation, and the folder."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def generations(self) -> list[Path]:
+        """Complete generations, the oldest first."""
+        return sorted(path for path in self._folder.iterdir() if path.name.isdigit())
+
+    def _set_aside(self, generation: Path, reason: str) -> None:
+        aside = self._folder / f"{ASIDE}{generation.name}"
+        shutil.rmtree(aside, ignore_errors=True)
+        rename(generation, aside)
+        log.warning("snapshot %s is set aside as %s and will be rebuilt: %s", generation, aside.name, reason)
+
+    def _prune(self, deleted_sequence: int) -> None:
+        generations = self.generations()
+        stale = [path for path in generations[:-1] if int(path.name) < deleted_sequence]
+        aside = [path for path in self._folder.glob(f"{ASIDE}*") if int(path.name[len(ASIDE) :]) < deleted_sequence]
+        for path in {*stale, *aside, *generations[:-KEPT_GENERATIONS]}:
+            shutil.rmtree(path)
+
+
+def read_generation(folder: Path, wanted: Stamp) -> tuple[Any, dict[str, Any]]:
+    """Read and check one generation against the truth's stamp. Raises UnusableSnapshot with the reason."""
+    try:
+        facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        check_facts(facts, wanted)
+        if sha256_file(folder / INDEX) != facts["sha256"]:
+            raise UnusableSnapshot(f"{INDEX} does not have the checksum that {MANIFEST} names")
+        index = faiss.read_index(str(folder / INDEX))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise UnusableSnapshot(f"{type(error).__name__}: {error}") from error
+    if index.d != wanted.dim or index.ntotal != facts["count"]:
+        raise UnusableSnapshot(f"it holds {index.ntotal} vectors of {index.d} numbers, not what its manifest says")
+    return index, facts
+
+
+def check_facts(facts: dict[str, Any], wanted: Stamp) -> None:
+    """A snapshot must be of this space and this life of the truth, and not from its future."""
+    if facts["format"] != FORMAT:
+        raise UnusableSnapshot(f"its format is {facts['format']}, this version reads {FORMAT}")
+    for name in ("space_id", "epoch", "dim"):
+        if facts[name] != getattr(wanted, name):
+            raise UnusableSnapshot(f"its {name} is {facts[name]}, the gallery's is {getattr(wanted, name)}")
+    if facts["sequence"] > wanted.sequence:
+        raise UnusableSnapshot(f"it is true up to change {facts['sequence']}, the gallery has only {wanted.sequence}")

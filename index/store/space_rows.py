@@ -1,0 +1,140 @@
+"""The spaces of a gallery in the truth: which encoders' vectors it holds, which of them answers, what is still lacking.
+
+Works inside a transaction that the caller opens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple
+
+import numpy as np
+from sqlalchemy import Connection, Select, and_, delete, func, insert, select, update
+
+from index.errors import BadVector, SpaceMismatch
+from index.items import Item
+from index.neighbours import Keys
+from index.store import rows
+from index.store.changes import Columns, insert_vectors, take_numbers
+from index.store.tables import crops, items, spaces, vectors
+
+State = Literal["active", "staged", "retained", "retiring"]
+
+
+class Space(NamedTuple):
+    """One encoder's vectors. `active` answers, `staged` is being filled, `retained` was active and can be again."""
+
+    space_id: str
+    dim: int
+    state: State
+    created: str
+    activated: str | None
+
+
+class Pending(NamedTuple):
+    """An item that a space lacks: what is needed to embed it. `key` says later whether it is still the same picture."""
+
+    key: int
+    item: Item
+    crop: bytes
+
+
+def read_spaces(connection: Connection) -> dict[str, Space]:
+    """Every space, the oldest first."""
+    query = select(*(spaces.c[name] for name in Space._fields)).order_by(spaces.c.created, spaces.c.space_id)
+    return {row.space_id: Space(*row) for row in connection.execute(query)}
+
+
+def add_space(connection: Connection, space_id: str, dim: int, state: State) -> Space:
+    """Make room for the vectors of one more encoder."""
+    take_numbers(connection, 1)  # a change like any other, so that processes that share the truth learn of it
+    space = Space(space_id, dim, state, now(), now() if state == "active" else None)
+    connection.execute(insert(spaces), [space._asdict()])
+    return space
+
+
+def open_active(connection: Connection, space_id: str, dim: int) -> dict[str, Space]:
+    """The spaces of a gallery opened with `space_id`; a new gallery takes it. Raises SpaceMismatch, BadVector."""
+    known = read_spaces(connection) or {space_id: add_space(connection, space_id, dim, "active")}
+    active = next(space for space in known.values() if space.state == "active")
+    if active.space_id != space_id:
+        raise SpaceMismatch(active.space_id, space_id, "promote the new model, or open the gallery with the old one")
+    if active.dim != dim:
+        raise BadVector(f"dim is {dim}, but this gallery holds vectors of {active.dim} numbers")
+    return known
+
+
+def set_state(connection: Connection, space_id: str, state: State) -> None:
+    """Change a space's state; becoming active is remembered with its time."""
+    take_numbers(connection, 1)
+    when = {"activated": now()} if state == "active" else {}
+    connection.execute(update(spaces).where(spaces.c.space_id == space_id).values(state=state, **when))
+
+
+def lacking(space_id: str) -> Select[int]:
+    """The keys of the items without a vector in a space."""
+    joined = items.outerjoin(vectors, and_(vectors.c.key == items.c.key, vectors.c.space_id == space_id))
+    return select(items.c.key).select_from(joined).where(vectors.c.key.is_(None))
+
+
+def count_lacking(connection: Connection, space_id: str) -> int:
+    """How many items have no vector in a space."""
+    return connection.scalar(select(func.count()).select_from(lacking(space_id).subquery())) or 0
+
+
+def pending(connection: Connection, space_id: str, after: int, limit: int) -> list[Pending]:
+    """Up to `limit` items with a key above `after` that a space lacks, with their crops, ascending by key."""
+    keys = list(connection.scalars(lacking(space_id).where(items.c.key > after).order_by(items.c.key).limit(limit)))
+    known = rows.get_many(connection, keys)
+    found: list[Pending] = []
+    for some in rows.in_parts(keys):
+        query = select(crops.c.key, crops.c.data).where(crops.c.key.in_(some)).order_by(crops.c.key)
+        found += [Pending(row.key, known[row.key], bytes(row.data)) for row in connection.execute(query)]
+    return found
+
+
+def fill(connection: Connection, space_id: str, keys: Sequence[int], columns: Columns) -> list[tuple[int, Item]]:
+    """Insert vectors for those keys that still exist and lack them; returns the (key, item) of each inserted one.
+
+    `columns.rows` are places in `keys`.
+    """
+    known = rows.get_many(connection, keys)
+    present = set(rows.embeddings(connection, space_id, columns.mu.shape[1], keys)[0].tolist())
+    places = [n for n, place in enumerate(columns.rows) if keys[place] in known and keys[place] not in present]
+    if not places:
+        return []
+    seq, _ = take_numbers(connection, len(places))
+    chosen = Columns([columns.rows[n] for n in places], columns.mu[places], columns.embeddings[places])
+    numbered = [(keys[place], seq + n) for n, place in enumerate(chosen.rows)]
+    insert_vectors(connection, space_id, numbered, chosen)
+    return [(key, known[key]) for key, _ in numbered]
+
+
+def remove_vectors(connection: Connection, space_id: str, limit: int) -> int:
+    """Delete up to `limit` vectors of a space; returns how many there were to delete."""
+    keys = list(connection.scalars(select(vectors.c.key).where(vectors.c.space_id == space_id).limit(limit)))
+    for some in rows.in_parts(keys):
+        connection.execute(delete(vectors).where(vectors.c.space_id == space_id, vectors.c.key.in_(some)))
+    return len(keys)
+
+
+def remove_space(connection: Connection, space_id: str) -> None:
+    """Forget a space that has no vectors any more."""
+    connection.execute(delete(spaces).where(spaces.c.space_id == space_id))
+
+
+def common_keys(connection: Connection, a: str, b: str) -> Keys:
+    """The keys of the items that have vectors in both spaces, ascending."""
+    other = vectors.alias()
+    query = (
+        select(vectors.c.key)
+        .join(other, and_(other.c.key == vectors.c.key, other.c.space_id == b))
+        .where(vectors.c.space_id == a)
+        .order_by(vectors.c.key)
+    )
+    return np.array(list(connection.scalars(query)), dtype=np.int64)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

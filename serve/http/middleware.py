@@ -1,0 +1,166 @@
+"""What is around every request: its id, its trace, limits on its body, headers of every answer, the last resort.
+
+Plain ASGI, outside all routes. Knows no route and no model; `Service` tells it the ids of the active model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.errors import BodyTooLarge, TooSlow, error_body, message_of, problem_of, retry_after_s
+from serve.http.json_body import whole_number
+from serve.http.origins import Origins
+from serve.http.responses import Answer
+from serve.http.security_headers import security_headers
+from serve.observability.request_context import CURRENT, SCOPE_KEY, Trace
+from serve.settings import Settings
+
+log = logging.getLogger("serve.requests")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+Ids = tuple[str, str]
+CLIENT_GONE = 499
+
+
+class Observer(Protocol):
+    """Told of every request that has ended."""
+
+    def finished(self, trace: Trace, route: str, method: str, status: int) -> None:
+        """route: its template. status: 499 where the client had gone before an answer."""
+
+
+class Envelope:
+    """ASGI middleware.
+
+    active_ids: (space_id, bundle_id) of the active model, None while there is none. observers: told of every request
+    that has ended.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: Settings, active_ids: Callable[[], Ids | None], observers: Sequence[Observer]
+    ) -> None:
+        self._app, self._settings, self._active_ids, self._observers = app, settings, active_ids, observers
+        self._origins = Origins(settings)
+        # "localhost" is one name for everything on a developer's machine: to force https on it would break the rest
+        self._https_only = settings.tls_cert is not None and not settings.is_loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        deadline = time.monotonic() + self._settings.request_timeout_s
+        trace = Trace(_request_id(headers), deadline, traceparent=headers.get("traceparent", ""))
+        scope[SCOPE_KEY] = trace
+        before = CURRENT.set(trace)
+        stamped = _Stamp(send, trace, security_headers(scope["path"], self._https_only), self._active_ids)
+        try:
+            self._origins.check(scope["method"], headers)
+            guarded = self._guard_body(scope, receive)
+            await self._app(scope, guarded, stamped)
+        except Exception as error:
+            if problem_of(error).status == 500:
+                log.exception("request %s failed", trace.request_id)
+            if not stamped.started:
+                await error_answer(error, trace.request_id, scope["path"])(scope, receive, stamped)
+        finally:
+            CURRENT.reset(before)
+            route = getattr(scope.get("route"), "path", "unmatched")
+            for observer in self._observers:
+                observer.finished(trace, route, scope["method"], stamped.status)
+
+    def _guard_body(self, scope: Scope, receive: Receive) -> Receive:
+        """Refuse a body that is too large (at once, where it says so) or takes too long to arrive."""
+        limit = self._settings.max_body_bytes
+        declared = whole_number(Headers(scope=scope).get("content-length", "")) or 0
+        if declared > limit:
+            raise _too_large(declared, limit)
+        return _BodyGuard(receive, limit, self._settings.body_timeout_s).receive
+
+
+class _BodyGuard:
+    def __init__(self, receive: Receive, limit_bytes: int, timeout_s: float) -> None:
+        self._receive, self._limit, self._timeout_s = receive, limit_bytes, timeout_s
+        self._until = 0.0
+        self._seen = 0
+        self._complete = False
+
+    async def receive(self) -> Message:
+        if self._complete:
+            return await self._receive()
+        loop = asyncio.get_running_loop()
+        self._until = self._until or loop.time() + self._timeout_s
+        try:
+            async with asyncio.timeout_at(self._until):
+                message = await self._receive()
+        except TimeoutError:
+            raise TooSlow(f"the body took longer than {self._timeout_s:g} s to arrive") from None
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._limit:
+            raise _too_large(self._seen, self._limit)
+        self._complete = not message.get("more_body", False)
+        return message
+
+
+class _Stamp:
+    """Puts the request id and the model's ids on the answer as it starts."""
+
+    def __init__(
+        self, send: Send, trace: Trace, kept: Sequence[tuple[str, str]], active_ids: Callable[[], Ids | None]
+    ) -> None:
+        self._send, self._trace, self._kept, self._active_ids = send, trace, kept, active_ids
+        self.status = CLIENT_GONE
+
+    @property
+    def started(self) -> bool:
+        return self.status != CLIENT_GONE
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._trace.request_id
+            ids = self._ids()
+            if ids is not None:
+                headers["X-Ear-Space-Id"], headers["X-Ear-Bundle-Id"] = ids
+            for name, value in self._kept:
+                headers.setdefault(name, value)
+        await self._send(message)
+
+    def _ids(self) -> Ids | None:
+        """The ids of the model that answered, else of the active one."""
+        if self._trace.space_id and self._trace.bundle_id:
+            return self._trace.space_id, self._trace.bundle_id
+        return self._active_ids()
+
+
+def error_answer(error: BaseException, request_id: str, path: str) -> Answer:
+    """Any exception as an answer: the OpenAI shape, or `{"error": text}` under /v2."""
+    status = problem_of(error).status
+    headers = dict(getattr(error, "headers", None) or {})
+    if (seconds := retry_after_s(error)) is not None:
+        headers["Retry-After"] = str(seconds)
+    if status in (408, 413):
+        headers["Connection"] = "close"  # the rest of the body is not worth reading
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = {"error": message_of(error)} if path.startswith("/v2") else error_body(error, request_id)
+    return Answer(body, status, headers)
+
+
+def _request_id(headers: Headers) -> str:
+    given = headers.get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _too_large(seen: int, limit: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body has {seen} bytes or more; at most {limit} are taken")

@@ -1,0 +1,134 @@
+"""The gallery as requests see it: off the event loop, in a small pool of threads, its time counted.
+
+Turns the side rule of a query into the gallery's filters. Knows no HTTP and no pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from index.items import Filter, Hit, SubjectHit
+from serve.inference.orientation import Probe, merge
+from serve.inference.thread_pool import Pool
+from serve.observability.request_context import Trace
+
+if TYPE_CHECKING:
+    from index.gallery import Gallery
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a search asks besides its vectors: at most k hits, similarity >= threshold, items that pass the filter.
+
+    Grouped: at most k subjects, with up to `per_subject` hits each.
+    """
+
+    k: int = 10
+    threshold: float | None = None
+    filter: Filter = Filter()
+    per_subject: int = 1
+
+
+class Desk:
+    """One gallery and the pool that serves it; `queue_size` calls may wait or run."""
+
+    def __init__(self, gallery: Gallery, threads: int, queue_size: int) -> None:
+        self.gallery = gallery
+        self._pool = Pool(threads, queue_size, "gallery", "too many calls wait for the gallery")
+        self._unknown = (-1, False)  # (sequence of the gallery, whether any stored ear was of unknown side then)
+
+    async def run(self, trace: Trace, job: Callable[[], ResultT]) -> ResultT:
+        """Run a call of the gallery; what it took counts as `index`. Raises what `Pool.run` raises."""
+        return await self._pool.run(trace, "index", job)
+
+    async def has_unknown_sides(self, trace: Trace) -> bool:
+        """Whether any stored ear is of unknown side; looked for anew only after the gallery changed."""
+
+        def job() -> bool:
+            sequence = self.gallery.sequence
+            if self._unknown[0] != sequence:
+                self._unknown = (sequence, bool(self.gallery.list(limit=1, filter=Filter(sides=(None,))).items))
+            return self._unknown[1]
+
+        return await self.run(trace, job)
+
+    async def search(
+        self, trace: Trace, queries: Sequence[tuple[Probe, NDArray[np.float32]]], space_id: str, question: Question
+    ) -> list[Hit]:
+        """The nearest ears over all probes of one query, best first."""
+
+        def job() -> list[Hit]:
+            found = [
+                self.gallery.search(
+                    embedding[None], question.k, narrowed, space_id=space_id, threshold=question.threshold
+                )[0]
+                for probe, embedding in queries
+                if (narrowed := narrow(question.filter, probe)) is not None
+            ]
+            return merge(found, lambda hit: hit.item.id, lambda hit: hit.similarity, question.k)
+
+        return await self.run(trace, job)
+
+    async def search_subjects(
+        self, trace: Trace, queries: Sequence[tuple[Probe, NDArray[np.float32]]], space_id: str, question: Question
+    ) -> list[SubjectHit]:
+        """The nearest subjects over all probes of one query, best first; an ear of nobody's stands for itself."""
+        from index.search import grouped
+
+        def job() -> list[SubjectHit]:
+            found = [
+                [hit for one in subjects for hit in one.hits]
+                for probe, embedding in queries
+                if (narrowed := narrow(question.filter, probe)) is not None
+                for subjects in self.gallery.search_subjects(
+                    embedding[None], question.k, question.per_subject, narrowed, space_id
+                )
+            ]
+            hits = merge(found, lambda hit: hit.item.id, lambda hit: hit.similarity, sum(map(len, found)))
+            least = -1.0 if question.threshold is None else question.threshold
+            return grouped([hit for hit in hits if hit.similarity >= least], question.per_subject)[: question.k]
+
+        return await self.run(trace, job)
+
+    async def search_vectors(
+        self, trace: Trace, embeddings: NDArray[np.float32], space_id: str, question: Question
+    ) -> list[list[Hit]]:
+        """The nearest ears of each ready vector, (Q, D) float32, best first: one search for all of them."""
+        k, asked, threshold = question.k, question.filter, question.threshold
+        return await self.run(trace, lambda: list(self.gallery.search(embeddings, k, asked, space_id, threshold)))
+
+    async def search_subjects_vectors(
+        self, trace: Trace, embeddings: NDArray[np.float32], space_id: str, question: Question
+    ) -> list[list[SubjectHit]]:
+        """The nearest subjects of each ready vector, (Q, D) float32, best first: one search for all of them."""
+        k, asked, least = question.k, question.filter, -1.0 if question.threshold is None else question.threshold
+
+        def job() -> list[list[SubjectHit]]:
+            found = self.gallery.search_subjects(embeddings, k, question.per_subject, asked, space_id)
+            return [[near for one in subjects if (near := _nearer(one, least)).hits] for subjects in found]
+
+        return await self.run(trace, job)
+
+    def close(self) -> None:
+        """Let running calls finish, then close the gallery."""
+        self._pool.close(wait=True)
+        self.gallery.close()
+
+
+def _nearer(found: SubjectHit, least: float) -> SubjectHit:
+    return replace(found, hits=tuple(hit for hit in found.hits if hit.similarity >= least))
+
+
+def narrow(asked: Filter, probe: Probe) -> Filter | None:
+    """The caller's filter within the sides that this probe may meet; None where no item can pass both."""
+    if not probe.sides:
+        return asked
+    sides = tuple(side for side in probe.sides if not asked.sides or side in asked.sides)
+    return replace(asked, sides=sides) if sides else None

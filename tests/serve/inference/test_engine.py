@@ -1,0 +1,39 @@
+"""An engine's batchers run the batches that its sessions are made for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bundle.manifest import read_manifest
+from bundle.model import EarModel
+from bundle.session import FakeSession
+from serve.inference.engine import Engine
+from serve.settings import Settings
+from tests.serve.tiny_bundle import LATENT
+
+
+def recording(output, buckets):
+    """(session, sizes of the batches that it ran)."""
+    sizes = []
+
+    def run(inputs):
+        ((_, array),) = inputs.items()
+        sizes.append(len(array))
+        return {name: np.zeros((len(array), *shape), dtype) for name, (shape, dtype) in output.items()}
+
+    return FakeSession(run, buckets=buckets), sizes
+
+
+@pytest.mark.parametrize(
+    ("buckets", "expected"), [((1, 8, 32), [1, 8, 16]), ((3, 4), [3, 4]), (None, [1, 2, 4, 8, 16])]
+)
+def test_a_runtime_that_pads_is_given_its_own_batches(bundle_folder, buckets, expected):
+    vectors = dict.fromkeys(("embedding", "mu", "logvar"), ((LATENT,), np.float32))
+    encoder, encoded = recording(vectors, buckets)
+    decoder, decoded = recording({"image": ((128, 128, 3), np.uint8)}, buckets)
+    model = EarModel(bundle_folder, read_manifest(bundle_folder), encoder, decoder)
+    engine = Engine(model, Settings(bundle=bundle_folder, max_batch=16))
+    engine.warm_up()
+    assert encoded == decoded == expected
+    engine.close()

@@ -1,0 +1,126 @@
+"""Framed ears for the second look, framed as carelessly as the first look frames them, and things that are no ear.
+
+Pixels come from `bundle.image.frame`, as everywhere. A look is a function of the generator it is given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bundle import image
+from bundle.errors import BundleError
+from bundle.framing import Box, Framing
+from training.data.crops import HIDDEN
+from training.data.records import EarRecord
+from training.detector.sources import free_picture, read
+
+NO_EAR = 1 / 6
+WRONG_SIDE = 0.15
+"""Share of looks at an ear that is not in left orientation: the first look's side is not always right."""
+SHIFT, SCALE = 0.12, 0.25
+"""How far the square may be off: its centre as a share of the box's longer side, its side as a natural log."""
+DETAIL_PX = (36.0, 200.0)
+"""How many pixels the square has in the photo: an ear may be small."""
+AXES = 4
+"""Points that follow the box through augmentation: the middles of its left, right, top and bottom edges."""
+
+
+class Look(NamedTuple):
+    """One framed something."""
+
+    crop: NDArray[np.uint8]
+    """(S, S, 3) RGB."""
+    points: NDArray[np.float32]
+    """(K + 4, 2) shares of the side: landmarks, then `AXES`."""
+    weights: NDArray[np.float32]
+    """(K,) how much each landmark counts; all 0 where there is no ear."""
+    visible: NDArray[np.float32]
+    """(K,) 1 seen, 0 covered."""
+    mirrored: float
+    """1: a right ear as it is, or a left ear swapped."""
+    ear: float
+    oriented: float
+    """Whether `mirrored` is known."""
+
+
+class LookMaker:
+    """Makes looks out of records.
+
+    Args:
+        side: S, pixels.
+        landmarks: K.
+        context: as in the detector's configuration.
+    """
+
+    def __init__(self, records: Sequence[EarRecord], side: int, landmarks: int, context: float) -> None:
+        self._records, self._landmarks, self._context = records, landmarks, context
+        self._framing = Framing(size_px=side, margin=0.0)
+
+    def __call__(self, number: int, generator: np.random.Generator) -> Look:
+        """A look at record `number`'s ear, or now and then at no ear at all."""
+        record = self._records[number]
+        if generator.random() < NO_EAR:
+            pixels = free_picture(record, generator)
+            if pixels is not None:
+                return self._nothing(pixels, generator)
+        return self._ear(record, generator)
+
+    def _ear(self, record: EarRecord, generator: np.random.Generator) -> Look:
+        picture, box = read(record)
+        square = self._square(box, generator)
+        try:
+            crop = image.frame(picture, square, self._framing)
+        except BundleError:  # mostly outside the picture
+            square = self._square(box, None)
+            crop = image.frame(picture, square, self._framing)
+        points = np.full((self._landmarks, 2), np.nan)
+        visible = np.zeros(self._landmarks)
+        if record.landmarks is not None and record.visible is not None:
+            points, visible = np.array(record.landmarks, float), record.visible.astype(float)
+        x1, y1, x2, y2 = box
+        axes = np.array([[x1, (y1 + y2) / 2], [x2, (y1 + y2) / 2], [(x1 + x2) / 2, y1], [(x1 + x2) / 2, y2]])
+        places = (np.concatenate([points, axes]) - square[:2]) / (square[2] - square[0])
+        mirrored = record.side == "right"
+        swapped = mirrored != bool(generator.random() < WRONG_SIDE)
+        crop = coarser(crop, generator)
+        if swapped:
+            crop = image.mirror(crop)
+            places = places * (-1, 1) + (1, 0)
+        weights = np.where(np.isfinite(points).all(axis=1), np.where(visible > 0, 1.0, HIDDEN), 0.0)
+        return Look(
+            crop, np.nan_to_num(places).astype(np.float32), weights.astype(np.float32), visible.astype(np.float32),
+            float(mirrored != swapped), 1.0, float(record.side is not None),
+        )  # fmt: skip
+
+    def _nothing(self, pixels: NDArray[np.uint8], generator: np.random.Generator) -> Look:
+        height, width = pixels.shape[:2]
+        side = generator.uniform(0.3, 1.0) * min(height, width)
+        x, y = generator.uniform(0, width - side), generator.uniform(0, height - side)
+        crop = coarser(image.frame(pixels, (x, y, x + side, y + side), self._framing), generator)
+        nothing = np.zeros(self._landmarks, np.float32)
+        return Look(crop, np.zeros((self._landmarks + AXES, 2), np.float32), nothing, nothing, 0.0, 0.0, 0.0)
+
+    def _square(self, box: Box, generator: np.random.Generator | None) -> Box:
+        x1, y1, x2, y2 = box
+        longer = max(x2 - x1, y2 - y1)
+        centre_x, centre_y, half = (x1 + x2) / 2, (y1 + y2) / 2, longer * (0.5 + self._context)
+        if generator is not None:
+            centre_x, centre_y = np.array([centre_x, centre_y]) + generator.uniform(-SHIFT, SHIFT, 2) * longer
+            half *= math.exp(generator.uniform(-SCALE, SCALE))
+        return (float(centre_x - half), float(centre_y - half), float(centre_x + half), float(centre_y + half))
+
+
+def coarser(crop: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """The crop as it would be had the ear been smaller in its photo; (S, S, 3) uint8."""
+    side = crop.shape[0]
+    detail = round(math.exp(generator.uniform(*np.log(DETAIL_PX))))
+    if detail >= side:
+        return crop
+    small = Image.fromarray(crop).resize((detail, detail), Image.Resampling.BILINEAR)
+    return np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
