@@ -44,10 +44,12 @@ FROM ${PYTHON_IMAGE} AS application
 ARG BUNDLE=deploy/no-bundle
 WORKDIR /app
 COPY ear_teacher.py pyproject.toml LICENSE deploy/healthcheck.py ./
+COPY common/ common/
 COPY bundle/ bundle/
 COPY measure/ measure/
 COPY index/ index/
 COPY serve/ serve/
+COPY client/ client/
 RUN python -m compileall -q --invalidation-mode unchecked-hash .
 COPY ${BUNDLE}/ /bundle/
 

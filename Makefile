@@ -1,5 +1,6 @@
-# Few targets, the same for people and for CI. `make demo` and `make test` need Python 3.11+ and nothing else.
-# A machine without a GPU may save gigabytes with: make demo PIP_FLAGS='--extra-index-url https://download.pytorch.org/whl/cpu'
+# Few targets, the same for people and for CI. `make demo` and `make test` need Python 3.11+, make and git.
+# `make demo` installs no torch; `make test` does, and saves gigabytes on a machine without a GPU with
+#   make test PIP_FLAGS='--extra-index-url https://download.pytorch.org/whl/cpu'
 PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
@@ -14,16 +15,22 @@ help:  ## this list
 install: $(VENV)/.installed  ## the environment in .venv, with the exact versions of constraints.txt
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"ear-teacher needs Python 3.11 or newer, {sys.executable} is {sys.version.split()[0]}: make PYTHON=python3.11 ...")'
-	@echo "Installing into $(VENV) (torch is the large part) ..."
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@$(PYTHON) deploy/environment.py $(VENV) $(EXTRAS) $(PIP_FLAGS)
+	@touch $@ $(VENV)/.demo
+
+# The demo needs a tenth of it: the service, ONNX Runtime, FAISS, and scikit-image for the HOG baseline.
+$(VENV)/.demo: pyproject.toml constraints.txt
+	@$(PYTHON) deploy/environment.py $(VENV) demo $(PIP_FLAGS)
 	@touch $@
 
-demo: install  ## the whole chain on the demo ears, ending with the service up on 127.0.0.1
+$(VENV)/.browser: $(VENV)/.installed
+	@$(BIN)/python -m deploy.browser
+	@touch $@
+
+demo: $(VENV)/.demo  ## the shipped model on the demo ears: its figures, a gallery, and the service on 127.0.0.1
 	$(BIN)/ear-teacher demo
 
-test: install  ## the tests, under 10 minutes on 2 cores
+test: install $(VENV)/.browser  ## the tests, under 10 minutes on 2 cores; what a missing tool skips is said
 	$(BIN)/python -m pytest
 
 test-slow: install  ## the slow tests: README's commands from a fresh clone, full-size models

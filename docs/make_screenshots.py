@@ -23,6 +23,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bundle.framing import Framing
 from bundle.image import frame, read, to_png
+from deploy.browser import find
 from training.data.records import load_records
 
 ROOT = Path(__file__).parents[1]
@@ -117,9 +118,8 @@ def show(page: Page, view: str) -> None:
 @contextmanager
 def browser() -> Iterator[Browser]:
     """Headless Chromium, Debian's where it is installed."""
-    debian = Path("/usr/bin/chromium")
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=debian if debian.exists() else None, args=ARGUMENTS)
+        opened = playwright.chromium.launch(executable_path=find(), args=ARGUMENTS)
         yield opened
         opened.close()
 

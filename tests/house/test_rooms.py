@@ -65,3 +65,18 @@ def test_every_verb_of_the_front_door_has_a_main():
 
     for verb in ear_teacher.VERBS.values():
         assert callable(importlib.import_module(verb.module).main), verb
+
+
+def test_the_demo_runs_without_what_training_needs():
+    """`make demo` installs the extra `demo`: no torch, no lightning, no transformers."""
+    refused = ("torch", "lightning", "transformers", "onnx", "onnxscript", "matplotlib", "sklearn", "export")
+    result = run_python(
+        "import sys, importlib\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {refused}: raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "names = ('demo.command_demo', 'demo.chain', 'demo.people', 'training.evaluation.baselines', 'serve.server')\n"
+        "[importlib.import_module(name) for name in names]"
+    )
+    assert result.returncode == 0, result.stderr

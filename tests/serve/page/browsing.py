@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Locator, Page
 
-CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

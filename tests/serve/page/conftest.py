@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,18 +13,26 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from deploy.browser import ADVICE, find
 from serve.settings import Settings
 from tests.serve.conftest import live_server
-from tests.serve.page.browsing import ARGUMENTS, CHROMIUM, EARS, PATIENCE_MS, Watch
+from tests.serve.page.browsing import ARGUMENTS, EARS, PATIENCE_MS, Watch
 
 KEY = "secret-key"
 
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """One headless Chromium for this folder, gone after it: its event loop is not for others to meet."""
+    """One headless browser for this folder, closed after it: its event loop must not meet that of other tests.
+
+    Skips where there is none, except in CI.
+    """
+    executable = find()
+    if executable is None:
+        assert not os.environ.get("CI"), ADVICE
+        pytest.skip(ADVICE)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         expect.set_options(timeout=PATIENCE_MS)
         yield browser
         browser.close()
