@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from bundle.framing import Framing
 from bundle.image import frame, read, to_png
-from deploy.browser import find
+from deploy.browser import find as find_browser
 from training.data.records import load_records
 
 ROOT = Path(__file__).parents[1]
@@ -119,7 +119,7 @@ def show(page: Page, view: str) -> None:
 def browser() -> Iterator[Browser]:
     """Headless Chromium, Debian's where it is installed."""
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=find(), args=ARGUMENTS)
+        opened = playwright.chromium.launch(executable_path=find_browser(), args=ARGUMENTS)
         yield opened
         opened.close()
 
