@@ -1,5 +1,7 @@
-"""The parts of `make gpu-check`. Each returns rows (what, figure), raises RuntimeUnavailable where it cannot run here,
-and anything else where it ran and went wrong.
+"""The parts of `make gpu-check`: each yields rows (what, figure) as it measures them.
+
+A part raises RuntimeUnavailable where it cannot run here, and anything else where it ran and went wrong. None needs
+demo/ears or a network.
 """
 
 from __future__ import annotations
@@ -7,7 +9,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ import numpy as np
 from bundle.engines import build_engines
 from bundle.errors import RuntimeUnavailable
 from bundle.golden import golden_crops
+from bundle.image import to_png
 from bundle.model import load
 from bundle.runtimes import candidates, open_session
 from bundle.tensorrt.build import BuildOptions
@@ -30,32 +35,43 @@ from export.parity.limits import LIMITS
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "demo" / "bundle"
 PEAK_SIDE = 8192
-BATCHES = (1, 8)
+BATCHES = (1, 8, 32)
+TRAINING_SIZES = ((4, 1024), (16, 1024), (32, 448))
+"""Batch and SAM's input side, px, of the training step."""
+PICTURES, SUBJECTS = 256, 32
 WINDOW_S = 1.0
-Rows = list[tuple[str, str]]
+Row = tuple[str, str]
+Rows = list[Row]
 
 
-def gpu_tests() -> Rows:
+@dataclass(frozen=True)
+class Part:
+    """One part: what it runs, and how long that may take, in seconds."""
+
+    run: Callable[[], Iterable[Row]]
+    limit_s: float
+
+
+def gpu_tests() -> Iterator[Row]:
     """The tests that are marked `gpu`."""
     _need_gpu()
-    return [("pytest -m gpu", _last_line([sys.executable, "-m", "pytest", "-m", "gpu", "-q"], 150))]
+    yield "pytest -m gpu", _last_line([sys.executable, "-m", "pytest", "-m", "gpu", "-q"], 150)
 
 
-def cuda_parity() -> Rows:
+def cuda_parity() -> Iterator[Row]:
     """The shipped model on CUDA against the golden outputs and against the CPU, at several batch sizes."""
     _need_gpu()
     crops = np.resize(golden_crops(), (32, 128, 128, 3))
     with load(DEMO, "onnxruntime-cuda", "fp32") as model, load(DEMO, "onnxruntime-cpu", "fp32") as truth:
         report = model.check_golden()
-        rows = [("golden check: embedding cosine, worst", f"{report.embedding_cosine:.7f}")]
+        yield "golden check: embedding cosine, worst", f"{report.embedding_cosine:.7f}"
         expected = truth.encode(crops).embedding
         for batch in (1, 3, 32):
-            given = model.encode(crops[:batch]).embedding
-            worst = float((given * expected[:batch]).sum(1).min())
+            embeddings = model.encode(crops[:batch]).embedding
+            worst = float((embeddings * expected[:batch]).sum(1).min())
             if worst < LIMITS["fp32"].cosine_min:
                 raise AssertionError(f"batch {batch}: cosine with the CPU is {worst:.7f}")
-            rows.append((f"batch {batch}: cosine with the CPU, worst", f"{worst:.7f}"))
-    return rows
+            yield f"batch {batch}: cosine with the CPU, worst", f"{worst:.7f}"
 
 
 def fp16_truth() -> Rows:
@@ -82,7 +98,7 @@ def fp16_truth() -> Rows:
     return [("cosine min", f"{row.cosine_min:.6f}"), ("error / distance", f"{row.relative_error:.3%}")]
 
 
-def latency() -> Rows:
+def latency() -> Iterator[Row]:
     """The full-size teacher, fp16: every runtime here beside Hugging Face's sdpa in torch and the matmul limit."""
     torch = _torch_on_cuda()
     from export.graph.flops import matmul_gflop
@@ -91,52 +107,70 @@ def latency() -> Rows:
     vae = _teacher()
     work = matmul_gflop(vae)["encoder"] * 1e9
     peak = _peak_flops(torch)
-    rows = [("limit: product of 8192 x 8192, fp16", f"{peak / 1e12:.0f} TFLOP/s")]
+    yield "limit: product of 8192 x 8192, fp16", f"{peak / 1e12:.0f} TFLOP/s"
     graph = EncoderGraph(vae).cuda().eval()
     base = {batch: _eager_ms(torch, graph, batch) for batch in BATCHES}
-    rows += [(f"Hugging Face in torch, autocast fp16, batch {batch}", f"{ms:.2f} ms") for batch, ms in base.items()]
+    yield from ((f"Hugging Face in torch, autocast fp16, batch {batch}", f"{ms:.2f} ms") for batch, ms in base.items())
     graph.cpu()
     torch.cuda.empty_cache()
     with tempfile.TemporaryDirectory() as folder:
         onnx = _export_teacher(Path(folder))
         for runtime in [name for name in candidates() if name != "onnxruntime-cpu"]:
-            rows += _runtime_rows(onnx, runtime, base, work, peak)
-    return rows
+            yield from _runtime_rows(onnx, runtime, base, work, peak)
 
 
-def engines() -> Rows:
+def engines() -> Iterator[Row]:
     """Engines of the shipped model, built and loaded on this GPU, where a TensorRT is installed."""
     if not installed_flavours():
         raise RuntimeUnavailable("neither TensorRT nor TensorRT-RTX is installed; docs/export.md has the install lines")
     _need_gpu()
-    rows = []
     for runtime in installed_flavours():
         with tempfile.TemporaryDirectory() as folder:
             cache_ = EngineCache(Path(folder))
-            for engine in build_engines(DEMO, runtime, "fp32", BuildOptions(), cache_):
-                figure = f"{engine.built_s:.1f} s, {engine.size_bytes / 1e6:.1f} MB"
-                rows.append((f"{runtime}: {engine.variant.graph} {engine.variant.precision}", figure))
+            for attempt in ("built", "taken from the cache"):
+                start = time.perf_counter()
+                for engine in build_engines(DEMO, runtime, "fp32", BuildOptions(), cache_):
+                    figure = f"{engine.built_s:.1f} s, {engine.size_bytes / 1e6:.1f} MB"
+                    yield f"{runtime}: {engine.variant.graph} {engine.variant.precision}, {attempt}", figure
+                yield f"{runtime}: both graphs {attempt}", f"{time.perf_counter() - start:.1f} s"
         with load(DEMO, runtime, "fp32") as model:
-            rows.append((f"{runtime}: golden embedding cosine", f"{model.check_golden().embedding_cosine:.7f}"))
-    return rows
+            yield f"{runtime}: golden embedding cosine", f"{model.check_golden().embedding_cosine:.7f}"
 
 
-def training_step() -> Rows:
-    """The teacher's training step, beside Hugging Face's SAM alone (bench/training_speed.py)."""
+def training_step() -> Iterator[Row]:
+    """The teacher's training step at several sizes, beside Hugging Face's SAM alone (bench/training_speed.py)."""
     _torch_on_cuda()
-    command = [sys.executable, "-m", "bench.training_speed", "--data", "demo/ears", "--preset", "teacher"]
-    text = _output([*command, "--batch-size", "4", "--steps", "6"], 150)
-    cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines() if "x |" in line]
-    return [(name, f"{per_s} pictures/s") for name, per_s, *_ in cells]
+    with tempfile.TemporaryDirectory() as folder:
+        data = write_pictures(Path(folder))
+        for batch, size in TRAINING_SIZES:
+            command = [sys.executable, "-m", "bench.training_speed", "--data", str(data), "--preset", "teacher"]
+            flags = ["--batch-size", str(batch), "--sam-size", str(size), "--freeze-layers", "6", "--steps", "8"]
+            text = _output([*command, *flags], 120)
+            cells = [
+                [cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines() if "x |" in line
+            ]
+            for name, per_s, *_ in cells:
+                yield f"{name}, {size} px, batches of {batch}", f"{per_s} pictures/s"
 
 
-PARTS: dict[str, Callable[[], Rows]] = {
-    "tests marked gpu": gpu_tests,
-    "CUDA parity": cuda_parity,
-    "fp16 truth": fp16_truth,
-    "latency": latency,
-    "engine build": engines,
-    "training step": training_step,
+def write_pictures(folder: Path) -> Path:
+    """The golden crops as a training set of `PICTURES` pictures with subjects; returns its metadata.csv."""
+    crops = golden_crops()
+    lines = ["path,subject,side"]
+    for number in range(PICTURES):
+        (folder / f"{number}.png").write_bytes(to_png(crops[number % len(crops)]))
+        lines.append(f"{number}.png,{number % SUBJECTS},left")
+    (folder / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "metadata.csv"
+
+
+PARTS: dict[str, Part] = {
+    "tests marked gpu": Part(gpu_tests, 180),
+    "CUDA parity": Part(cuda_parity, 90),
+    "fp16 truth": Part(fp16_truth, 90),
+    "latency": Part(latency, 240),
+    "engine build": Part(engines, 240),
+    "training step": Part(training_step, 240),
 }
 
 
@@ -221,6 +255,6 @@ def _last_line(command: list[str], timeout_s: float) -> str:
 def _output(command: list[str], timeout_s: float) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout_s)
     if done.returncode:
-        told = (done.stdout.strip() or done.stderr.strip()).splitlines() or ["nothing was said"]
-        raise RuntimeError(f"{' '.join(command[1:4])} ended with status {done.returncode}: {told[-1]}")
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["nothing was printed"]
+        raise RuntimeError(f"{' '.join(command[1:4])} ended with status {done.returncode}: {lines[-1]}")
     return done.stdout

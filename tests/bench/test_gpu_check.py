@@ -1,23 +1,32 @@
-"""`make gpu-check`: without a GPU every part says why it was skipped; one failure ends no other part."""
+"""`make gpu-check`: without a GPU every part says why it was skipped; a lost part costs no other part anything."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from bench import gpu_check
-from bench.gpu_check import markdown, run
-from bench.gpu_parts import PARTS
+from bench.gpu_check import markdown, measure, run_part
+from bench.gpu_parts import PARTS, Part, write_pictures
 from bundle.errors import RuntimeUnavailable
 from bundle.tensorrt.cuda import gpu_present
+from tests.bench.test_gpu_pack import ROOT, bare_tree
 
 
-def part(rows=(), error=None):
+def part(*rows, error=None, limit_s=60):
     def act():
+        yield from rows
         if error:
             raise error
-        return list(rows)
 
-    return act
+    return Part(act, limit_s)
+
+
+def printing(code, limit_s=60):
+    """The outcome of a part whose process runs `code`."""
+    return run_part("a part", part(limit_s=limit_s), [sys.executable, "-c", code])
 
 
 @pytest.mark.skipif(gpu_present(), reason="on a GPU it would measure for minutes")
@@ -32,27 +41,56 @@ def test_without_a_gpu_every_part_says_in_one_sentence_why_it_was_skipped(capsys
     assert table.startswith("no GPU; ")
 
 
-def test_a_part_that_fails_does_not_end_the_others(monkeypatch, capsys):
-    parts = {
-        "good": part([("cosine", "1.0")]),
-        "bad": part(error=AssertionError("cosine is\n0.2")),
-        "absent": part(error=RuntimeUnavailable("not installed")),
-    }
-    monkeypatch.setattr(gpu_check, "PARTS", parts)
-    assert gpu_check.main([]) == 1
-    out = capsys.readouterr().out
-    assert "| **good** | passed |" in out
-    assert "| | cosine | 1.0 |" in out
-    assert "| **bad** | FAILED: AssertionError: cosine is 0.2 |" in out
-    assert "| **absent** | skipped: not installed |" in out
+def test_a_part_writes_its_figures_and_then_its_verdict(capsys):
+    measure(part(("cosine", "1.0"), error=AssertionError("cosine is\n0.2")))
+    measure(part(error=RuntimeUnavailable("not installed")))
+    measure(part(("speed", "2 ms")))
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [
+        {"what": "cosine", "figure": "1.0"},
+        {"verdict": "FAILED: AssertionError: cosine is 0.2"},
+        {"verdict": "skipped: not installed"},
+        {"what": "speed", "figure": "2 ms"},
+        {"verdict": "passed"},
+    ]
 
 
-def test_parts_past_the_budget_are_not_begun(monkeypatch):
-    monkeypatch.setattr(gpu_check, "BUDGET_S", -1.0)
-    (outcome,) = run([("late", part(error=AssertionError()))], lambda line: None)
-    assert outcome.verdict.startswith("skipped: ")
-    assert "late" in markdown([outcome])
+def test_a_part_that_dies_keeps_what_it_measured():
+    figure = '{"what": "cosine", "figure": "1.0"}'
+    died = printing(f"import os\nprint('{figure}', flush=True)\nos.abort()")
+    assert died.failed
+    assert died.rows == [("cosine", "1.0")]
+    assert "ended with status -6" in died.verdict
+
+
+def test_a_part_that_hangs_ends_with_its_time_limit():
+    hung = printing('import time\nprint(\'{"what": "a", "figure": "b"}\', flush=True)\ntime.sleep(60)', limit_s=2)
+    assert hung.rows == [("a", "b")]
+    assert "limit of 2 s" in hung.verdict
+    assert "| **a part** | FAILED: not done after its limit of 2 s |" in markdown([hung])
+
+
+def test_parts_are_chosen_by_name(capsys):
+    with pytest.raises(SystemExit):
+        gpu_check.main(["latencies"])
+    assert "no part 'latencies'; there are: tests marked gpu, " in capsys.readouterr().err
+
+
+def test_the_training_part_brings_its_own_pictures(tmp_path):
+    table = write_pictures(tmp_path)
+    assert len(table.read_text().splitlines()) == 257
+    assert (tmp_path / "255.png").is_file()
+
+
+@pytest.mark.skipif(gpu_present(), reason="on a GPU it would measure for minutes")
+def test_it_runs_from_a_tree_without_demo_ears_makefile_and_tests(tmp_path):
+    tree = bare_tree(tmp_path, left_out=("docs", "demo/ears", "tests", "Makefile"))
+    command = [sys.executable, "-m", "bench.gpu_check", "CUDA parity"]
+    done = subprocess.run(command, cwd=tree, env={"PYTHONPATH": str(tree)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "| **CUDA parity** | skipped: no CUDA GPU" in done.stdout
 
 
 def test_make_runs_it():
-    assert "-m bench.gpu_check" in (Path(__file__).parents[2] / "Makefile").read_text()
+    assert "-m bench.gpu_check" in (ROOT / "Makefile").read_text()
+    assert Path(gpu_check.__file__).is_relative_to(ROOT)
