@@ -32,7 +32,7 @@ class Entry:
 
 
 def prune(library: Path, sm: int, unused: re.Pattern[bytes]) -> tuple[int, int]:
-    """Zero, in place, what a GPU of architecture `sm` (90: Hopper) does not run, and kernels whose code matches `unused`.
+    """Zero in place what a GPU of architecture `sm` (90: Hopper) does not run, and kernels whose code matches `unused`.
 
     Returns bytes kept and bytes zeroed. Raises ValueError for another fat binary format.
     """
@@ -90,8 +90,7 @@ def machine_code(stored: bytes) -> bytes:
     if stored.startswith(ZSTANDARD_MAGIC):
         import zstandard
 
-        return zstandard.ZstdDecompressor().decompress(stored, max_output_size=1 << 28)
+        return bytes(zstandard.ZstdDecompressor().decompress(stored, max_output_size=1 << 28))
     import lz4.block
 
-    code: bytes = lz4.block.decompress(stored, uncompressed_size=1 << 26)
-    return code
+    return bytes(lz4.block.decompress(stored, uncompressed_size=1 << 26))

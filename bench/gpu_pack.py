@@ -3,9 +3,9 @@
     python -m bench.gpu_pack train --out /tmp/packs      # the training step; also: ort, rtx
     # there: tar -xJf train.tar.xz; cd project; PYTHONPATH=../site:. python -m bench.gpu_check "training step"
 
-`train` brings pydantic, `ort` also onnxruntime-gpu with the kernels of one GPU generation, `rtx` also TensorRT-RTX. The
-machine is expected to have Python 3.12, CUDA 13, torch, transformers, lightning, onnx and onnxscript. An archive over the
-limit is refused. Packing `ort` needs binutils and the packages lz4 and zstandard. Needs a network with PyPI.
+`train` brings pydantic, `ort` also onnxruntime-gpu with the kernels of one GPU generation, `rtx` also TensorRT-RTX.
+The machine is expected to have Python 3.12, CUDA 13, torch, transformers, lightning, onnx and onnxscript. An archive
+over the limit is refused. Packing `ort` needs binutils and the packages lz4 and zstandard. Needs a network with PyPI.
 """
 
 from __future__ import annotations
