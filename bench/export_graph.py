@@ -24,7 +24,7 @@ import onnxruntime as ort
 import torch
 from torch import nn
 
-from bundle.threads import physical_cores
+from common.machine import physical_cores
 from common.provenance import commit
 from export.bench.hardware import this_machine, versions
 from export.bench.peak import CPU, measure_peak

@@ -1,4 +1,4 @@
-"""Identities: SHA-256 of a file, `space_id` of an embedding space, `bundle_id` of a manifest.
+"""Identities: `space_id` of an embedding space, `bundle_id` of a manifest.
 
 `space_id` alone guards vectors: it covers the canonical fp32 encoder tensors, the architecture and the framing, so that
 gated precisions, graph rewrites and engines of one encoder share it. Knows no file formats but bytes and JSON.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,6 @@ from bundle.framing import Framing
 
 ID_HEX_DIGITS = 32
 SPACE_PATTERN = r"^sp_[0-9a-f]{32}$"
-
-
-def sha256_file(path: str | Path) -> str:
-    """64 hex digits; the file is read in pieces."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def space_id(tensors: Mapping[str, NDArray[Any]], architecture: Mapping[str, Any], framing: Framing) -> str:

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from bundle.errors import ChecksumError, ContractError, ManifestError
-from bundle.fingerprint import SPACE_PATTERN, bundle_id, sha256_file
+from bundle.fingerprint import SPACE_PATTERN, bundle_id
 from bundle.framing import Framing
+from common.durable_files import sha256_file, write_atomically
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
@@ -184,24 +185,6 @@ def verify_files(folder: str | Path, manifest: Manifest) -> None:
                 f"{Path(folder) / name} was changed: its SHA-256 is {actual[:12]}…, the manifest says "
                 f"{entry.sha256[:12]}…; copy or export the bundle again"
             )
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """All of the file or none of it, also after power loss."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_size(folder: Path, name: str, entry: FileEntry) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bundle.errors import ContractError, RuntimeUnavailable
 from bundle.session import Arrays, Shape, Signature, check_inputs
-from bundle.threads import physical_cores
+from common.machine import physical_cores
 
 try:
     import onnxruntime as ort

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundle.fingerprint import sha256_file
 from bundle.manifest import (
     MANIFEST_NAME,
     Graph,
@@ -23,9 +22,9 @@ from bundle.manifest import (
     Variant,
     read_manifest,
     verify_files,
-    write_atomically,
 )
 from bundle.model import choose_variant
+from common.durable_files import sha256_file, write_atomically
 from export.errors import OptionError
 
 MODEL_FILE, CONFIG_FILE = "model.onnx", "config.pbtxt"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Literal
+
+from common.machine import usable_cpus
 
 
 @dataclass(frozen=True)
@@ -37,4 +38,4 @@ class GalleryConfig:
 
     def threads_to_build(self) -> int:
         """FAISS threads for building in the background."""
-        return self.build_threads or max(1, (os.cpu_count() or 2) - 1)
+        return self.build_threads or max(1, usable_cpus() - 1)

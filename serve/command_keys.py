@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,10 +84,6 @@ def _list(path: Path) -> int:
 
 def _write(path: Path, text: str) -> None:
     """All of the file or none of it, readable by its owner only."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    from common.durable_files import write_atomically
+
+    write_atomically(path, (text + "\n").encode(), mode=0o600)

@@ -6,7 +6,6 @@ Passed down to whoever needs it, never imported as a global. Units are in the na
 from __future__ import annotations
 
 import ipaddress
-import os
 import resource
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from common.machine import usable_cpus
 from serve.errors import ConfigurationError
 
 Runtime = Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx"]
@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     @property
     def decode_workers(self) -> int:
         """Threads of the decode pool."""
-        return self.decode_threads or max(1, len(os.sched_getaffinity(0)))
+        return self.decode_threads or usable_cpus()
 
     @property
     def connections(self) -> int:

@@ -7,7 +7,6 @@ the networks.
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from common.durable_files import replacing
 from training.config import ModelConfig
 from training.errors import CheckpointError
 
@@ -54,9 +54,8 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         HEADER_KEY: header(checkpoint.config, checkpoint.provenance, checkpoint.metrics),
         "state_dict": {MODEL_PREFIX + name: tensor for name, tensor in checkpoint.state_dict.items()},
     }
-    temporary = path.with_name(path.name + ".part")
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
 
 
 def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") -> Checkpoint:

@@ -46,16 +46,16 @@ def main(argv: list[str]) -> int:
 
 def machine() -> Iterator[str]:
     """Versions and devices, a line each."""
-    import os
 
     import torch
 
+    from common.machine import usable_cpus
     from training.fit.trainer import resolve_precision
     from training.provenance import versions
 
     for name, version in versions().items():
         yield f"version  {name:18s}{version}"
-    yield f"device   {'CPU':18s}{os.cpu_count()} cores, torch uses {torch.get_num_threads()} threads"
+    yield f"device   {'CPU':18s}{usable_cpus()} cores, torch uses {torch.get_num_threads()} threads"
     for index in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(index)
         yield f"device   {'GPU ' + str(index):18s}{facts.name}, {facts.total_memory / 2**30:.0f} GiB"

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
-from bundle.threads import physical_cores
+from common.machine import physical_cores
 from training.errors import ConfigError
 
 LATENT_SIDE = 4  # the decoder starts from, and the encoder ends at, a 4 x 4 grid

@@ -3,7 +3,6 @@
 TrainingError             every mistake a user can mend; the command line prints it as one line
 |- ConfigError            a flag, or a combination of flags, that cannot work
 |- DataError              a data file or picture that cannot be used
-|  `- RefusedPickle       a pickle holding anything but plain data
 |- WeightsMissing         pretrained weights are not where they were looked for
 |- CheckpointError        a file that is not a checkpoint of this project
 `- OutOfMemory            the device's memory did not suffice
@@ -22,10 +21,6 @@ class ConfigError(TrainingError):
 
 class DataError(TrainingError):
     """A data file or picture that cannot be used."""
-
-
-class RefusedPickle(DataError):
-    """A pickle that holds something other than arrays, lists, dicts, tuples, strings, numbers, booleans and None."""
 
 
 class WeightsMissing(TrainingError):

@@ -6,11 +6,10 @@ Names no path of the machine: those tell nothing elsewhere.
 from __future__ import annotations
 
 import platform
-import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from common.provenance import commit, installed
 from training.config import TrainConfig
 from training.data.facts import data_facts
 from training.data.prepare import Prepared
@@ -33,7 +32,7 @@ def provenance(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
         "train_subjects": subjects(prepared.train.records),
         "val_subjects": subjects(prepared.val.records),
         "data_facts": {"train": data_facts(prepared.train.records), "val": data_facts(prepared.val.records)},
-        "git_commit": git_commit(),
+        "git_commit": commit(),
         "versions": versions(),
         "seed": config.seed,
         "flags": flags,
@@ -47,24 +46,5 @@ def subjects(records: list[Any]) -> int:
 
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide the numbers."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def git_commit() -> str | None:
-    """The commit this code is at, "+" appended where files differ from it; None outside a repository."""
-    here = Path(__file__).parent
-
-    def ask(*arguments: str) -> str:
-        command = ["git", "-C", str(here), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-    try:
-        return ask("rev-parse", "HEAD") + ("+" if ask("status", "--porcelain", "-uno") else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
+    packages = dict.fromkeys(_PACKAGES, "not installed") | installed(_PACKAGES)
+    return {"python": platform.python_version(), **packages}

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from bundle.errors import EngineError, RuntimeUnavailable
-from bundle.fingerprint import canonical_json, sha256_file
-from bundle.manifest import write_atomically
+from bundle.fingerprint import canonical_json
 from bundle.tensorrt.build import CURRENT_GPU, BuildOptions, BuiltPlan, build_plan
 from bundle.tensorrt.cuda import Cuda
 from bundle.tensorrt.flavour import Flavour
+from common.durable_files import sha256_file, write_atomically
 
 ANY_GPU = "any"
 """The GPU's name in the key of a plan that was built ahead for a compute capability."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bundle.threads import physical_cores
+from common.machine import memory_bytes, physical_cores
 from common.provenance import installed
 
 PACKAGES = ("onnxruntime", "onnxruntime-gpu", "numpy", "tensorrt", "tensorrt-rtx-cu13", "torch")
@@ -51,7 +50,7 @@ def this_machine() -> Hardware:
         cpu=_cpu_field("model name") or platform.processor() or platform.machine(),
         cores=physical_cores(),
         instructions=tuple(flag for flag in FLAGS if flag in (_cpu_field("flags") or "").split()),
-        memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        memory_gib=round(memory_bytes() / 2**30),
         gpu=gpu_line(),
         system=f"{platform.system()} {platform.machine()}",
     )

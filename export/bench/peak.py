@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bundle.threads import physical_cores
+from common.machine import physical_cores
 
 CPU, CUDA = "onnxruntime-cpu", "onnxruntime-cuda"
 SIDE = {CPU: 2048, CUDA: 8192}

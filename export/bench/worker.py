@@ -21,7 +21,7 @@ from bundle.manifest import Manifest, read_manifest
 from bundle.model import choose_variant
 from bundle.runtimes import open_session
 from bundle.session import Session
-from bundle.threads import physical_cores
+from common.machine import physical_cores
 from export.bench.case import PARTS, Job, Result, Row
 from export.bench.clock import Timing, measure_until_stable
 from export.bench.hardware import gpu_memory_mib, peak_memory_mib

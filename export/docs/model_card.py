@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.manifest import FileEntry, Manifest, write_atomically
+from bundle.manifest import FileEntry, Manifest
+from common.durable_files import write_atomically
 from export.docs.data_sheet import data_sheet
 from export.parity.table import markdown
 

@@ -9,15 +9,11 @@ A gallery that shrinks goes back only at half of a limit, so that it does not sw
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
+from common.machine import memory_bytes
 from index.ann.approximate import Kind, LargeIndex
 from index.ann.hnsw import GraphIndex
 from index.ann.ivf_rabitq import CellIndex
 from index.config import GalleryConfig
-
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 def choose(count: int, dim: int, config: GalleryConfig, present: Kind) -> Kind:
@@ -29,7 +25,7 @@ def choose(count: int, dim: int, config: GalleryConfig, present: Kind) -> Kind:
         return "exact"
     slack = 2 if present == "ivf" else 1
     graph_bytes = count * GraphIndex.bytes_per_vector(dim)
-    return "hnsw" if graph_bytes <= (config.memory_bytes or default_memory_bytes()) // slack else "ivf"
+    return "hnsw" if graph_bytes <= (config.memory_bytes or memory_bytes() // 2) // slack else "ivf"
 
 
 def new_large(kind: Kind, dim: int, count: int) -> LargeIndex:
@@ -40,12 +36,3 @@ def new_large(kind: Kind, dim: int, count: int) -> LargeIndex:
 def training_size(kind: Kind, count: int) -> int:
     """How many vectors an approximate index learns from."""
     return 20_000 if kind == "hnsw" else CellIndex.training_size(count)
-
-
-def default_memory_bytes() -> int:
-    """Half of what this process may use: of the container's limit where there is one, of the machine's memory else."""
-    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        return min(machine, int(CGROUP_LIMIT.read_text())) // 2
-    except (OSError, ValueError):  # no cgroup, or "max"
-        return machine // 2

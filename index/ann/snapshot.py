@@ -16,7 +16,7 @@ from typing import Any
 
 import faiss
 
-from index.store.durable_files import rename, sha256_file, sync, write_json
+from common.durable_files import rename, sha256_file, sync, write_json
 
 log = logging.getLogger(__name__)
 

@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection
 
+from common.durable_files import rename, sync, write_json
 from index.errors import BackupRefused
 from index.items import Filter, Item
 from index.neighbours import Matrix
 from index.store import rows
-from index.store.durable_files import rename, sync, write_json
 from index.store.space_rows import read_spaces
 from index.store.truth import Truth
 

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 from sqlalchemy import Connection
 
+from common.durable_files import rename
 from index.enrolment import column
 from index.errors import BackupRefused
 from index.items import Item, NewItem, Vectors
 from index.store import changes
 from index.store.active_space import DATABASE
-from index.store.durable_files import rename
 from index.store.lock import FolderLock
 from index.store.schema import begin_ledger, migrate
 from index.store.space_rows import add_space

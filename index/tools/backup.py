@@ -15,9 +15,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from common.durable_files import rename, sha256_file, sync, write_json
 from index.errors import BackupRefused
 from index.store.active_space import DATABASE
-from index.store.durable_files import rename, sha256_file, sync, write_json
 from index.store.lock import FolderLock
 
 MANIFEST = "backup.json"  # the manifest is written last: its presence means complete

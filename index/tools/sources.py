@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
+from common.unpickle import UnreadableFile, read_npy_dict
 from index.errors import BadItem, ImportRefused
 from index.items import Box, Side, check_box, check_labels, content_hash
-from index.tools.plain_pickle import read_teacher_file
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 TABLE = "metadata.csv"
@@ -92,7 +92,16 @@ def from_table(table: Path) -> Found:
 
 def from_teacher_file(file: Path) -> Found:
     """`np.save` of a dict with `image_paths` and, where known, `bboxes`, `subjects` and `sides`."""
-    columns = read_teacher_file(file)
+    try:
+        columns = read_npy_dict(file)
+    except UnreadableFile as error:
+        raise ImportRefused(str(error)) from None
+    if "image_paths" not in columns:
+        raise ImportRefused(f"{file} has the keys {sorted(columns)}: 'image_paths' is needed")
+    count = len(columns["image_paths"])
+    for key in COLUMNS:
+        if key in columns and len(columns[key]) != count:
+            raise ImportRefused(f"{file}: '{key}' has {len(columns[key])} entries, 'image_paths' has {count}")
     for n, name in enumerate(columns["image_paths"]):
         row: dict[str, Any] = {key: columns[many][n] for many, key in COLUMNS.items() if many in columns}
         yield picture(str(name), (file.parent / str(name)).read_bytes, row)

@@ -10,9 +10,9 @@ import io
 import itertools
 import json
 import os
-import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -20,6 +20,7 @@ import pyarrow
 import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
+from common.durable_files import write_atomically
 from serve.bulk.errors import BulkFailed, BulkRefused
 from serve.bulk.source import SCHEMA, Row, list_inputs
 
@@ -146,12 +147,7 @@ def put(out: str, name: str, content: bytes) -> None:
     if "file" not in _protocols(files.protocol):
         files.pipe_file(f"{folder}/{name}", content)
         return
-    temporary = f"{folder}/.{name}.{secrets.token_hex(4)}"
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, f"{folder}/{name}")
+    write_atomically(Path(folder) / name, content)
 
 
 def _protocols(named: str | Sequence[str]) -> tuple[str, ...]:

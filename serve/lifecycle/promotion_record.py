@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
 from bundle.manifest import Manifest
+from common.durable_files import write_json
 from serve.errors import ConfigurationError
 
 FILE_NAME = "promotions.json"
@@ -81,15 +80,4 @@ def read_ledger(folder: Path) -> Ledger:
 
 def write_ledger(folder: Path, ledger: Ledger) -> None:
     """All of the file or none of it, also after power loss."""
-    path = folder / FILE_NAME
-    temporary = path.with_name(f".{FILE_NAME}.tmp")
-    with open(temporary, "w") as file:
-        json.dump(ledger.model_dump(mode="json"), file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    write_json(folder / FILE_NAME, ledger.model_dump(mode="json"))

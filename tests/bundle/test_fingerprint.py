@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pytest
 
 from bundle.errors import ContractError
-from bundle.fingerprint import bundle_id, canonical_json, sha256_file, space_id
+from bundle.fingerprint import bundle_id, canonical_json, space_id
 from bundle.framing import Framing
 
 TENSORS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.ones(2, np.float32)}
 SHAPE = {"depth": 12, "sam_size_px": 1024}
-
-
-def test_a_file_has_the_usual_sha256(tmp_path) -> None:
-    data = np.random.default_rng(0).bytes(3_000_000)
-    (tmp_path / "x").write_bytes(data)
-    assert sha256_file(tmp_path / "x") == hashlib.sha256(data).hexdigest()
 
 
 def test_a_space_does_not_depend_on_order_or_memory_layout() -> None:

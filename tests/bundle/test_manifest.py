@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 
 from bundle.errors import ChecksumError, ManifestError
 from bundle.framing import Framing
-from bundle.manifest import MANIFEST_NAME, Manifest, read_manifest, verify_files, write_atomically, write_manifest
+from bundle.manifest import MANIFEST_NAME, Manifest, read_manifest, verify_files, write_manifest
 
 
 def rewrite(folder: Path, **changes) -> None:
@@ -95,17 +94,3 @@ def test_a_missing_or_shorter_file_is_named_and_no_manifest_is_written_over_it(c
     with pytest.raises(ChecksumError, match=r"decoder\.onnx is missing"):
         write_manifest(copied, manifest)
     assert not (copied / MANIFEST_NAME).exists()
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, b"old")
-
-    def full_disk(*_: object) -> None:
-        raise OSError("no space left")
-
-    monkeypatch.setattr(os, "replace", full_disk)
-    with pytest.raises(OSError, match="no space left"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

@@ -5,7 +5,6 @@ What is wrong with the data is said here, before a network exists. Knows no trai
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.framing import Framing
+from common.machine import memory_bytes
 from training.config import TrainConfig
 from training.data.crops import Crops, DecodedCrops, Framer, HeldCrops, landmark_count, survey
 from training.data.dataset import EarDataset
@@ -106,5 +106,4 @@ def _judge(refused: list[str], total: int, skip: bool, name: str) -> list[str]:
 def _hold(config: TrainConfig, count: int) -> bool:
     if config.hold_crops != "auto":
         return config.hold_crops == "yes"
-    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return count * 3 * config.model.image_size_px**2 < memory_bytes / 4
+    return count * 3 * config.model.image_size_px**2 < memory_bytes() / 4

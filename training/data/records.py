@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.framing import Box
-from training.data.teacher_file import read_teacher_file
+from common.unpickle import UnreadableFile, read_npy_dict
 from training.errors import DataError
 
 Side = Literal["left", "right"]
@@ -90,7 +90,13 @@ def _from_folder(folder: Path) -> list[EarRecord]:
 
 
 def _from_teacher(path: Path) -> list[EarRecord]:
-    columns = {_TEACHER_KEYS.get(str(key), str(key)): column for key, column in read_teacher_file(path).items()}
+    try:
+        content = read_npy_dict(path)
+    except UnreadableFile as error:
+        raise DataError(str(error)) from None
+    if "image_paths" not in content:
+        raise DataError(f"{path}: holds a dict with {sorted(content)}; expected 'image_paths' and 'bboxes'")
+    columns = {_TEACHER_KEYS.get(key, key): column for key, column in content.items()}
     count = len(columns["picture"])
     lengths = {name: _length(column) for name, column in columns.items()}
     wrong = [f"{name} has {length}" for name, length in lengths.items() if length not in (None, count)]

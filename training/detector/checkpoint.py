@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from common.durable_files import replacing
 from training.checkpoint import HEADER_KEY, read_raw
 from training.detector.config import DetectorConfig
 from training.errors import CheckpointError
@@ -44,9 +44,8 @@ def write_detector(path: str | Path, checkpoint: DetectorCheckpoint) -> None:
         "metrics": checkpoint.metrics,
     }
     tensors = {PREFIX + name: tensor.detach().cpu() for name, tensor in checkpoint.state_dict.items()}
-    temporary = path.with_name(path.name + ".part")
-    torch.save({DETECTOR_KEY: json.dumps(header, sort_keys=True), "state_dict": tensors}, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        torch.save({DETECTOR_KEY: json.dumps(header, sort_keys=True), "state_dict": tensors}, temporary)
 
 
 def read_detector(path: str | Path, map_location: str | torch.device = "cpu") -> DetectorCheckpoint:

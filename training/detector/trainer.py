@@ -19,6 +19,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from common.provenance import commit
 from training.checkpoint import read_raw
 from training.data.records import EarRecord
 from training.detector.checkpoint import DetectorCheckpoint, write_detector
@@ -30,7 +31,7 @@ from training.detector.steps import DetectorData, Steps
 from training.errors import ConfigError
 from training.fit.trainer import last_checkpoint, quiet, resolve_precision
 from training.presets import preset
-from training.provenance import git_commit, subjects, versions
+from training.provenance import subjects, versions
 
 DETECTOR_FILE = "detector.ckpt"
 VAL_STEPS = 100
@@ -174,6 +175,6 @@ def _provenance(
         "seconds": round(seconds, 1),
         "device": "gpu" if torch.cuda.is_available() and run.accelerator != "cpu" else "cpu",
         "flags": run.to_dict(),
-        "git_commit": git_commit(),
+        "git_commit": commit(),
         "versions": versions(),
     }

@@ -10,7 +10,6 @@ out/reconstructions/                    a picture an epoch
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from common.machine import memory_bytes
 from training.config import TrainConfig
 from training.data.datamodule import EarDataModule
 from training.data.dataset import to_unit
@@ -209,8 +209,7 @@ def _plain_endings(config: TrainConfig) -> Iterator[None]:
         if isinstance(error, torch.OutOfMemoryError) and torch.cuda.is_available():
             raise out_of_memory(config, torch.cuda.get_device_properties(0).total_memory) from error
         if "DefaultCPUAllocator" in str(error):
-            total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-            raise out_of_memory(config, total) from error
+            raise out_of_memory(config, memory_bytes()) from error
         raise
     except SystemExit:  # how Lightning ends after Ctrl-C
         raise KeyboardInterrupt from None

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from bundle.errors import EngineError, RuntimeUnavailable
-from bundle.fingerprint import sha256_file
 from bundle.tensorrt.build import BuildOptions, BuiltPlan
 from bundle.tensorrt.cache import EngineCache, EngineKey, default_cache, engine_key
 from bundle.tensorrt.cuda import gpu_present
 from bundle.tensorrt.flavour import load_flavour
+from common.durable_files import sha256_file
 from tests.bundle.fake_gpu import fake_flavour
 
 KEY = EngineKey("ab" * 32, "NVIDIA H200", "sm90", "tensorrt", "11.4.0", "fp16", (1, 8, 32))

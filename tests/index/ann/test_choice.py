@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from index.ann.approximate import Kind
-from index.ann.choice import choose, default_memory_bytes
+from index.ann.choice import choose
 from index.ann.hnsw import GraphIndex
 from index.config import GalleryConfig
 
@@ -38,8 +38,9 @@ def test_a_named_kind_is_kept_at_every_size(kind: Kind):
     assert {choose(count, 1024, GalleryConfig(neighbours=kind), "exact") for count in (1, 10**5, 10**8)} == {kind}
 
 
-def test_default_budget_is_at_most_half_of_the_machine():
-    assert 0 < default_memory_bytes() < 1 << 50
+def test_the_default_budget_is_half_of_what_the_process_may_use(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("index.ann.choice.memory_bytes", lambda: 2 * GraphIndex.bytes_per_vector(1024) * 100_000)
+    assert [choose(count, 1024, GalleryConfig(), "exact") for count in (99_000, 101_000)] == ["hnsw", "ivf"]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 import io
 import os
+import pathlib
 import pickle
+import sys
 
 import numpy as np
 import pytest
 
-from training.data.teacher_file import load_plain, read_teacher_file
-from training.errors import DataError, RefusedPickle
+from common.unpickle import RefusedPickle, UnreadableFile, load_plain, read_npy_dict
 
 
 class _Malice:
@@ -32,7 +33,7 @@ def _save(path, value):
 def test_published_format_is_read(tmp_path):
     value = {"image_paths": ["a.jpg", "b.jpg"], "bboxes": [[1, 2, 3, 4], [0.5, 1, 2, 3]]}
     np.save(tmp_path / "train_teacher.npy", value)  # type: ignore[arg-type]
-    assert read_teacher_file(tmp_path / "train_teacher.npy") == value
+    assert read_npy_dict(tmp_path / "train_teacher.npy") == value
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -67,7 +68,7 @@ def test_malicious_pickle_is_refused_and_runs_nothing(tmp_path, monkeypatch, pla
     }[place]
     _save("train_teacher.npy", value)
     with pytest.raises(RefusedPickle, match=r"train_teacher\.npy: refused, it holds (posix|nt)\.mkdir"):
-        read_teacher_file("train_teacher.npy")
+        read_npy_dict("train_teacher.npy")
     assert not (tmp_path / "executed").exists()
 
 
@@ -84,13 +85,13 @@ def test_malicious_pickle_is_refused_and_runs_nothing(tmp_path, monkeypatch, pla
 def test_anything_but_plain_data_is_refused_by_name(tmp_path, value, found):
     _save(tmp_path / "t.npy", {"image_paths": [value]})
     with pytest.raises(RefusedPickle, match=found):
-        read_teacher_file(tmp_path / "t.npy")
+        read_npy_dict(tmp_path / "t.npy")
 
 
 def test_bare_class_is_refused_though_numpy_itself_is_admitted(tmp_path):
     _save(tmp_path / "t.npy", {"image_paths": [np.ndarray]})
     with pytest.raises(RefusedPickle, match=r"builtins\.type"):
-        read_teacher_file(tmp_path / "t.npy")
+        read_npy_dict(tmp_path / "t.npy")
 
 
 def test_list_that_contains_itself_ends():
@@ -105,25 +106,45 @@ def test_list_that_contains_itself_ends():
 )
 def test_file_that_is_no_npy_is_named(tmp_path, content, message):
     (tmp_path / "t.npy").write_bytes(content)
-    with pytest.raises(DataError, match=rf"t\.npy: {message}"):
-        read_teacher_file(tmp_path / "t.npy")
+    with pytest.raises(UnreadableFile, match=rf"t\.npy: {message}"):
+        read_npy_dict(tmp_path / "t.npy")
 
 
 def test_cut_file_is_named(tmp_path):
     _save(tmp_path / "t.npy", {"image_paths": ["a"] * 100})
     content = (tmp_path / "t.npy").read_bytes()
     (tmp_path / "t.npy").write_bytes(content[:-40])
-    with pytest.raises(DataError, match=r"t\.npy: not a readable file"):
-        read_teacher_file(tmp_path / "t.npy")
+    with pytest.raises(UnreadableFile, match=r"t\.npy: not a readable file"):
+        read_npy_dict(tmp_path / "t.npy")
 
 
-def test_array_of_numbers_is_no_teacher_file(tmp_path):
+def test_array_of_numbers_is_refused(tmp_path):
     np.save(tmp_path / "t.npy", np.zeros((2, 3)))
-    with pytest.raises(DataError, match="expected a dict"):
-        read_teacher_file(tmp_path / "t.npy")
+    with pytest.raises(UnreadableFile, match="expected a dict"):
+        read_npy_dict(tmp_path / "t.npy")
 
 
-def test_dict_without_paths_says_what_it_has(tmp_path):
-    _save(tmp_path / "t.npy", {"bboxes": []})
-    with pytest.raises(DataError, match="bboxes"):
-        read_teacher_file(tmp_path / "t.npy")
+def test_paths_come_back_as_text(tmp_path):
+    value = {"image_paths": [pathlib.Path("ears/a.jpg"), pathlib.PureWindowsPath("ears", "b.jpg")]}
+    np.save(tmp_path / "t.npy", value)  # type: ignore[arg-type]
+    assert read_npy_dict(tmp_path / "t.npy") == {"image_paths": ["ears/a.jpg", "ears/b.jpg"]}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("module", ["pathlib", "pathlib._local"])
+def test_paths_of_every_python_and_protocol_are_read(monkeypatch, protocol, module):
+    monkeypatch.setitem(sys.modules, "pathlib._local", pathlib)
+    monkeypatch.setattr(pathlib.PosixPath, "__module__", module)
+    data = pickle.dumps(pathlib.PosixPath("a/b.jpg"), protocol=protocol)
+    assert module.encode() in data
+    assert load_plain(io.BytesIO(data), "x.npy") == "a/b.jpg"
+
+
+def test_other_names_of_pathlib_are_refused():
+    with pytest.raises(RefusedPickle, match="pathlib.os"):
+        load_plain(io.BytesIO(b"cpathlib\nos\n."), "x.npy")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UnreadableFile, match=r"none\.npy: cannot be read \(No such file"):
+        read_npy_dict(tmp_path / "none.npy")
