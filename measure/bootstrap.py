@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from measure.errors import MeasureError
 from measure.identification import match_ranks
-from measure.protocol import compare
+from measure.protocol import Comparison, compare
 from measure.verification import auc, eer, roc, tar_at_far
 
 Counts = NDArray[np.float64]
@@ -71,7 +71,13 @@ def evaluate_intervals(
     seed: int = 0,
 ) -> dict[str, Interval]:
     """Intervals of rank1, rank5, eer, auc, tar_at_1e2 and tar_at_1e3 as `measure.protocol.evaluate` defines them."""
-    pairs = compare(embeddings, subjects, per_subject)
+    return score_intervals(compare(embeddings, subjects, per_subject), samples, confidence, seed)
+
+
+def score_intervals(
+    pairs: Comparison, samples: int = 500, confidence: float = 0.95, seed: int = 0
+) -> dict[str, Interval]:
+    """The same of a comparison: of `measure.protocol.compare`'s, or of similarities made another way."""
     ranks = match_ranks(pairs.similarity, pairs.query_ids, pairs.gallery_ids)
     genuine, impostor = pairs.similarity[pairs.same], pairs.similarity[~pairs.same]
 
