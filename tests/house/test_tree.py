@@ -1,4 +1,4 @@
-"""The tree keeps the house style: sizes of files, a story in the changelog, a captioned tree in README."""
+"""The tree keeps the house style: sizes of files, a story in the changelog, every module named in docs/modules.md."""
 
 import re
 import subprocess
@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LONGEST_FILE_LINES = 400
+LONGEST_FILE_LINES = 360
 
 
 def tracked(pattern: str) -> list[Path]:
