@@ -11,8 +11,8 @@ import numpy as np
 from bench.gallery_points import measured, own_bytes
 from bench.gallery_vectors import K, Vectors
 from index.config import GalleryConfig
-from index.gallery import open_gallery
 from index.items import NewItem
+from index.opening import open_gallery
 
 SPACE = "sp_" + "0" * 32
 NUMBERS = "numbers.npy"
@@ -62,7 +62,7 @@ def build(folder: Path, dim: int, kind: Any, threads: int, recall: float) -> dic
     config = GalleryConfig(neighbours=kind, build_threads=threads, recall_target=recall)
     with open_gallery(folder, dim, SPACE, config) as gallery:
         started = time.perf_counter()
-        gallery.tend()
+        gallery.maintain()
         built = time.perf_counter() - started
         status = gallery.spaces.status()[0]
     size = max((folder / "neighbours" / SPACE).glob("[0-9]*"), key=lambda path: path.stat().st_mtime)

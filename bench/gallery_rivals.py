@@ -14,10 +14,10 @@ import numpy as np
 from bench.clustered import Matrix
 from bench.gallery_points import Search, measured, own_bytes
 from bench.gallery_vectors import K, Vectors
-from index.ann.hnsw import GraphIndex
+from index.ann.hnsw import HnswIndex
 
 LINKS, BUILD_EFFORT = 32, 80  # as many links as ours; over every number of a vector, more effort would take hours
-EFFORTS = GraphIndex.ladder
+EFFORTS = HnswIndex.ladder
 STEP = 10_000
 
 

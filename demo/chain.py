@@ -99,7 +99,7 @@ def fill(places: Places, model: EarModel, people: People) -> int:
     A gallery that has them already is left as it is; one of another model's vectors makes room.
     """
     from index.errors import SpaceMismatch
-    from index.gallery import open_gallery
+    from index.opening import open_gallery
 
     try:
         gallery = open_gallery(places.gallery, dim=model.latent_dim, space_id=model.space_id)

@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
 
 
 def stats(given: argparse.Namespace) -> None:
-    from index.open_existing import stats as read_stats
+    from index.opening import stats as read_stats
 
     facts = read_stats(given.gallery)
     if given.json:
@@ -60,12 +60,12 @@ def told_snapshot(facts: dict[str, Any] | None) -> str:
 
 def list_items(given: argparse.Namespace) -> None:
     from index.items import Filter
-    from index.open_existing import look
+    from index.opening import open_read_only
     from index.store import rows
 
     sides = tuple(None if side == "unknown" else side for side in given.side)
     asked = Filter(subjects=tuple(given.subject), sides=sides, tags=tuple(given.tag))
-    with look(given.gallery) as truth, truth.read() as connection:
+    with open_read_only(given.gallery) as truth, truth.read() as connection:
         after, left = 0, given.limit
         while left and (found := rows.page(connection, after, min(left, 500), asked)):
             after, left = found[-1][0], left - len(found)
@@ -82,10 +82,10 @@ def backup(given: argparse.Namespace) -> None:
 
 
 def export(given: argparse.Namespace) -> None:
-    from index.open_existing import look
+    from index.opening import open_read_only
     from index.tools.archive import export as write
 
-    with look(given.gallery) as truth:
+    with open_read_only(given.gallery) as truth:
         print(f"{write(truth, given.target):,} items written to {given.target}")
 
 
@@ -100,9 +100,9 @@ def restore(given: argparse.Namespace) -> None:
 
 
 def delete(given: argparse.Namespace) -> None:
-    from index.open_existing import own
+    from index.opening import open_existing
 
-    with own(given.gallery) as gallery:
+    with open_existing(given.gallery) as gallery:
         for item_id in given.id:
             gallery.delete(item_id)
         count = len(given.id) + sum(gallery.delete_subject(subject) for subject in given.subject)
@@ -110,29 +110,29 @@ def delete(given: argparse.Namespace) -> None:
 
 
 def duplicates(given: argparse.Namespace) -> None:
-    from index.open_existing import own
+    from index.opening import open_existing
     from index.tools.duplicates import find_duplicates
 
-    with own(given.gallery) as gallery:
+    with open_existing(given.gallery) as gallery:
         for found in find_duplicates(gallery, given.threshold):
             why = "same picture" if found.same_picture else "alike"
             print(f"{found.similarity:.4f}\t{why}\t{found.earlier.id}\t{found.later.id}")
 
 
 def recall(given: argparse.Namespace) -> None:
-    from index.open_existing import own
+    from index.opening import open_existing
 
-    with own(given.gallery) as gallery:
+    with open_existing(given.gallery) as gallery:
         report = gallery.spaces.measure_recall(sample=given.sample)
     print(f"recall@{report.depth} {report.recall:.4f} on {report.sample} of {report.items:,} ears ({report.kind})")
 
 
 def drift(given: argparse.Namespace) -> None:
     from index.drift import NOTHING, measure_drift
-    from index.open_existing import look
+    from index.opening import open_read_only
     from index.store.space_rows import read_spaces
 
-    with look(given.gallery) as truth, truth.read() as connection:
+    with open_read_only(given.gallery) as truth, truth.read() as connection:
         active = next(space for space in read_spaces(connection).values() if space.state == "active")
         report, _ = measure_drift(connection, active.space_id, active.dim, given.recent)
     if given.json:

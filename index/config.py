@@ -12,7 +12,7 @@ from common.machine import usable_cpus
 class GalleryConfig:
     """The defaults suit one service on one machine."""
 
-    neighbours: Literal["auto", "exact", "hnsw", "ivf"] = "auto"  # see plan.py for the rule of "auto"
+    neighbours: Literal["auto", "exact", "hnsw", "ivf"] = "auto"  # see ann/choice.py for the rule of "auto"
     exact_items: int = 50_000  # up to here every vector is compared: 1 ms per 4,000 vectors of 1024 numbers
     memory_bytes: int | None = None  # for the index; None: half of what the process may use
     recall_target: float = 0.97  # recall@10 that an approximate index is tuned to, on the gallery's own vectors

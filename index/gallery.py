@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
 
@@ -17,22 +16,18 @@ from numpy.typing import ArrayLike
 from sqlalchemy import Connection
 
 from index import enrolment
-from index.ann.space_index import faiss_indexes
-from index.config import GalleryConfig
 from index.drift import DriftReport, Sample, measure_drift
 from index.errors import BadFilter
 from index.items import Filter, Hit, Item, NewItem, Page, Side, SubjectHit, Vectors
 from index.live_spaces import LiveSpaces, Make
-from index.maintenance import Keeper
+from index.maintenance import MaintenanceThread
 from index.promotion import Spaces
-from index.replication import Alone, AmongOthers, Learning
+from index.replication import LogFollower, Replication, SingleWriter
 from index.search import find, find_subjects
 from index.store import changes, cursor, rows
-from index.store.active_space import DATABASE
 from index.store.lock import FolderLock
 from index.store.schema import begin_ledger, migrate
 from index.store.space_rows import open_active
-from index.store.sqlite import SqliteTruth
 from index.store.truth import Truth
 
 Items = list[Item]
@@ -51,26 +46,8 @@ class Keep(Enum):
 KEEP = Keep.KEEP
 
 
-def open_gallery(folder: Path, dim: int, space_id: str, config: GalleryConfig | None = None) -> Gallery:
-    """Open the gallery in `folder`, or begin one for vectors of `dim` numbers from encoder `space_id`.
-
-    Raises GalleryLocked if another process owns it, SpaceMismatch if it holds another encoder's vectors, GalleryCorrupt
-    if its database cannot be read, GalleryReadOnly if the folder cannot be written.
-    """
-    config = config or GalleryConfig()
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # ears are biometric data
-    lock = FolderLock(folder)
-    try:
-        truth = SqliteTruth(folder / DATABASE, config.reserve_bytes)
-        return Gallery(truth, faiss_indexes(folder / "neighbours", truth, config), dim, space_id, lock)
-    except BaseException:
-        lock.release()
-        raise
-
-
 class Gallery:
-    """See `open_gallery`. Every change is durable when its method returns, and is seen by the next search."""
+    """See `index.opening`. Every change is durable when its method returns, and is seen by the next search."""
 
     def __init__(
         self, truth: Truth, make: Make, dim: int, space_id: str, lock: FolderLock | None, shared: bool = False
@@ -85,10 +62,12 @@ class Gallery:
             known = open_active(connection, space_id, dim)
             sequence = rows.read_ledger(connection).seq
         self._live = LiveSpaces(known, make)
-        self._learning: Learning = AmongOthers(truth, self._live, self._changing, sequence - 1) if shared else Alone()
-        self._learning.follow()
-        self._keeper = Keeper(self.tend)
-        self.spaces: Final = Spaces(truth, self._live, self._changing, self._learning)
+        self._replication: Replication = SingleWriter()
+        if shared:
+            self._replication = LogFollower(truth, self._live, self._changing, sequence - 1)
+        self._replication.follow()
+        self._maintenance = MaintenanceThread(self.maintain)
+        self.spaces: Final = Spaces(truth, self._live, self._changing, self._replication)
 
     # Reading
 
@@ -146,7 +125,7 @@ class Gallery:
         The filter is evaluated inside the search: fewer than `k` hits mean that no more items are admitted.
         Raises SpaceMismatch, BadVector, BadFilter.
         """
-        self._learning.follow()
+        self._replication.follow()
         index = self._live.index(space_id)
         return find(self._truth, index.neighbours, index.dim, embeddings, k, filter, threshold)
 
@@ -159,7 +138,7 @@ class Gallery:
         space_id: str | None = None,
     ) -> SubjectHits:
         """Like `search`, grouped: each query's `k` nearest subjects, with up to `per_subject` nearest items each."""
-        self._learning.follow()
+        self._replication.follow()
         index = self._live.index(space_id)
         return find_subjects(self._truth, index.neighbours, index.dim, embeddings, k, per_subject, filter)
 
@@ -180,7 +159,7 @@ class Gallery:
         """
         if not items:
             return []
-        self._learning.prepare()
+        self._replication.prepare()
         dims, own = self._live.dims(), space_id or self.space_id
         items = [enrolment.without_retired(item, dims) for item in items]
         given = enrolment.columns(items, own, dims)
@@ -190,8 +169,8 @@ class Gallery:
             enrolment.check_covers(given, self.space_id, len(items))
             with self._truth.write() as connection:
                 stored = changes.enrol(connection, items, given)
-            self._learning.learn(lambda: self._put(stored, given))
-        self._keeper.note(len(items))
+            self._replication.publish(lambda: self._put(stored, given))
+        self._maintenance.note(len(items))
         return [item for _, item in stored]
 
     def patch(
@@ -221,8 +200,8 @@ class Gallery:
                     key, item = changes.relabel(connection, old, patch)
                 else:
                     key, item = changes.remake(connection, old, patch, fresh)
-            self._learning.learn(lambda: self._live.follow_patch(old, key, item, fresh))
-        self._keeper.note(1)
+            self._replication.publish(lambda: self._live.follow_patch(old, key, item, fresh))
+        self._maintenance.note(1)
         return item
 
     def delete(self, item_id: str) -> None:
@@ -241,9 +220,9 @@ class Gallery:
         """Write snapshots of what changed, so that the next start is fast. Nothing acknowledged depends on it."""
         self._live.save()
 
-    def tend(self, stop: Callable[[], bool] = lambda: False) -> None:
+    def maintain(self, stop: Callable[[], bool] = lambda: False) -> None:
         """Do the housekeeping that is due: rebuild an index, fill it up, save. Runs in the background anyway."""
-        self._live.tend(stop)
+        self._live.maintain(stop)
         self._truth.tidy()
 
     def close(self) -> None:
@@ -251,7 +230,7 @@ class Gallery:
         if self._closed:
             return
         self._closed = True
-        self._keeper.stop()
+        self._maintenance.stop()
         try:
             self.save()
         finally:
@@ -282,7 +261,7 @@ class Gallery:
             with self._truth.write() as connection:
                 keys = which(connection)
                 changes.remove(connection, keys)
-            self._learning.learn(lambda: self._live.remove(keys))
+            self._replication.publish(lambda: self._live.remove(keys))
         if keys:
-            self._keeper.note(len(keys))
+            self._maintenance.note(len(keys))
         return len(keys)

@@ -6,15 +6,13 @@ Callers hold the gallery's writing lock while they change anything here; reading
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from index.ann.faiss_neighbours import State
-from index.ann.recall import RecallReport
 from index.errors import SpaceMismatch
 from index.items import Item, Vectors
-from index.neighbours import Entries, Label, Matrix, Neighbours
+from index.neighbours import Entries, Label, Matrix, Neighbours, RecallReport, State
 from index.store.space_rows import Space
 
 
@@ -32,14 +30,21 @@ class Index(Protocol):
 
     def catch_up(self) -> None: ...
 
-    def tend(self, stop: Callable[[], bool]) -> None: ...
-
-    def save(self) -> None: ...
-
     def measure_recall(self, sample: int, stop: Callable[[], bool]) -> RecallReport: ...
 
     def remove(self) -> None:
         """End what runs in the background, and delete what is kept."""
+
+
+@runtime_checkable
+class MaintainedIndex(Index, Protocol):
+    """An index in this process: it is rebuilt and saved in the background."""
+
+    def maintain(self, stop: Callable[[], bool]) -> None:
+        """Do what is due: rebuild, take in the backlog, save. Returns early once `stop()` says so."""
+
+    def save(self) -> None:
+        """Write a snapshot if anything changed since the last one."""
 
 
 Make = Callable[[str, int], Index]  # space id, numbers per vector -> its index
@@ -114,13 +119,16 @@ class LiveSpaces:
 
     def save(self) -> None:
         """Write a snapshot of every index that changed."""
-        for index in self._indexes.values():
+        for index in self._maintained():
             index.save()
 
-    def tend(self, stop: Callable[[], bool]) -> None:
+    def maintain(self, stop: Callable[[], bool]) -> None:
         """Do what is due in every index."""
-        for index in self._indexes.values():
-            index.tend(stop)
+        for index in self._maintained():
+            index.maintain(stop)
+
+    def _maintained(self) -> list[MaintainedIndex]:
+        return [index for index in self._indexes.values() if isinstance(index, MaintainedIndex)]
 
 
 def label_of(item: Item) -> Label:

@@ -12,7 +12,7 @@ ENOUGH_CHANGES = 1000  # changes at which it looks at once
 PERIOD_S = 10.0  # otherwise it looks this often while anything changes
 
 
-class Keeper:
+class MaintenanceThread:
     """Calls `work(stop)` now and then; `stop()` turns true when the gallery is closing."""
 
     def __init__(self, work: Callable[[Callable[[], bool]], None]) -> None:
@@ -20,7 +20,7 @@ class Keeper:
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._pending = 0
-        self._thread = threading.Thread(target=self._run, name="gallery-keeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="gallery-maintenance", daemon=True)
         self._thread.start()
 
     def note(self, changes: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,34 @@ class Selection:
         )
 
 
+Kind = Literal["exact", "hnsw", "ivf", "milvus"]
+
+
+class State(NamedTuple):
+    """How neighbours are kept. `kind` is "exact" or the approximate part's; `backlog` live vectors are in the exact
+    part, `large` rows in the approximate one, of which `dead` are removed items; `effort` is what its searches are
+    tuned to."""
+
+    kind: Kind
+    backlog: int
+    large: int
+    dead: int
+    effort: int
+
+
+@dataclass(frozen=True)
+class RecallReport:
+    """`recall`: mean share of the `depth` truly nearest that a search finds, over `sample` questions."""
+
+    recall: float
+    depth: int
+    sample: int
+    items: int
+    kind: str
+    effort: int
+    measured: str
+
+
 class Neighbours(Protocol):
     """Nearest vectors of one space. Safe to use from many threads; searches run while others write."""
 
@@ -75,9 +103,6 @@ class Neighbours(Protocol):
 
     def search(self, queries: Matrix, k: int, selection: Selection | None) -> tuple[Keys, Matrix]:
         """Unit queries (Q, D) -> keys (Q, k) int64, cosines (Q, k) float32, best first; missing places hold key -1."""
-
-    def keys(self) -> Keys:
-        """Every live key, ascending."""
 
     def __len__(self) -> int: ...
 
@@ -114,9 +139,6 @@ class FakeNeighbours:
             cosines[row, : len(order)] = values[order]
         return keys, cosines
 
-    def keys(self) -> Keys:
-        return np.array(sorted(self._rows), dtype=np.int64)
-
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -124,3 +146,16 @@ class FakeNeighbours:
 def empty_result(queries: int, k: int) -> tuple[Keys, Matrix]:
     """The answer of a search that found nothing."""
     return np.full((queries, k), -1, dtype=np.int64), np.full((queries, k), -2.0, dtype=np.float32)
+
+
+def distinct(keys: Keys, cosines: Matrix, k: int) -> tuple[Keys, Matrix]:
+    """Sort each row by cosine, then key; each key once, -1 last, exactly `k` places. Equal galleries answer equally."""
+    out_keys = np.full((len(keys), k), -1, dtype=np.int64)
+    out_cosines = np.full((len(keys), k), -2.0, dtype=np.float32)
+    for row, (some, values) in enumerate(zip(keys, cosines, strict=True)):
+        real = np.flatnonzero(some >= 0)
+        best = real[np.lexsort((some[real], -values[real]))]
+        best = best[np.sort(np.unique(some[best], return_index=True)[1])][:k]
+        out_keys[row, : len(best)] = some[best]
+        out_cosines[row, : len(best)] = np.clip(values[best], -1.0, 1.0)
+    return out_keys, out_cosines

@@ -10,14 +10,13 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from index.ann.faiss_neighbours import State
-from index.ann.recall import RecallReport
 from index.compare import Comparison, Paired, compare
 from index.enrolment import column
 from index.errors import BadVector, PromotionRefused
 from index.items import Vectors
 from index.live_spaces import LiveSpaces
-from index.replication import Learning
+from index.neighbours import RecallReport, State
+from index.replication import Replication
 from index.store import rows, space_rows
 from index.store.space_rows import Pending, Space
 from index.store.truth import Truth
@@ -42,11 +41,11 @@ class SpaceStatus:
 class Spaces:
     """See `Gallery.spaces`. `changing` is the gallery's writing lock."""
 
-    def __init__(self, truth: Truth, live: LiveSpaces, changing: threading.Lock, learning: Learning) -> None:
+    def __init__(self, truth: Truth, live: LiveSpaces, changing: threading.Lock, replication: Replication) -> None:
         self._truth = truth
         self._live = live
         self._changing = changing
-        self._learning = learning
+        self._replication = replication
         self._finish_retiring()
 
     def all(self) -> list[Space]:
@@ -56,7 +55,7 @@ class Spaces:
 
     def status(self) -> list[SpaceStatus]:
         """Every live space, the oldest first."""
-        self._learning.prepare()
+        self._replication.prepare()
         with self._truth.read() as connection:
             known = [space for space in space_rows.read_spaces(connection).values() if space.state != "retiring"]
             total = rows.read_ledger(connection).item_count
@@ -85,19 +84,19 @@ class Spaces:
                     raise PromotionRefused(f"space {space_id} is being retired: try again when that has ended")
                 space = known or space_rows.add_space(connection, space_id, dim, "staged")
             if known is None:
-                self._learning.learn(lambda: self._live.add(space_id, dim))
+                self._replication.publish(lambda: self._live.add(space_id, dim))
         return space
 
     def pending(self, space_id: str, after: int = 0, limit: int = 64) -> list[Pending]:
         """Items that a space lacks, with their crops, in the order of enrolment; `after` is the last `key` seen."""
-        self._learning.prepare()
+        self._replication.prepare()
         self._live.index(space_id)
         with self._truth.read() as connection:
             return space_rows.pending(connection, space_id, after, limit)
 
     def fill(self, space_id: str, filled: Sequence[tuple[Pending, Vectors]]) -> int:
         """Store vectors of pending items, durably; returns how many. What changed or went meanwhile is passed over."""
-        self._learning.prepare()
+        self._replication.prepare()
         index = self._live.index(space_id)
         if not filled:
             return 0
@@ -109,7 +108,7 @@ class Spaces:
                 stored = space_rows.fill(connection, space_id, keys, columns)
             kept = {key for key, _ in stored}
             embeddings = columns.embeddings[[n for n, key in enumerate(keys) if key in kept]]
-            self._learning.learn(lambda: self._live.put(space_id, stored, embeddings))
+            self._replication.publish(lambda: self._live.put(space_id, stored, embeddings))
         return len(stored)
 
     def activate(self, space_id: str, missing_allowed: int = 0) -> None:
@@ -117,7 +116,7 @@ class Spaces:
 
         Raises PromotionRefused while more than `missing_allowed` items lack vectors in it: they would not be found.
         """
-        self._learning.prepare()
+        self._replication.prepare()
         with self._changing:
             self._live.index(space_id)
             if space_id == self._live.active:
@@ -132,7 +131,7 @@ class Spaces:
                 space_rows.set_state(connection, self._live.active, "retained")
                 space_rows.set_state(connection, space_id, "active")
                 known = space_rows.read_spaces(connection)
-            self._learning.learn(lambda: self._live.reconcile(known))
+            self._replication.publish(lambda: self._live.reconcile(known))
 
     def rollback(self, missing_allowed: int = 0) -> str:
         """Activate the space that was active before; returns its id. Raises PromotionRefused if there is none."""
@@ -147,14 +146,14 @@ class Spaces:
 
     def retire(self, space_id: str) -> None:
         """Delete a space and all its vectors. Raises PromotionRefused for the active one, SpaceMismatch for none."""
-        self._learning.prepare()
+        self._replication.prepare()
         with self._changing:
             self._live.index(space_id)
             if space_id == self._live.active:
                 raise PromotionRefused(f"space {space_id} is active: activate another one first")
             with self._truth.write() as connection:
                 space_rows.set_state(connection, space_id, "retiring")
-            self._learning.learn(lambda: self._live.drop(space_id))
+            self._replication.publish(lambda: self._live.drop(space_id))
         self._finish_retiring()
 
     def compare(self, a: str, b: str, sample: int = 500, seed: int = 0) -> Comparison:

@@ -20,7 +20,7 @@ from index.store.truth import Truth
 log = logging.getLogger(__name__)
 
 
-class Learning(Protocol):
+class Replication(Protocol):
     """How indexes keep up with the truth."""
 
     def follow(self) -> None:
@@ -29,11 +29,11 @@ class Learning(Protocol):
     def prepare(self) -> None:
         """Before a change: learn which spaces others have made or activated. The writing lock must not be held."""
 
-    def learn(self, directly: Callable[[], None]) -> None:
-        """After a commit, with the gallery's writing lock held: `directly` tells the indexes of that one change."""
+    def publish(self, apply: Callable[[], None]) -> None:
+        """After a commit, with the gallery's writing lock held: `apply` puts that one change into the indexes."""
 
 
-class Alone:
+class SingleWriter:
     """One process owns the truth: there is nothing to follow."""
 
     def follow(self) -> None:
@@ -42,11 +42,11 @@ class Alone:
     def prepare(self) -> None:
         return
 
-    def learn(self, directly: Callable[[], None]) -> None:
-        directly()
+    def publish(self, apply: Callable[[], None]) -> None:
+        apply()
 
 
-class AmongOthers:
+class LogFollower:
     """Several processes share the truth: every index replays the tail of its log.
 
     A change is acknowledged once the truth has it: neighbours that do not answer fail searches, never writes.
@@ -71,7 +71,7 @@ class AmongOthers:
         except NeighboursUnavailable as error:
             log.warning("a change is taken all the same; searches learn of it later: %s", error)
 
-    def learn(self, directly: Callable[[], None]) -> None:
+    def publish(self, apply: Callable[[], None]) -> None:
         # Others may have committed before this change: replaying the log keeps the order without asking.
         # The truth may be lost in just this moment; the change is in it, and whoever is told otherwise sends it twice.
         try:

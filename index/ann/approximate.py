@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-import numpy as np
-
-from index.ann.filters import Mask
-from index.ann.flat import Bits
-from index.neighbours import Keys, Matrix
-
-Kind = Literal["exact", "hnsw", "ivf", "milvus"]
+from index.ann.filters import Bits, Mask
+from index.neighbours import Keys, Kind, Matrix
 
 
 @dataclass(frozen=True)
@@ -31,7 +26,7 @@ class Admitted:
     share: float
 
 
-class LargeIndex(Protocol):
+class ApproximateIndex(Protocol):
     """Approximate neighbours in FAISS. Not thread-safe: the neighbours that own it lock.
 
     `kind` is its name in settings and reports, `index` the FAISS index that a snapshot writes, `effort` how much of it
@@ -55,7 +50,7 @@ class LargeIndex(Protocol):
     def keys(self) -> Keys:
         """The keys of all rows, dead ones too."""
 
-    def wider(self) -> LargeIndex | None:
+    def wider(self) -> ApproximateIndex | None:
         """An empty index of this kind that loses less of a vector, for where every effort falls short; None: none."""
 
     def erase(self, keys: Keys) -> Iterator[None]:
@@ -63,16 +58,3 @@ class LargeIndex(Protocol):
 
         Works while it is iterated over, a part at a time: between two parts searches may run.
         """
-
-
-def distinct(keys: Keys, cosines: Matrix, k: int) -> tuple[Keys, Matrix]:
-    """Sort each row by cosine, then key; each key once, -1 last, exactly `k` places. Equal galleries answer equally."""
-    out_keys = np.full((len(keys), k), -1, dtype=np.int64)
-    out_cosines = np.full((len(keys), k), -2.0, dtype=np.float32)
-    for row, (some, values) in enumerate(zip(keys, cosines, strict=True)):
-        real = np.flatnonzero(some >= 0)
-        best = real[np.lexsort((some[real], -values[real]))]
-        best = best[np.sort(np.unique(some[best], return_index=True)[1])][:k]
-        out_keys[row, : len(best)] = some[best]
-        out_cosines[row, : len(best)] = np.clip(values[best], -1.0, 1.0)
-    return out_keys, out_cosines

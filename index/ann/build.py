@@ -5,65 +5,26 @@ Runs in the background, reads a batch at a time, and can be stopped between batc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
 import faiss
-import numpy as np
 
-from index.ann.approximate import LargeIndex
-from index.ann.brute_force import BATCH, Stopped
+from index.ann.approximate import ApproximateIndex
+from index.ann.brute_force import Source, Stopped
 from index.ann.choice import training_size
-from index.ann.flat import ExactPart
-from index.neighbours import Keys, Matrix
-from index.store import rows
-from index.store.truth import Truth
+from index.ann.flat import FlatIndex
 
 ADD_STEP = 512  # vectors added at once: a graph takes its time, and stopping must not
 
 
-@dataclass(frozen=True)
-class Source:
-    """The space to build from, and how to stop building."""
-
-    truth: Truth
-    space_id: str
-    dim: int
-    threads: int
-    stop: Callable[[], bool]
-
-    def batches(self) -> Iterator[tuple[Keys, Matrix]]:
-        """Everything in the space, ascending by key. Raises Stopped."""
-        after = -1
-        while True:
-            if self.stop():
-                raise Stopped
-            with self.truth.read() as connection:
-                keys, matrix = rows.stream(connection, self.space_id, self.dim, after, BATCH)
-            if not len(keys):
-                return
-            after = int(keys[-1])
-            faiss.omp_set_num_threads(self.threads)
-            yield keys, matrix
-
-    def sample(self, size: int, seed: int = 0) -> tuple[Keys, Matrix]:
-        """Up to `size` random vectors and their keys."""
-        with self.truth.read() as connection:
-            keys = rows.vector_keys(connection, self.space_id)
-            if len(keys) > size:
-                keys = np.random.default_rng(seed).choice(keys, size, replace=False)
-            return rows.embeddings(connection, self.space_id, self.dim, keys.tolist())
-
-
-def build_exact(source: Source) -> ExactPart:
+def build_exact(source: Source) -> FlatIndex:
     """An exact part with everything in the space. Raises Stopped."""
-    part = ExactPart(source.dim)
+    faiss.omp_set_num_threads(source.threads)
+    part = FlatIndex(source.dim)
     for keys, matrix in source.batches():
         part.add(keys, matrix)
     return part
 
 
-def fill_large(source: Source, large: LargeIndex, count: int) -> LargeIndex:
+def fill_large(source: Source, large: ApproximateIndex, count: int) -> ApproximateIndex:
     """An empty approximate index, trained and filled with everything in the space, about `count`. Raises Stopped."""
     faiss.omp_set_num_threads(source.threads)
     large.train(source.sample(training_size(large.kind, count))[1])

@@ -10,10 +10,11 @@ A gallery that shrinks goes back only at half of a limit, so that it does not sw
 from __future__ import annotations
 
 from common.machine import memory_bytes
-from index.ann.approximate import Kind, LargeIndex
-from index.ann.hnsw import GraphIndex
-from index.ann.ivf_rabitq import CellIndex
+from index.ann.approximate import ApproximateIndex
+from index.ann.hnsw import HnswIndex
+from index.ann.ivf_rabitq import IvfIndex
 from index.config import GalleryConfig
+from index.neighbours import Kind
 
 
 def choose(count: int, dim: int, config: GalleryConfig, present: Kind) -> Kind:
@@ -24,15 +25,15 @@ def choose(count: int, dim: int, config: GalleryConfig, present: Kind) -> Kind:
     if count <= config.exact_items // slack:
         return "exact"
     slack = 2 if present == "ivf" else 1
-    graph_bytes = count * GraphIndex.bytes_per_vector(dim)
+    graph_bytes = count * HnswIndex.bytes_per_vector(dim)
     return "hnsw" if graph_bytes <= (config.memory_bytes or memory_bytes() // 2) // slack else "ivf"
 
 
-def new_large(kind: Kind, dim: int, count: int) -> LargeIndex:
+def new_large(kind: Kind, dim: int, count: int) -> ApproximateIndex:
     """An empty approximate index for about `count` vectors."""
-    return GraphIndex(dim) if kind == "hnsw" else CellIndex(dim, count)
+    return HnswIndex(dim) if kind == "hnsw" else IvfIndex(dim, count)
 
 
 def training_size(kind: Kind, count: int) -> int:
     """How many vectors an approximate index learns from."""
-    return 20_000 if kind == "hnsw" else CellIndex.training_size(count)
+    return 20_000 if kind == "hnsw" else IvfIndex.training_size(count)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import faiss
 import numpy as np
 
-from index.ann.approximate import Admitted, Kind, LargeIndex, distinct
-from index.ann.filters import Labels, Mask
-from index.ann.flat import Bits, ExactPart
+from index.ann.approximate import Admitted, ApproximateIndex
+from index.ann.filters import Bits, Labels, Mask
+from index.ann.flat import FlatIndex
 from index.ann.rwlock import ReadWriteLock
-from index.neighbours import Entries, Keys, Label, Matrix, Selection
+from index.neighbours import Entries, Keys, Label, Matrix, Selection, State, distinct
 
 ABSENT = np.float32(-1.5)  # below every cosine
 Fetch = Callable[[Keys], tuple[Keys, Matrix]]  # keys -> those of them that exist, and their stored embeddings
@@ -25,17 +25,6 @@ STOP = object()
 NOBODY = np.zeros(0, dtype=np.int64)
 COPIED = 100_000  # rows of the exact part up to which a snapshot is written from a copy: 0.4 GB at D = 1024
 ABSORB_STEP = 8  # vectors that enter the approximate part at once; searches wait meanwhile
-
-
-class State(NamedTuple):
-    """`kind` is "exact" or the approximate part's; `backlog` live vectors are in the exact part, `large` rows in the
-    approximate one, of which `dead` are removed items; `effort` is what its searches are tuned to."""
-
-    kind: Kind
-    backlog: int
-    large: int
-    dead: int
-    effort: int
 
 
 class FaissNeighbours:
@@ -47,8 +36,8 @@ class FaissNeighbours:
         self._fetch = fetch
         self._lock = ReadWriteLock()
         self._labels = Labels()
-        self._exact = ExactPart(dim)
-        self._large: LargeIndex | None = None
+        self._exact = FlatIndex(dim)
+        self._large: ApproximateIndex | None = None
         self._to_erase: set[int] = set()  # removed keys whose codes may still be in the approximate part
         self._in_large: Mask = np.zeros(0, dtype=np.bool_)  # by key: has a row in the approximate part
 
@@ -85,10 +74,6 @@ class FaissNeighbours:
             cosines = np.hstack([cosines, self._compare(queries, asked)])
         return distinct(np.where(cosines < ABSENT, -1, keys), cosines, k)
 
-    def keys(self) -> Keys:
-        with self._lock.read():
-            return self._labels.keys()
-
     def __len__(self) -> int:
         return self._labels.count
 
@@ -101,19 +86,19 @@ class FaissNeighbours:
             dead = len(rows) - len(self._labels.live(rows))
             return State(self._large.kind, len(self._exact), len(rows), dead, self._large.effort)
 
-    def adopt(self, exact: ExactPart, large: LargeIndex | None, labels: Labels) -> None:
+    def adopt(self, exact: FlatIndex, large: ApproximateIndex | None, labels: Labels) -> None:
         """Take parts that were read from disk; of their rows, only those with labels are live."""
         with self._lock.write():
             self._labels, self._exact = labels, exact
             exact.kill(np.setdiff1d(exact.keys(), labels.keys()).tolist())
             self._install(large)
 
-    def install_large(self, large: LargeIndex) -> None:
+    def install_large(self, large: ApproximateIndex) -> None:
         """Put a freshly built approximate part in its place; what it holds leaves the exact part."""
         with self._lock.write():
             self._install(large)
 
-    def install_exact(self, exact: ExactPart) -> None:
+    def install_exact(self, exact: FlatIndex) -> None:
         """Put a freshly built exact part in the place of everything; what came since it was read moves over."""
         with self._lock.write():
             keys, vectors = self._exact.live()
@@ -139,7 +124,7 @@ class FaissNeighbours:
                 self._exact.kill(keys[part].tolist())
 
     @contextmanager
-    def to_save(self) -> Iterator[tuple[Any, LargeIndex | None]]:
+    def to_save(self) -> Iterator[tuple[Any, ApproximateIndex | None]]:
         """The FAISS index that a snapshot writes, without anything of removed vectors, and the approximate part.
 
         Searches and writes go on meanwhile: it is the approximate part itself, which only the caller changes (`absorb`,
@@ -160,11 +145,11 @@ class FaissNeighbours:
             copy = faiss.clone_index(self._exact.index)
         yield copy, None
 
-    def large(self) -> LargeIndex | None:
+    def large(self) -> ApproximateIndex | None:
         """The approximate part, which only the caller of `absorb` and `install_large` changes."""
         return self._large
 
-    def _erase_removed(self, large: LargeIndex) -> None:
+    def _erase_removed(self, large: ApproximateIndex) -> None:
         with self._lock.write():
             removed, self._to_erase = self._to_erase, set()
             # All that are dead, not only the last: what was erased before is filled with its neighbours' vectors.
@@ -207,7 +192,7 @@ class FaissNeighbours:
             cosines[row, known] = vectors[where[known]] @ query
         return cosines
 
-    def _install(self, large: LargeIndex | None) -> None:
+    def _install(self, large: ApproximateIndex | None) -> None:
         self._large = large
         self._in_large = np.zeros(0, dtype=np.bool_)
         if large is not None:

@@ -16,7 +16,8 @@ from index.neighbours import Keys, Label, Selection
 
 SIDE_CODES: dict[Side | None, int] = {None: 0, "left": 1, "right": 2}
 SIDE_NAMES: dict[int, Side | None] = {code: side for side, code in SIDE_CODES.items()}
-Mask = NDArray[np.bool_]
+Mask = NDArray[np.bool_]  # one bool per key, the lowest key first
+Bits = NDArray[np.uint8]  # the same as one bit per key, as FAISS takes it
 
 
 class Labels:

@@ -11,15 +11,14 @@ from typing import Any
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
+from index.ann.filters import Bits
 from index.neighbours import Keys, Matrix
 
 COMPACT_AT = 0.1  # share of dead rows at which they are dropped
-Bits = NDArray[np.uint8]  # one bit per key, the lowest key first: which keys a search may find
 
 
-class ExactPart:
+class FlatIndex:
     """Rows by key, each key once."""
 
     def __init__(self, dim: int, index: Any = None) -> None:

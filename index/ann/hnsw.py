@@ -12,10 +12,10 @@ from typing import Any
 import faiss
 import numpy as np
 
-from index.ann.approximate import Admitted, Kind
+from index.ann.approximate import Admitted
 from index.ann.filters import Mask
 from index.ann.pca import projection
-from index.neighbours import Keys, Matrix
+from index.neighbours import Keys, Kind, Matrix
 
 LINKS = 32  # M: links per vector and level; 16 loses recall on clustered vectors, more costs memory
 BUILD_EFFORT = 160  # efConstruction
@@ -24,8 +24,8 @@ EFFORT_LIMIT = 4096
 ERASE_STEP = 256  # rows erased at once, some milliseconds; searches wait meanwhile
 
 
-class GraphIndex:
-    """See `LargeIndex`. `effort` is efSearch."""
+class HnswIndex:
+    """See `ApproximateIndex`. `effort` is efSearch."""
 
     kind: Kind = "hnsw"
     ladder: tuple[int, ...] = (48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
@@ -70,9 +70,9 @@ class GraphIndex:
             self._keys = np.asarray(faiss.vector_to_array(self._numbered.id_map), dtype=np.int64)
         return self._keys
 
-    def wider(self) -> GraphIndex | None:
+    def wider(self) -> HnswIndex | None:
         kept = self.index.chain.at(0).d_out
-        return GraphIndex(self.dim, least=2 * kept) if kept < self.dim else None
+        return HnswIndex(self.dim, least=2 * kept) if kept < self.dim else None
 
     def erase(self, keys: Keys) -> Iterator[None]:
         """Overwrite the codes with those of a linked row: the graph stays walkable, the vector is gone."""

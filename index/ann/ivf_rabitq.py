@@ -13,15 +13,15 @@ from typing import Any
 import faiss
 import numpy as np
 
-from index.ann.approximate import Admitted, Kind
-from index.neighbours import Keys, Matrix
+from index.ann.approximate import Admitted
+from index.neighbours import Keys, Kind, Matrix
 
 REFINE = 10  # candidates per wanted neighbour, and never fewer than a hundred in all
 TRAINING_PER_CELL = 64  # vectors per cell from which its centre is learned
 
 
-class CellIndex:
-    """See `LargeIndex`. `effort` is nprobe: how many cells a search looks into."""
+class IvfIndex:
+    """See `ApproximateIndex`. `effort` is nprobe: how many cells a search looks into."""
 
     kind: Kind = "ivf"
 

@@ -1,6 +1,6 @@
 """Neighbours in Milvus, for galleries past one machine: filters are expressions that Milvus evaluates as it searches.
 
-One collection per space. Knows nothing of the truth; `milvus_index.py` keeps the two together.
+One collection per space. Knows nothing of the truth; `milvus_space.py` keeps the two together.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import numpy as np
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from index.ann.approximate import distinct
 from index.errors import NeighboursUnavailable
 from index.items import TAGS_LIMIT, TEXT_LIMIT
-from index.neighbours import Entries, Keys, Label, Matrix, Selection, empty_result
+from index.neighbours import Entries, Keys, Label, Matrix, Selection, distinct, empty_result
 
 BATCH = 1000  # rows per call: 4 MB at 1024 numbers, far below gRPC's limit
 K_LIMIT = 16_384  # Milvus's own
@@ -80,15 +79,6 @@ class MilvusNeighbours:
             keys[row, : len(hits)] = [hit["key"] for hit in hits]
             cosines[row, : len(hits)] = [hit["distance"] for hit in hits]
         return distinct(keys, cosines, k)
-
-    def keys(self) -> Keys:
-        with reachable():
-            pages = self._client.query_iterator(self._collection, batch_size=BATCH, output_fields=["key"])
-            found: list[int] = []
-            while page := pages.next():
-                found += [row["key"] for row in page]
-            pages.close()
-        return np.array(sorted(found), dtype=np.int64)
 
     def __len__(self) -> int:
         with reachable():

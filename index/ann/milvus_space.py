@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pymilvus import MilvusClient
 from sqlalchemy import Connection, delete, insert, select
 
-from index.ann.build import Source
-from index.ann.faiss_neighbours import State
+from index.ann.brute_force import Source
 from index.ann.milvus_neighbours import TIMEOUT_S, MilvusNeighbours, reachable
-from index.ann.recall import RecallReport, measure
+from index.ann.recall import measure
+from index.neighbours import RecallReport, State
 from index.store import rows
 from index.store.changelog import read_tail
 from index.store.space_rows import read_spaces
@@ -32,7 +32,7 @@ def milvus_indexes(address: str, truth: Truth, token: str = "") -> Callable[[str
 
 
 class MilvusIndex:
-    """See `live.Index`. The collection is named by the space and by the life of the truth, so lives never mix."""
+    """See `live_spaces.Index`. The collection is named by the space and the life of the truth, so lives never mix."""
 
     def __init__(self, client: MilvusClient, truth: Truth, space_id: str, dim: int) -> None:
         self.space_id = space_id
@@ -56,12 +56,6 @@ class MilvusIndex:
             behind = self._followed(connection) < rows.read_ledger(connection).seq
         while behind:
             behind = self._follow_one_window()
-
-    def tend(self, stop: Callable[[], bool]) -> None:
-        """Milvus tends itself."""
-
-    def save(self) -> None:
-        """Milvus saves itself."""
 
     def measure_recall(self, sample: int, stop: Callable[[], bool]) -> RecallReport:
         """Compare searches with exact ones on `sample` stored vectors. Raises Stopped."""

@@ -7,42 +7,26 @@ itself would flatter a graph: its links lead straight to its neighbours.
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 
-from index.ann.approximate import Admitted, LargeIndex
-from index.ann.brute_force import nearest
-from index.ann.build import Source
-from index.ann.faiss_neighbours import State
-from index.neighbours import Keys, Matrix, Neighbours
+from index.ann.approximate import Admitted, ApproximateIndex
+from index.ann.brute_force import Source
+from index.neighbours import Keys, Matrix, Neighbours, RecallReport, State
 
 DEPTH = 10  # recall@10
 SAMPLE = 400
 APART = 0.6  # where recall is that of pictures never stored (bench/gallery.py); unmoved it reads 0.97 for their 0.92
 
 
-@dataclass(frozen=True)
-class RecallReport:
-    """`recall`: mean share of the `depth` truly nearest that a search finds, over `sample` questions."""
-
-    recall: float
-    depth: int
-    sample: int
-    items: int
-    kind: str
-    effort: int
-    measured: str
-
-
-def tune(source: Source, large: LargeIndex, target: float) -> RecallReport:
+def tune(source: Source, large: ApproximateIndex, target: float) -> RecallReport:
     """Set the least effort with which `target` recall is reached, or else the most. Raises Stopped.
 
     The index may answer searches meanwhile: they keep the effort that they had.
     """
     queries = questions(source, SAMPLE, seed=1)
-    expected, _ = nearest(source.truth, source.space_id, queries, DEPTH, source.stop)
+    expected, _ = source.nearest(queries, DEPTH)
     everything = Admitted(None, None, int(large.index.ntotal), 1.0)
     trial, reached = copy(large), 0.0
     for effort in large.ladder:
@@ -58,7 +42,7 @@ def tune(source: Source, large: LargeIndex, target: float) -> RecallReport:
 def measure(source: Source, neighbours: Neighbours, state: State, sample: int) -> RecallReport:
     """Compare whole searches with exact ones. Raises Stopped."""
     queries = questions(source, sample, seed=2)
-    expected, _ = nearest(source.truth, source.space_id, queries, DEPTH, source.stop)
+    expected, _ = source.nearest(queries, DEPTH)
     found, _ = neighbours.search(queries, DEPTH, None)
     reached = share_found(found, expected)
     return report(reached, queries, len(neighbours), state.kind, state.effort)

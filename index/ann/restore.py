@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from index.ann.approximate import LargeIndex
+from index.ann.approximate import ApproximateIndex
 from index.ann.brute_force import BATCH
 from index.ann.faiss_neighbours import FaissNeighbours
 from index.ann.filters import Labels
-from index.ann.flat import ExactPart
-from index.ann.hnsw import GraphIndex
-from index.ann.ivf_rabitq import CellIndex
+from index.ann.flat import FlatIndex
+from index.ann.hnsw import HnswIndex
+from index.ann.ivf_rabitq import IvfIndex
 from index.neighbours import Entries, Keys
 from index.store import rows
 from index.store.changelog import labels_of
@@ -50,12 +50,12 @@ def put_stored(neighbours: FaissNeighbours, truth: Truth, space_id: str, keys: K
         neighbours.put(Entries(found, labels_of(connection, found.tolist(), {}), matrix))
 
 
-def unwrap(index: Any, facts: dict[str, Any], dim: int) -> tuple[ExactPart, LargeIndex | None]:
+def unwrap(index: Any, facts: dict[str, Any], dim: int) -> tuple[FlatIndex, ApproximateIndex | None]:
     """The parts that a snapshot holds."""
     match facts.get("kind", "exact"):
         case "hnsw":
-            return ExactPart(dim), GraphIndex(dim, index, facts["effort"])
+            return FlatIndex(dim), HnswIndex(dim, index, facts["effort"])
         case "ivf":
-            return ExactPart(dim), CellIndex(dim, index=index, effort=facts["effort"])
+            return FlatIndex(dim), IvfIndex(dim, index=index, effort=facts["effort"])
         case _:
-            return ExactPart(dim, index), None
+            return FlatIndex(dim, index), None

@@ -1,4 +1,4 @@
-"""One space of an open gallery: its neighbours in memory, tended in the background, and saved as snapshots.
+"""One space of an open gallery: its neighbours in memory, maintained in the background, and saved as snapshots.
 
 Decides when an index is rebuilt, when it takes in its backlog and when it is worth saving; how is known elsewhere.
 """
@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from index.ann import restore
-from index.ann.approximate import Kind, LargeIndex
-from index.ann.brute_force import Stopped
-from index.ann.build import Source, build_exact, fill_large
+from index.ann.approximate import ApproximateIndex
+from index.ann.brute_force import Source, Stopped
+from index.ann.build import build_exact, fill_large
 from index.ann.choice import choose, new_large
-from index.ann.faiss_neighbours import FaissNeighbours, State
-from index.ann.recall import RecallReport, measure, tune
+from index.ann.faiss_neighbours import FaissNeighbours
+from index.ann.recall import measure, tune
 from index.ann.snapshot import Snapshots, Stamp
 from index.config import GalleryConfig
-from index.neighbours import Keys, Matrix
+from index.neighbours import Keys, Kind, Matrix, RecallReport, State
 from index.store import rows
 from index.store.changelog import read_tail
 from index.store.truth import Truth
@@ -54,7 +54,7 @@ class SpaceIndex:
         self.recall: RecallReport | None = None
         self._truth = truth
         self._config = config
-        self._tending = threading.Lock()
+        self._maintaining = threading.Lock()
         self._closed = threading.Event()
         self._snapshots = Snapshots(folder)
         self._saved_sequence = -1
@@ -66,14 +66,14 @@ class SpaceIndex:
 
     def save(self) -> None:
         """Write a snapshot if anything changed since the last one. Searches go on meanwhile."""
-        with self._tending:
+        with self._maintaining:
             ledger = self._ledger()
             if ledger.seq != self._saved_sequence and not self._closed.is_set():
                 self._write(ledger)
 
-    def tend(self, stop: Callable[[], bool]) -> None:
+    def maintain(self, stop: Callable[[], bool]) -> None:
         """Do what is due: rebuild, take in the backlog, save. Returns early once `stop()` says so."""
-        with self._tending:
+        with self._maintaining:
             try:
                 self._reshape(lambda: stop() or self._closed.is_set())
             except Stopped:
@@ -103,7 +103,7 @@ class SpaceIndex:
     def remove(self) -> None:
         """End what runs in the background, and delete the snapshots."""
         self._closed.set()
-        with self._tending:
+        with self._maintaining:
             self._snapshots.remove()
 
     def _load(self) -> None:
@@ -151,10 +151,10 @@ class SpaceIndex:
         self._saved_sequence = -1
         log.info("space %s: %s of %d vectors built in %.1f s", self.space_id, kind, count, time.monotonic() - started)
 
-    def _built(self, source: Source, kind: Kind, count: int) -> tuple[LargeIndex, RecallReport]:
+    def _built(self, source: Source, kind: Kind, count: int) -> tuple[ApproximateIndex, RecallReport]:
         """An approximate part that finds what it should, or as much as its kind can."""
         target = self._config.recall_target
-        empty: LargeIndex | None = new_large(kind, self.dim, count)
+        empty: ApproximateIndex | None = new_large(kind, self.dim, count)
         while empty is not None:
             large = fill_large(source, empty, count)
             found = tune(source, large, target)
@@ -193,7 +193,7 @@ class SpaceIndex:
         self._saved_at = time.monotonic()
         self._saving_s = self._saved_at - started
 
-    def _facts(self, large: LargeIndex | None) -> dict[str, Any]:
+    def _facts(self, large: ApproximateIndex | None) -> dict[str, Any]:
         if large is None:
             return {"kind": "exact"}
         return {"kind": large.kind, "effort": large.effort, "trained_on": self._trained_on}

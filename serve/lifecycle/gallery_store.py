@@ -23,7 +23,7 @@ def open_store(settings: Settings, dim: int, space_id: str) -> Gallery:
     if settings.database_url is not None:
         return _open_shared(settings, settings.database_url.get_secret_value(), dim, space_id)
     assert settings.gallery is not None, "asked only where there is a gallery"
-    from index.gallery import open_gallery  # SQLAlchemy and FAISS: a third of all that starting imports
+    from index.opening import open_gallery  # SQLAlchemy and FAISS: a third of all that starting imports
 
     return open_gallery(settings.gallery, dim, space_id, _config(settings))
 
@@ -31,7 +31,7 @@ def open_store(settings: Settings, dim: int, space_id: str) -> Gallery:
 def _open_shared(settings: Settings, given: str, dim: int, space_id: str) -> Gallery:
     url = given.replace(SCHEMES[0], SCHEMES[1], 1)
     try:
-        from index.shared_gallery import open_milvus_gallery, open_shared_gallery
+        from index.opening import open_milvus_gallery, open_shared_gallery
 
         if settings.milvus_uri is not None:
             token = settings.milvus_token.get_secret_value() if settings.milvus_token else ""

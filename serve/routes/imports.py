@@ -77,13 +77,13 @@ async def export(request: Request) -> Answer:
 
 
 def _copied(folder: Path, target: Path, kind: str) -> int:
-    from index.open_existing import look
+    from index.opening import open_read_only
     from index.tools.archive import export as write
     from index.tools.backup import backup
 
     if kind == "backup":
         return backup(folder, target).items
-    with look(folder) as truth:
+    with open_read_only(folder) as truth:
         return write(truth, target)
 
 

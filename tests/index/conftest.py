@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from index.gallery import Gallery, open_gallery
+from index.gallery import Gallery
+from index.opening import open_gallery
 from tests.index.ears import DIM, SPACE
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from index.errors import PromotionRefused, SpaceMismatch
-from index.gallery import Gallery, open_gallery
+from index.gallery import Gallery
 from index.items import NewItem, Vectors
+from index.opening import open_gallery
 from tests.index.ears import DIM, OTHER_SPACE, SPACE, embedding, new_item, unit
 
 CROWDED = 200  # ears beyond which more are deleted than enrolled, so that a hundredth kill takes no longer than a first

@@ -9,8 +9,9 @@ import pytest
 
 from index.command_gallery import main
 from index.errors import GalleryCorrupt, GalleryLocked
-from index.gallery import Gallery, open_gallery
+from index.gallery import Gallery
 from index.items import Item
+from index.opening import open_gallery
 from tests.index.ears import DIM, SPACE, new_item
 
 

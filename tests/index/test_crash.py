@@ -16,7 +16,7 @@ import pytest
 
 from index.gallery import Gallery
 from index.items import Item
-from index.open_existing import look
+from index.opening import open_read_only
 from index.store import rows
 from tests.index.crash_worker import open_active
 from tests.index.ears import DIM, embedding
@@ -85,7 +85,7 @@ def everything(gallery: Gallery) -> list[Item]:
 def check_equals_exact_rebuild(folder: Path, gallery: Gallery) -> None:
     """In every space, a search for everything finds what is stored there, once, with exact similarities."""
     for status in gallery.spaces.status():
-        with look(folder) as truth, truth.read() as connection:
+        with open_read_only(folder) as truth, truth.read() as connection:
             keys, matrix = rows.stream(connection, status.space.space_id, DIM, -1, 1_000_000)
             known = rows.get_many(connection, keys.tolist())
         assert len(known) == len(keys) == status.items

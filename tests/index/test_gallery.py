@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from index.errors import BadFilter, BadItem, BadVector, GalleryError, ItemNotFound, SpaceMismatch
-from index.gallery import Gallery, open_gallery
+from index.gallery import Gallery
 from index.items import Filter, NewItem, Side, Vectors
+from index.opening import open_gallery
 from tests.index.ears import DIM, OTHER_SPACE, SPACE, embedding, new_item, unit
 
 

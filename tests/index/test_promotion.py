@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from index.errors import BadVector, PromotionRefused, SpaceMismatch
-from index.gallery import Gallery, open_gallery
+from index.gallery import Gallery
 from index.items import Item, NewItem, Vectors
+from index.opening import open_gallery
 from index.store.space_rows import Pending
 from tests.index.ears import DIM, OTHER_SPACE, SPACE, new_item, unit
 

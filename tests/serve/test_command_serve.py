@@ -14,7 +14,7 @@ import pytest
 
 import ear_teacher
 from bundle.manifest import read_manifest
-from index.gallery import open_gallery
+from index.opening import open_gallery
 from tests.serve.conftest import png, until
 from tests.serve.tiny_bundle import write_tiny_bundle
 

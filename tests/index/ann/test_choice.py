@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from index.ann.approximate import Kind
 from index.ann.choice import choose
-from index.ann.hnsw import GraphIndex
+from index.ann.hnsw import HnswIndex
 from index.config import GalleryConfig
+from index.neighbours import Kind
 
 GIB = 1 << 30
 AUTO = GalleryConfig(exact_items=50_000, memory_bytes=2 * GIB)
-GRAPH_FITS = 2 * GIB // GraphIndex.bytes_per_vector(1024)
+GRAPH_FITS = 2 * GIB // HnswIndex.bytes_per_vector(1024)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_named_kind_is_kept_at_every_size(kind: Kind):
 
 
 def test_the_default_budget_is_half_of_what_the_process_may_use(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("index.ann.choice.memory_bytes", lambda: 2 * GraphIndex.bytes_per_vector(1024) * 100_000)
+    monkeypatch.setattr("index.ann.choice.memory_bytes", lambda: 2 * HnswIndex.bytes_per_vector(1024) * 100_000)
     assert [choose(count, 1024, GalleryConfig(), "exact") for count in (99_000, 101_000)] == ["hnsw", "ivf"]
 
 

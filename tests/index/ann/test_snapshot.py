@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from index.ann.snapshot import INDEX, MANIFEST, Snapshots, Stamp
-from index.gallery import open_gallery
+from index.opening import open_gallery
 from tests.index.ears import DIM, OTHER_SPACE, SPACE, embedding, new_item
 
 STAMP = Stamp(SPACE, "epoch", 5, DIM)

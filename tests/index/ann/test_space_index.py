@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from index.ann import space_index
-from index.ann.approximate import Kind
-from index.ann.faiss_neighbours import State
 from index.ann.snapshot import INDEX, Snapshots
 from index.config import GalleryConfig
-from index.gallery import Gallery, open_gallery
+from index.gallery import Gallery
 from index.items import Filter
+from index.neighbours import Kind, State
+from index.opening import open_gallery
 from tests.index.ears import DIM, SPACE, embedding, new_item
 
 COUNT = 1100
@@ -33,7 +33,7 @@ def large(folder: Path, kind: Kind) -> Iterator[Gallery]:
     """A gallery whose vectors are in an approximate part."""
     with open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours=kind)) as gallery:
         gallery.enrol([new_item(n) for n in range(COUNT)])
-        gallery.tend()
+        gallery.maintain()
         yield gallery
 
 
@@ -85,7 +85,7 @@ def test_deleted_items_never_resurface(large: Gallery):
     assert state(large).dead == COUNT // 5
     assert {hit.item.subject for hit in large.search(embedding(1, 1), 1000)[0]} == {f"s{n}" for n in (0, *range(3, 10))}
     large.delete_subject("s3")
-    large.tend()
+    large.maintain()
     assert state(large).dead == 0
     assert len(large.search(embedding(3, 3), 1000)[0]) == COUNT * 7 // 10
 
@@ -96,7 +96,7 @@ def test_new_items_are_found_at_once_and_taken_in_later(large: Gallery, monkeypa
     assert large.search(embedding(7, 5007))[0][0].item == items[7]
     assert state(large)[1:3] == (60, COUNT)
     large.delete(items[8].id)
-    large.tend()
+    large.maintain()
     assert state(large)[1:3] == (0, COUNT + 59)
     assert large.search(embedding(7, 5007))[0][0].item == items[7]
     assert items[8] not in [hit.item for hit in large.search(embedding(8, 5008), 50)[0]]
@@ -108,7 +108,7 @@ def test_restart_loads_the_approximate_index_and_replays_what_it_lacks(large: Ga
     late = large.enrol([new_item(n) for n in range(5000, 5020)])
     large.delete(gone.id)
     before = large.search(embedding(4, 4), 50)
-    large._keeper.stop()
+    large._maintenance.stop()
     large._lock.release()  # as if the process had been killed: nothing is saved
     with open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours=kind)) as again:
         assert state(again)[:4] == (kind, 20, COUNT, 1)
@@ -123,7 +123,7 @@ def test_nothing_of_a_deleted_vector_stays_in_a_saved_index(folder: Path, kind: 
     with open_gallery(folder, DIM, SPACE, config) as gallery:
         gallery.enrol([new_item(n) for n in range(COUNT)])
         (item,) = gallery.enrol([type(new_item(1))(b"x", alone, alone)])
-        gallery.tend()
+        gallery.maintain()
         large = gallery._live.index(None).neighbours._large
         assert large is not None
         codes = codes_of(large.index)
@@ -158,13 +158,13 @@ def test_shrunken_gallery_goes_back_to_exact_search(folder: Path):
     config = GalleryConfig(exact_items=1050, memory_bytes=1 << 40)
     with open_gallery(folder, DIM, SPACE, config) as gallery:
         items = gallery.enrol([new_item(n) for n in range(COUNT)])
-        gallery.tend()
+        gallery.maintain()
         assert state(gallery).kind == "hnsw"
         for subject in range(5):
             gallery.delete_subject(f"s{subject}")
         for item in items[5:300:10]:
             gallery.delete(item.id)
-        gallery.tend()
+        gallery.maintain()
         assert state(gallery) == State("exact", 520, 0, 0, 0)
         assert overlap(gallery, embedding(1, 1), 100) == 1.0
 
@@ -185,7 +185,7 @@ def test_exact_gallery_recalls_everything(gallery: Gallery):
 def test_stopped_rebuild_leaves_what_was_there(folder: Path):
     with open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours="hnsw")) as gallery:
         gallery.enrol([new_item(n) for n in range(COUNT)])
-        gallery.tend(stop=lambda: True)
+        gallery.maintain(stop=lambda: True)
         assert state(gallery).kind == "exact"
         assert overlap(gallery, embedding(1, 1)) == 1.0
 
@@ -199,12 +199,12 @@ def test_housekeeping_that_fails_is_logged_and_tried_again(
         calls.append(stop)
         raise OSError("no space left")
 
-    monkeypatch.setattr(gallery._keeper, "_work", fail)
+    monkeypatch.setattr(gallery._maintenance, "_work", fail)
     with caplog.at_level(logging.ERROR):
-        gallery._keeper.note(10_000)
+        gallery._maintenance.note(10_000)
         while not calls:
             pass
-        gallery._keeper.note(10_000)
+        gallery._maintenance.note(10_000)
         while len(calls) < 2:
             pass
     assert "tried again" in caplog.text
@@ -225,11 +225,11 @@ def test_snapshots_rest_longer_than_they_take(folder: Path, monkeypatch: pytest.
 
     with open_gallery(folder, DIM, SPACE, GalleryConfig(snapshot_changes=1)) as gallery:
         gallery.enrol([new_item(1)])
-        gallery.tend()
+        gallery.maintain()
         monkeypatch.setattr("index.ann.space_index.REST", 1e9)
         gallery.enrol([new_item(2)])
-        gallery.tend()
+        gallery.maintain()
         assert saved() == 1
         monkeypatch.setattr("index.ann.space_index.REST", 0)
-        gallery.tend()
+        gallery.maintain()
         assert saved() == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from index.gallery import Gallery
-from index.shared_gallery import open_shared_gallery
+from index.opening import open_shared_gallery
 from tests.index.ears import DIM, SPACE
 from tests.stores import milvus, new_database, postgres
 

@@ -11,7 +11,7 @@ from pymilvus import MilvusClient
 
 from index.ann.milvus_neighbours import MilvusNeighbours
 from index.gallery import Gallery
-from index.shared_gallery import open_milvus_gallery
+from index.opening import open_milvus_gallery
 from tests.index import test_neighbours
 from tests.index.ears import DIM, SPACE, embedding, new_item
 
@@ -58,7 +58,7 @@ def test_what_a_dead_process_did_not_tell_milvus_the_next_one_does(
 ):
     with open_one(url, address) as gallery:
         items = gallery.enrol([new_item(n) for n in range(10)])
-        monkeypatch.setattr(gallery._learning, "learn", lambda directly: None)  # it dies right after its commits
+        monkeypatch.setattr(gallery._replication, "publish", lambda directly: None)  # it dies right after its commits
         late = gallery.enrol([new_item(77)])
         gallery.delete(items[0].id)
     with open_one(url, address) as gallery:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from index.gallery import Gallery
-from index.shared_gallery import open_milvus_gallery, open_shared_gallery
+from index.opening import open_milvus_gallery, open_shared_gallery
 from tests.index.ears import DIM, SPACE, new_item
 
 

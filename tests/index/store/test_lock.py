@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from index.errors import GalleryLocked
-from index.gallery import open_gallery
+from index.opening import open_gallery
 from index.store.lock import FolderLock
 from tests.index.ears import DIM, SPACE
 

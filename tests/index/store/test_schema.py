@@ -10,8 +10,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect
 
 from index.errors import GalleryCorrupt
-from index.gallery import Gallery, open_gallery
+from index.gallery import Gallery
 from index.items import Filter
+from index.opening import open_gallery
 from index.store import tables
 from index.store.schema import MIGRATIONS, migrate
 from index.store.sqlite import SqliteTruth

@@ -16,8 +16,9 @@ from sqlalchemy.exc import OperationalError
 
 from index.config import GalleryConfig
 from index.errors import GalleryCorrupt, GalleryReadOnly
-from index.gallery import Gallery, open_gallery
+from index.gallery import Gallery
 from index.items import NewItem
+from index.opening import open_gallery
 from index.store.postgres import PostgresTruth
 from tests.index.ears import DIM, SPACE, embedding, new_item
 

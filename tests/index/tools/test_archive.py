@@ -10,8 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from index.errors import BackupRefused
-from index.gallery import Gallery, open_gallery
+from index.gallery import Gallery
 from index.items import Item
+from index.opening import open_gallery
 from index.tools.archive import MANIFEST, export
 from index.tools.archive_restore import restore
 from index.tools.duplicates import find_duplicates

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from index.errors import BackupRefused
-from index.gallery import Gallery, open_gallery
+from index.gallery import Gallery
+from index.opening import open_gallery
 from index.store.active_space import DATABASE
 from index.tools.backup import MANIFEST, backup, restore
 from tests.index.ears import DIM, SPACE, embedding, new_item

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from index.open_existing import stats
+from index.opening import stats
 from serve.lifecycle.bulk_import import Imports
 from serve.lifecycle.model_registry import LiveModels
 from tests.serve.conftest import enrol, png, write_source

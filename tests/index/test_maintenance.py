@@ -13,8 +13,9 @@ import pytest
 from index.ann import faiss_neighbours, hnsw, space_index
 from index.ann.brute_force import Stopped
 from index.config import GalleryConfig
-from index.gallery import Gallery, open_gallery
+from index.gallery import Gallery
 from index.items import NewItem
+from index.opening import open_gallery
 from index.store.space_rows import read_spaces
 from tests.index.ears import DIM, SPACE, embedding, new_item, unit
 
@@ -42,10 +43,10 @@ def test_a_graph_that_grew_is_tuned_again_and_learns_the_directions_of_what_came
     monkeypatch.setattr(space_index, "ABSORB_AT", 50)
     with open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours="hnsw")) as gallery:
         gallery.enrol(items(few_directions(COUNT)))
-        gallery.tend()
+        gallery.maintain()
         assert kept_directions(gallery) <= DIM // 4
         gallery.enrol(items(RANDOM.normal(size=(COUNT - 100, DIM))))
-        gallery.tend()
+        gallery.maintain()
         status = gallery.spaces.status()[0]
         assert status.recall is not None
         assert status.recall.recall >= 0.97
@@ -62,7 +63,7 @@ def test_a_graph_of_too_few_directions_is_built_anew_with_more_and_says_so(
         open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours="hnsw")) as gallery,
     ):
         gallery.enrol(items(RANDOM.normal(size=(COUNT, DIM))))
-        gallery.tend()
+        gallery.maintain()
         report = gallery.spaces.status()[0].recall
         assert report is not None
         assert report.recall >= 0.97
@@ -76,7 +77,7 @@ def test_writes_and_searches_go_on_while_a_snapshot_is_written(
 ):
     with open_gallery(folder, DIM, SPACE, config) as gallery:
         gallery.enrol([new_item(n) for n in range(COUNT)])
-        gallery.tend()
+        gallery.maintain()
         writing, go_on = threading.Event(), threading.Event()
         real = space_index.Snapshots.write
 
@@ -117,7 +118,7 @@ def test_many_removed_rows_of_a_graph_are_erased_a_part_at_a_time(folder: Path, 
     monkeypatch.setattr(hnsw, "ERASE_STEP", 10)
     with open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours="hnsw")) as gallery:
         stored = gallery.enrol([new_item(n) for n in range(COUNT)])
-        gallery.tend()
+        gallery.maintain()
         large = gallery._live.index(None).neighbours.large()
         assert large is not None
         assert len(list(large.erase(large.keys()[:95]))) == 9
@@ -130,7 +131,7 @@ def test_many_removed_rows_of_a_graph_are_erased_a_part_at_a_time(folder: Path, 
 def test_nothing_of_a_deleted_vector_stays_in_the_row_of_one_deleted_before(folder: Path):
     with open_gallery(folder, DIM, SPACE, GalleryConfig(neighbours="hnsw")) as gallery:
         stored = gallery.enrol([new_item(n) for n in range(COUNT)])
-        gallery.tend()
+        gallery.maintain()
         large = gallery._live.index(None).neighbours.large()
         assert large is not None
         codes = codes_by_key(large)
@@ -163,13 +164,13 @@ def test_a_relearning_that_is_stopped_is_taken_up_again(folder: Path, monkeypatc
     config = GalleryConfig(neighbours="hnsw")
     with open_gallery(folder, DIM, SPACE, config) as gallery:
         gallery.enrol(items(few_directions(COUNT)))
-        gallery.tend()
+        gallery.maintain()
         gallery.enrol(items(RANDOM.normal(size=(COUNT - 100, DIM))))
         monkeypatch.setattr(space_index.SpaceIndex, "_rebuild", stopped)
-        gallery.tend()
+        gallery.maintain()
         monkeypatch.undo()
     with open_gallery(folder, DIM, SPACE, config) as gallery:
-        gallery.tend()
+        gallery.maintain()
         report = gallery.spaces.status()[0].recall
         assert report is not None
         assert report.recall >= 0.97
