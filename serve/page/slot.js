@@ -15,9 +15,11 @@ export class EarSlot {
     this.root = place;
     this.blob = null;
     this.onChange = onChange;
+    this.finding = null; // async () => whether the picture may be asked about; landmarks.js sets it
+    this.isNew = false;
     place.append($("#slot-template").content.cloneNode(true));
     this.tie(++made);
-    this.boxer = new Boxer(place, () => this.tell(false));
+    this.boxer = new Boxer(place, () => this.tell());
     this.listen();
   }
 
@@ -43,11 +45,15 @@ export class EarSlot {
       if (file.files.length) this.take(file.files[0]);
       file.value = ""; // choosing the same file again counts as a choice
     });
-    for (const radio of this.radios()) radio.addEventListener("change", () => this.tell(false));
+    for (const radio of this.radios()) radio.addEventListener("change", () => this.tell());
   }
 
-  tell(isNew) {
-    if (this.blob) this.onChange(isNew);
+  /** Report the ear as it is now; the first report of a picture says that it is new. */
+  tell() {
+    if (!this.blob) return;
+    const { isNew } = this;
+    this.isNew = false;
+    this.onChange(isNew);
   }
 
   /** "left", "right" or "unknown". */
@@ -69,14 +75,15 @@ export class EarSlot {
     return this.boxer.size !== null;
   }
 
-  /** Mark the ear: [x1, y1, x2, y2] in pixels. */
-  setBox(box) {
-    this.boxer.set(box);
+  /** Mark the ear: [x1, y1, x2, y2] in pixels. `report` false: nobody hears of it. */
+  setBox(box, report = true) {
+    this.boxer.set(box, report);
   }
 
   /** Show a picture; `side` and `box` [x1, y1, x2, y2] where they are known. */
   async take(blob, { side = null, box = null } = {}) {
     this.blob = blob;
+    this.isNew = true;
     if (side) this.side = side;
     this.part("drop").hidden = true;
     this.part("chosen").hidden = false;
@@ -88,7 +95,8 @@ export class EarSlot {
     if (box && size) this.boxer.set(box, false);
     this.part("note").replaceChildren(...noteOf(blob, size));
     this.root.dispatchEvent(new Event("ear-taken"));
-    this.tell(true);
+    const ready = box || !size || !this.finding || (await this.finding());
+    if (ready && this.blob === blob) this.tell();
   }
 }
 
