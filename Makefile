@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PIP_FLAGS ?=
-EXTRAS ?= train,serve,cpu,tensorrt-rtx,scale,docs,dev
+EXTRAS ?= train,serve,cpu,tensorrt-rtx,scale,synth,docs,dev
 BIN := $(VENV)/bin
 
 .PHONY: help install demo demo-model test test-slow test-soak coverage check format docs diagrams gpu-check constraints release clean

@@ -22,6 +22,7 @@ class Verb(NamedTuple):
 
 VERBS: dict[str, Verb] = {
     "demo": Verb("demo.command_demo", "run the whole chain on the demo ears and serve it"),
+    "synth": Verb("synth.command_synth", "render ears of people who do not exist: a training set from nothing"),
     "train": Verb("training.command_train", "pictures of ears -> checkpoint"),
     "weights": Verb("training.command_weights", "fetch or verify the pretrained SAM and VGG16 weights"),
     "check": Verb("training.command_check", "is this machine ready to train? versions, devices, weights, self-tests"),
@@ -47,6 +48,7 @@ VERBS: dict[str, Verb] = {
 # What a verb may find missing, and the extra that brings it. The serving image has neither these rooms nor torch.
 BROUGHT_BY = {
     "torch": "train",
+    "numba": "synth",
     "lightning": "train",
     "transformers": "train",
     "onnx": "train",

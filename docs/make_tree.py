@@ -24,6 +24,7 @@ ROOMS = {
     "index": "vectors -> neighbours, durably",
     "serve": "a bundle put to work over HTTP",
     "client": "the Python client of the service, and the shell verbs built on it",
+    "synth": "rendered ears: a training set from nothing",
     "demo": "the whole chain on rendered ears",
     "bench": "measurements, beside a peer or a limit in one run",
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("bench", "bundle", "client", "common", "demo", "export", "index", "measure", "serve", "training")
+ROOMS = ("bench", "bundle", "client", "common", "demo", "export", "index", "measure", "serve", "synth", "training")
 
 
 def needs(path: Path, modules: dict[str, Path]) -> set[str]:
