@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from enum import Enum
 from types import TracebackType
 from typing import Final, TypeVar
@@ -18,12 +19,12 @@ from sqlalchemy import Connection
 from index import enrolment
 from index.drift import DriftReport, Sample, measure_drift
 from index.errors import BadFilter
-from index.items import Filter, Hit, Item, NewItem, Page, Side, SubjectHit, Vectors
+from index.items import Filter, Hit, Item, NewItem, Page, Probe, Side, SubjectHit, Vectors
 from index.live_spaces import LiveSpaces, Make
 from index.maintenance import MaintenanceThread
 from index.promotion import Spaces
 from index.replication import LogFollower, Replication, SingleWriter
-from index.search import find, find_subjects
+from index.search import Searcher, probes_of
 from index.store import changes, cursor, rows
 from index.store.lock import FolderLock
 from index.store.schema import begin_ledger, migrate
@@ -31,8 +32,10 @@ from index.store.space_rows import open_active
 from index.store.truth import Truth
 
 Items = list[Item]
-Hits = list[list[Hit]]
-SubjectHits = list[list[SubjectHit]]
+QueryHits = list[Hit]
+QuerySubjectHits = list[SubjectHit]
+Hits = list[QueryHits]
+SubjectHits = list[QuerySubjectHits]
 T = TypeVar("T")
 PAGE_LIMIT = 1000
 
@@ -125,9 +128,7 @@ class Gallery:
         The filter is evaluated inside the search: fewer than `k` hits mean that no more items are admitted.
         Raises SpaceMismatch, BadVector, BadFilter.
         """
-        self._replication.follow()
-        index = self._live.index(space_id)
-        return find(self._truth, index.neighbours, index.dim, embeddings, k, filter, threshold)
+        return self._searcher(space_id).items(embeddings, k, filter, threshold)
 
     def search_subjects(
         self,
@@ -136,11 +137,45 @@ class Gallery:
         per_subject: int = 1,
         filter: Filter | None = None,
         space_id: str | None = None,
+        threshold: float | None = None,
     ) -> SubjectHits:
-        """Like `search`, grouped: each query's `k` nearest subjects, with up to `per_subject` nearest items each."""
+        """Like `search`, grouped: each query's `k` nearest subjects, with their `per_subject` nearest items each."""
+        searcher = self._searcher(space_id)
+        probes = probes_of(embeddings, searcher.dim, filter)
+        return [searcher.subjects_of_probes([probe], k, per_subject, threshold) for probe in probes]
+
+    def search_probes(
+        self, probes: Sequence[Probe], k: int = 10, space_id: str | None = None, threshold: float | None = None
+    ) -> QueryHits:
+        """The `k` nearest items of one query with several probes, best first; none are found where there is no probe.
+
+        Raises what `search` raises.
+        """
+        return self._searcher(space_id).items_of_probes(probes, k, threshold)
+
+    def search_probes_subjects(
+        self,
+        probes: Sequence[Probe],
+        k: int = 10,
+        per_subject: int = 1,
+        space_id: str | None = None,
+        threshold: float | None = None,
+    ) -> QuerySubjectHits:
+        """Like `search_probes`, grouped: the `k` nearest subjects, with their `per_subject` nearest items each."""
+        return self._searcher(space_id).subjects_of_probes(probes, k, per_subject, threshold)
+
+    def probe_of(self, item_id: str, filter: Filter | None = None, space_id: str | None = None) -> Probe:
+        """An enrolled item as a query that does not meet itself. Raises ItemNotFound, BadFilter, SpaceMismatch."""
+        vectors = self.vectors(item_id, space_id)
+        if vectors is None:
+            raise BadFilter(f"item {item_id} has no vector in space {space_id}: wait until the promotion has filled it")
+        filter = filter or Filter()
+        return Probe(vectors.embedding, replace(filter, exclude_item_ids=(*filter.exclude_item_ids, item_id)))
+
+    def _searcher(self, space_id: str | None) -> Searcher:
         self._replication.follow()
         index = self._live.index(space_id)
-        return find_subjects(self._truth, index.neighbours, index.dim, embeddings, k, per_subject, filter)
+        return Searcher(self._truth, index.neighbours, index.dim)
 
     def drift(self, recent: int = 200, space_id: str | None = None) -> tuple[DriftReport, Sample]:
         """How the last `recent` ears lie beside those before them, and which ears were looked at."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 import numpy as np
@@ -119,7 +119,8 @@ class Filter:
     """Which items may be found. An empty tuple asks nothing; every part that asks must hold.
 
     `subjects`: one of these. `sides`: one of these, where None means "side unknown". `tags`: all of these.
-    `exclude_subjects`: none of these (items without a subject stay). `item_ids`: one of these.
+    `exclude_subjects`: none of these (items without a subject stay). `item_ids`: one of these. `exclude_item_ids`: none
+    of these.
     """
 
     subjects: tuple[str, ...] = ()
@@ -127,9 +128,10 @@ class Filter:
     tags: tuple[str, ...] = ()
     exclude_subjects: tuple[str, ...] = ()
     item_ids: tuple[str, ...] = ()
+    exclude_item_ids: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("subjects", "sides", "tags", "exclude_subjects", "item_ids"):
+        for name in (part.name for part in fields(self)):
             if isinstance(getattr(self, name), str):
                 raise BadFilter(f"filter {name} is the string {getattr(self, name)!r}: give a list of values")
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -138,7 +140,18 @@ class Filter:
             raise BadFilter(f"filter sides holds {wrong[0]!r}: allowed are 'left', 'right' and None (side unknown)")
 
     def __bool__(self) -> bool:
-        return bool(self.subjects or self.sides or self.tags or self.exclude_subjects or self.item_ids)
+        return any(getattr(self, part.name) for part in fields(self))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One vector of a query, and the items that it may meet; a query of several counts an item's best similarity.
+
+    `embedding`: (D,) float32 of any length above 0. An ear of unknown side has two probes, one of each orientation.
+    """
+
+    embedding: NDArray[np.float32]
+    filter: Filter = Filter()
 
 
 def check_labels(subject: str | None, side: str | None, tags: tuple[str, ...]) -> None:

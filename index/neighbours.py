@@ -49,6 +49,7 @@ class Selection:
     tags: tuple[str, ...] = ()
     exclude_subjects: tuple[str, ...] = ()
     keys: tuple[int, ...] | None = None
+    exclude_keys: tuple[int, ...] = ()
 
     def admits(self, key: int, label: Label) -> bool:
         """The meaning of a selection, one item at a time."""
@@ -58,6 +59,7 @@ class Selection:
             and set(self.tags) <= set(label.tags)
             and label.subject not in self.exclude_subjects
             and (self.keys is None or key in self.keys)
+            and key not in self.exclude_keys
         )
 
 

@@ -75,6 +75,8 @@ class Labels:
             mask &= self._among(self._tags, self._codes_with_all(selection.tags))
         if selection.keys is not None:
             mask &= self._at(selection.keys)
+        if selection.exclude_keys:
+            mask &= ~self._at(selection.exclude_keys)
         return mask
 
     def subjects_of(self, keys: Keys) -> NDArray[np.int32]:

@@ -135,6 +135,8 @@ def to_expression(selection: Selection) -> str:
         parts.append(f"ARRAY_CONTAINS_ALL(tags, {text(selection.tags)})")
     if selection.keys is not None:
         parts.append(f"key in {list(selection.keys)}")
+    if selection.exclude_keys:
+        parts.append(f"key not in {list(selection.exclude_keys)}")
     return " and ".join(parts)
 
 

@@ -108,6 +108,15 @@ def count_subjects(connection: Connection) -> int:
     return connection.scalar(select(func.count(items.c.subject.distinct()))) or 0
 
 
+def count_by_subject(connection: Connection, subjects: Sequence[str]) -> dict[str, int]:
+    """How many items each of these subjects has; subjects without items are left out."""
+    counts: dict[str, int] = {}
+    for part in in_parts(sorted(set(subjects))):
+        query = select(items.c.subject, func.count()).where(items.c.subject.in_(part)).group_by(items.c.subject)
+        counts |= {row[0]: row[1] for row in connection.execute(query)}
+    return counts
+
+
 def conditions(asked: Filter) -> list[ColumnElement[bool]]:
     """A filter in SQL: the same meaning as `neighbours.Selection.admits`."""
     found: list[ColumnElement[bool]] = []
@@ -120,6 +129,8 @@ def conditions(asked: Filter) -> list[ColumnElement[bool]]:
         found.append(or_(items.c.subject.is_(None), items.c.subject.not_in(asked.exclude_subjects)))
     if asked.item_ids:
         found.append(items.c.id.in_(asked.item_ids))
+    if asked.exclude_item_ids:
+        found.append(items.c.id.not_in(asked.exclude_item_ids))
     for tag in asked.tags:
         found.append(exists().where(and_(item_tags.c.tag == tag, item_tags.c.key == items.c.key)))
     return found

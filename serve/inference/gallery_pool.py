@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from index.items import Filter, Hit, SubjectHit
-from serve.inference.orientation import Probe, merge
+from index.items import Probe as GalleryProbe
+from serve.inference.orientation import Probe
 from serve.inference.thread_pool import Pool
 from serve.observability.request_context import Trace
 
@@ -64,38 +65,20 @@ class Desk:
     ) -> list[Hit]:
         """The nearest ears over all probes of one query, best first."""
 
-        def job() -> list[Hit]:
-            found = [
-                self.gallery.search(
-                    embedding[None], question.k, narrowed, space_id=space_id, threshold=question.threshold
-                )[0]
-                for probe, embedding in queries
-                if (narrowed := narrow(question.filter, probe)) is not None
-            ]
-            return merge(found, lambda hit: hit.item.id, lambda hit: hit.similarity, question.k)
-
-        return await self.run(trace, job)
+        asked = probes_within(question.filter, queries)
+        return await self.run(
+            trace, lambda: self.gallery.search_probes(asked, question.k, space_id, question.threshold)
+        )
 
     async def search_subjects(
         self, trace: Trace, queries: Sequence[tuple[Probe, NDArray[np.float32]]], space_id: str, question: Question
     ) -> list[SubjectHit]:
         """The nearest subjects over all probes of one query, best first; an ear of nobody's stands for itself."""
-        from index.search import grouped
-
-        def job() -> list[SubjectHit]:
-            found = [
-                [hit for one in subjects for hit in one.hits]
-                for probe, embedding in queries
-                if (narrowed := narrow(question.filter, probe)) is not None
-                for subjects in self.gallery.search_subjects(
-                    embedding[None], question.k, question.per_subject, narrowed, space_id
-                )
-            ]
-            hits = merge(found, lambda hit: hit.item.id, lambda hit: hit.similarity, sum(map(len, found)))
-            least = -1.0 if question.threshold is None else question.threshold
-            return grouped([hit for hit in hits if hit.similarity >= least], question.per_subject)[: question.k]
-
-        return await self.run(trace, job)
+        asked = probes_within(question.filter, queries)
+        k, per_subject, threshold = question.k, question.per_subject, question.threshold
+        return await self.run(
+            trace, lambda: self.gallery.search_probes_subjects(asked, k, per_subject, space_id, threshold)
+        )
 
     async def search_vectors(
         self, trace: Trace, embeddings: NDArray[np.float32], space_id: str, question: Question
@@ -108,13 +91,11 @@ class Desk:
         self, trace: Trace, embeddings: NDArray[np.float32], space_id: str, question: Question
     ) -> list[list[SubjectHit]]:
         """The nearest subjects of each ready vector, (Q, D) float32, best first: one search for all of them."""
-        k, asked, least = question.k, question.filter, -1.0 if question.threshold is None else question.threshold
-
-        def job() -> list[list[SubjectHit]]:
-            found = self.gallery.search_subjects(embeddings, k, question.per_subject, asked, space_id)
-            return [[near for one in subjects if (near := _nearer(one, least)).hits] for subjects in found]
-
-        return await self.run(trace, job)
+        k, asked, threshold = question.k, question.filter, question.threshold
+        return await self.run(
+            trace,
+            lambda: self.gallery.search_subjects(embeddings, k, question.per_subject, asked, space_id, threshold),
+        )
 
     def close(self) -> None:
         """Let running calls finish, then close the gallery."""
@@ -122,8 +103,10 @@ class Desk:
         self.gallery.close()
 
 
-def _nearer(found: SubjectHit, least: float) -> SubjectHit:
-    return replace(found, hits=tuple(hit for hit in found.hits if hit.similarity >= least))
+def probes_within(asked: Filter, queries: Sequence[tuple[Probe, NDArray[np.float32]]]) -> list[GalleryProbe]:
+    """What the gallery is asked for a query: its vectors, each within the sides that it may meet."""
+    narrowed = [(narrow(asked, probe), embedding) for probe, embedding in queries]
+    return [GalleryProbe(embedding, filter) for filter, embedding in narrowed if filter is not None]
 
 
 def narrow(asked: Filter, probe: Probe) -> Filter | None:

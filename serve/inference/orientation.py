@@ -6,14 +6,11 @@ was posted, so it may lie in either orientation. Pure values: knows no pictures,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Literal
 
 Side = Literal["left", "right", "unknown"]
 StoredSide = Literal["left", "right"] | None
-
-HitT = TypeVar("HitT")
 
 
 @dataclass(frozen=True)
@@ -60,16 +57,3 @@ def probes(side: Side, *, cross_ear: bool, unknown_items: bool) -> tuple[Probe, 
 def vector_sides(side: Side, *, cross_ear: bool) -> tuple[StoredSide, ...]:
     """Sides of stored items that a query with a ready vector may meet: a vector cannot be mirrored, so one search."""
     return () if side == "unknown" or cross_ear else (side, None)
-
-
-def merge(
-    found: Iterable[Sequence[HitT]], key: Callable[[HitT], str], similarity: Callable[[HitT], float], k: int
-) -> list[HitT]:
-    """The k best hits of several probes, each item once with its best similarity, best first."""
-    best: dict[str, HitT] = {}
-    for hits in found:
-        for hit in hits:
-            known = best.get(key(hit))
-            if known is None or similarity(hit) > similarity(known):
-                best[key(hit)] = hit
-    return sorted(best.values(), key=similarity, reverse=True)[:k]

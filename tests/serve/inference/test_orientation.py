@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve.inference.orientation import Probe, is_mirrored, merge, probes, shown_side, stored_side, vector_sides
+from serve.inference.orientation import Probe, is_mirrored, probes, shown_side, stored_side, vector_sides
 
 
 def test_only_a_right_ear_is_mirrored():
@@ -34,13 +34,6 @@ def test_a_vector_is_searched_once():
     assert vector_sides("unknown", cross_ear=False) == ()
     assert vector_sides("left", cross_ear=False) == ("left", None)
     assert vector_sides("left", cross_ear=True) == ()
-
-
-def test_merging_keeps_the_better_similarity_of_an_item_and_sorts():
-    first = [("a", 0.9), ("b", 0.2)]
-    second = [("b", 0.8), ("c", 0.5)]
-    best = merge([first, second], lambda hit: hit[0], lambda hit: hit[1], 2)
-    assert best == [("a", 0.9), ("b", 0.8)]
 
 
 def test_unknown_is_stored_as_none_and_shown_as_unknown():
