@@ -127,4 +127,7 @@ def stats(folder: Path) -> dict[str, Any]:
 def _newest_snapshot(folder: Path, space_id: str) -> dict[str, Any] | None:
     """The manifest of a space's newest snapshot: sequence, kind of neighbours, effort, measured recall."""
     manifests = sorted((folder / SNAPSHOTS / space_id).glob("[0-9]*/snapshot.json"))
-    return json.loads(manifests[-1].read_text(encoding="utf-8")) if manifests else None
+    if not manifests:
+        return None
+    facts: dict[str, Any] = json.loads(manifests[-1].read_text(encoding="utf-8"))
+    return {name: value for name, value in facts.items() if name != "equal"}

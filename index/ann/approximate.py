@@ -5,12 +5,17 @@ What comes out is compared again with the stored vectors, so similarities are ex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from index.ann.filters import Bits, Mask
 from index.neighbours import Keys, Kind, Matrix
+
+ABSENT = np.float32(-2)  # below every cosine
+Fetch = Callable[[Keys], tuple[Keys, Matrix]]  # keys -> those of them that exist, and their stored embeddings
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,13 @@ class ApproximateIndex(Protocol):
         """Unit queries (Q, D) -> keys (Q, >= k) that probably hold the k nearest; -1 where there are no more."""
 
     def keys(self) -> Keys:
-        """The keys of all rows, dead ones too."""
+        """Every key that it was given, dead ones too."""
+
+    def __len__(self) -> int:
+        """How many keys it was given."""
+
+    def facts(self) -> dict[str, Any]:
+        """What a snapshot must keep besides the FAISS index."""
 
     def wider(self) -> ApproximateIndex | None:
         """An empty index of this kind that loses less of a vector, for where every effort falls short; None: none."""
@@ -58,3 +69,17 @@ class ApproximateIndex(Protocol):
 
         Works while it is iterated over, a part at a time: between two parts searches may run.
         """
+
+
+def exact_cosines(queries: Matrix, candidates: Keys, fetch: Fetch) -> Matrix:
+    """Cosines (Q, K) of candidates (Q, K) by their stored vectors; ABSENT where there is none or it was deleted."""
+    wanted = np.unique(candidates[candidates >= 0])
+    keys, vectors = fetch(wanted)
+    place = np.full(len(wanted) + 1, -1, dtype=np.int64)
+    place[np.searchsorted(wanted, keys)] = np.arange(len(keys))
+    places = np.where(candidates >= 0, place[np.searchsorted(wanted, candidates)], -1)
+    cosines = np.full(candidates.shape, ABSENT, dtype=np.float32)
+    for row, (query, where) in enumerate(zip(queries, places, strict=True)):
+        known = where >= 0
+        cosines[row, known] = vectors[where[known]] @ query
+    return cosines

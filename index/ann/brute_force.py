@@ -52,6 +52,11 @@ class Source:
                 keys = np.random.default_rng(seed).choice(keys, size, replace=False)
             return rows.embeddings(connection, self.space_id, self.dim, keys.tolist())
 
+    def fetch(self, keys: Keys) -> tuple[Keys, Matrix]:
+        """Those of `keys` that are in the space, and their embeddings (N, D)."""
+        with self.truth.read() as connection:
+            return rows.embeddings(connection, self.space_id, self.dim, keys.tolist())
+
     def nearest(self, queries: Matrix, k: int) -> tuple[Keys, Matrix]:
         """Unit queries (Q, D) -> keys and cosines (Q, k) among everything in the space. Raises Stopped."""
         best = empty_result(len(queries), k)

@@ -13,14 +13,12 @@ from typing import Any
 import faiss
 import numpy as np
 
-from index.ann.approximate import Admitted, ApproximateIndex
+from index.ann.approximate import ABSENT, Admitted, ApproximateIndex, Fetch, exact_cosines
 from index.ann.filters import Bits, Labels, Mask
 from index.ann.flat import FlatIndex
 from index.ann.rwlock import ReadWriteLock
 from index.neighbours import Entries, Keys, Label, Matrix, Selection, State, distinct
 
-ABSENT = np.float32(-1.5)  # below every cosine
-Fetch = Callable[[Keys], tuple[Keys, Matrix]]  # keys -> those of them that exist, and their stored embeddings
 STOP = object()
 NOBODY = np.zeros(0, dtype=np.int64)
 COPIED = 100_000  # rows of the exact part up to which a snapshot is written from a copy: 0.4 GB at D = 1024
@@ -71,8 +69,9 @@ class FaissNeighbours:
             asked = self._ask_large(queries, k, mask, bits)
         if asked is not None:
             keys = np.hstack([keys, asked])
-            cosines = np.hstack([cosines, self._compare(queries, asked)])
-        return distinct(np.where(cosines < ABSENT, -1, keys), cosines, k)
+            assert self._fetch is not None, "an approximate part needs stored vectors to compare with"
+            cosines = np.hstack([cosines, exact_cosines(queries, asked, self._fetch)])
+        return distinct(np.where(cosines <= ABSENT, -1, keys), cosines, k)
 
     def __len__(self) -> int:
         return self._labels.count
@@ -164,33 +163,19 @@ class FaissNeighbours:
 
     def _mask(self, selection: Selection | None) -> Mask | None:
         """Which keys may be found; None if every row may."""
-        rows = self._exact.rows + (0 if self._large is None else int(self._large.index.ntotal))
+        rows = self._exact.rows + (0 if self._large is None else len(self._large))
         return None if selection is None and self._labels.count == rows else self._labels.mask(selection)
 
     def _ask_large(self, queries: Matrix, k: int, mask: Mask | None, bits: Bits | None) -> Keys | None:
-        if self._large is None or not self._large.index.ntotal:
+        if self._large is None or not len(self._large):
             return None
-        total = int(self._large.index.ntotal)
+        total = len(self._large)
         count = (
             total if mask is None else int(np.count_nonzero(mask[: len(self._in_large)] & self._in_large[: len(mask)]))
         )
         if not count:
             return None
         return self._large.candidates(queries, k, Admitted(mask, bits, count, min(1.0, count / total)))
-
-    def _compare(self, queries: Matrix, asked: Keys) -> Matrix:
-        """Exact cosines (Q, K) of candidates (Q, K); below ABSENT where there is none or it was deleted meanwhile."""
-        assert self._fetch is not None, "an approximate part needs stored vectors to compare with"
-        wanted = np.unique(asked[asked >= 0])
-        keys, vectors = self._fetch(wanted)
-        place = np.full(len(wanted) + 1, -1, dtype=np.int64)
-        place[np.searchsorted(wanted, keys)] = np.arange(len(keys))
-        places = np.where(asked >= 0, place[np.searchsorted(wanted, asked)], -1)
-        cosines = np.full(asked.shape, 2 * ABSENT, dtype=np.float32)
-        for row, (query, where) in enumerate(zip(queries, places, strict=True)):
-            known = where >= 0
-            cosines[row, known] = vectors[where[known]] @ query
-        return cosines
 
     def _install(self, large: ApproximateIndex | None) -> None:
         self._large = large

@@ -63,6 +63,12 @@ class IvfIndex:
         ]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
+    def __len__(self) -> int:
+        return int(self.index.ntotal)
+
+    def facts(self) -> dict[str, Any]:
+        return {}
+
     def wider(self) -> None:
         return None
 

@@ -54,7 +54,7 @@ def unwrap(index: Any, facts: dict[str, Any], dim: int) -> tuple[FlatIndex, Appr
     """The parts that a snapshot holds."""
     match facts.get("kind", "exact"):
         case "hnsw":
-            return FlatIndex(dim), HnswIndex(dim, index, facts["effort"])
+            return FlatIndex(dim), HnswIndex(dim, index, facts["effort"], equal=facts.get("equal", ()))
         case "ivf":
             return FlatIndex(dim), IvfIndex(dim, index=index, effort=facts["effort"])
         case _:

@@ -167,7 +167,7 @@ class SpaceIndex:
     def _tune_again(self, stop: Callable[[], bool]) -> None:
         """As a part grows, the same effort finds less: look for it anew, and where none is enough learn anew."""
         large = self.neighbours.large()
-        if large is None or self.recall is None or large.index.ntotal <= TUNED_FOR * self.recall.items:
+        if large is None or self.recall is None or len(large) <= TUNED_FOR * self.recall.items:
             return
         found = tune(self._source(stop), large, self._config.recall_target)
         if found.recall < self._config.recall_target:
@@ -196,7 +196,7 @@ class SpaceIndex:
     def _facts(self, large: ApproximateIndex | None) -> dict[str, Any]:
         if large is None:
             return {"kind": "exact"}
-        return {"kind": large.kind, "effort": large.effort, "trained_on": self._trained_on}
+        return large.facts() | {"kind": large.kind, "effort": large.effort, "trained_on": self._trained_on}
 
     def _ledger(self) -> rows.Ledger:
         with self._truth.read() as connection:
