@@ -62,14 +62,9 @@ def replacement(vectors: Mapping[str, Vectors], active: str, dims: Dims) -> dict
 
 def patched(item: Item, given: Mapping[str, Any], with_vectors: bool) -> Patch:
     """An item's labels with what is given in their place. Raises BadItem."""
-    patch = Patch(
-        given.get("subject", item.subject),
-        given.get("side", item.side),
-        given.get("tags", item.tags),
-        given.get("source", item.source),
-    )
-    check_labels(patch.subject, patch.side, patch.tags)
-    check_text("source", patch.source, SOURCE_LIMIT)
+    side = given.get("side", item.side)
+    subject, tags = check_labels(given.get("subject", item.subject), side, given.get("tags", item.tags))
+    patch = Patch(subject, side, tags, check_text("source", given.get("source", item.source), SOURCE_LIMIT))
     if (patch.side == "right") != (item.side == "right") and not with_vectors:
         raise BadItem(
             f"side cannot change from {item.side or 'unknown'} to {patch.side or 'unknown'} alone: the stored "

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from index import enrolment
 from index.drift import DriftReport, Sample, measure_drift
 from index.errors import BadFilter
-from index.items import Filter, Hit, Item, NewItem, Page, Probe, Side, SubjectHit, Vectors
+from index.items import Filter, Hit, Item, NewItem, Page, Probe, Side, SubjectHit, Vectors, composed
 from index.live_spaces import LiveSpaces, Make
 from index.maintenance import MaintenanceThread
 from index.promotion import Spaces
@@ -244,8 +244,12 @@ class Gallery:
         self._delete(lambda connection: [rows.get(connection, item_id)[0]])
 
     def delete_subject(self, subject: str) -> int:
-        """Delete everything enrolled under a subject; returns how many items that were."""
-        return self._delete(lambda connection: changes.keys_of_subject(connection, subject))
+        """Delete everything enrolled under a subject, however its name is spelt in Unicode; returns how many items.
+
+        Any name is allowed, "." and ".." too: callers pass it in a query or a body where a URL's path cannot carry it.
+        """
+        name = composed(subject)
+        return self._delete(lambda connection: changes.keys_of_subject(connection, name))
 
     def check_writable(self) -> None:
         """Raise GalleryReadOnly if enrolling would be refused at the moment; tries it, and leaves nothing behind."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
@@ -23,6 +25,12 @@ SIDES: tuple[Side | None, ...] = ("left", "right", None)
 TEXT_LIMIT = 256  # characters in a subject or a tag: they are names, not documents
 SOURCE_LIMIT = 2048  # characters in a source: a path or an address
 TAGS_LIMIT = 64
+UNSTORABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and halves of characters
+
+
+def composed(text: str) -> str:
+    """The one spelling of a name: Unicode's composed form (NFC), without white space around it."""
+    return unicodedata.normalize("NFC", text).strip()
 
 
 @dataclass(frozen=True)
@@ -53,8 +61,10 @@ class NewItem:
     also: Mapping[str, Vectors] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_labels(self.subject, self.side, self.tags)
-        check_text("source", self.source, SOURCE_LIMIT)
+        subject, tags = check_labels(self.subject, self.side, self.tags)
+        object.__setattr__(self, "subject", subject)
+        object.__setattr__(self, "tags", tags)
+        object.__setattr__(self, "source", check_text("source", self.source, SOURCE_LIMIT))
         check_box(self.box)
         if not self.crop:
             raise BadItem("crop is empty (0 bytes): give the encoded picture to be stored")
@@ -134,7 +144,9 @@ class Filter:
         for name in (part.name for part in fields(self)):
             if isinstance(getattr(self, name), str):
                 raise BadFilter(f"filter {name} is the string {getattr(self, name)!r}: give a list of values")
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+            values = tuple(getattr(self, name))
+            named = name in ("subjects", "tags", "exclude_subjects")
+            object.__setattr__(self, name, tuple(map(composed, values)) if named else values)
         wrong = [side for side in self.sides if side not in SIDES]
         if wrong:
             raise BadFilter(f"filter sides holds {wrong[0]!r}: allowed are 'left', 'right' and None (side unknown)")
@@ -154,25 +166,32 @@ class Probe:
     filter: Filter = Filter()
 
 
-def check_labels(subject: str | None, side: str | None, tags: tuple[str, ...]) -> None:
-    """Refuse labels that cannot be stored or searched for."""
-    check_text("subject", subject, TEXT_LIMIT)
+def check_labels(subject: str | None, side: str | None, tags: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """Subject and tags as they are stored. Raises BadItem for what cannot be stored or searched for."""
+    subject = check_text("subject", subject, TEXT_LIMIT)
     if side not in SIDES:
         raise BadItem(f"side is {side!r}: allowed are 'left', 'right' and None (unknown)")
     if isinstance(tags, str):
         raise BadItem(f"tags is the string {tags!r}: give a list of tags")
     if len(tags) > TAGS_LIMIT:
         raise BadItem(f"{len(tags)} tags given: at most {TAGS_LIMIT} are allowed")
-    for tag in tags:
-        check_text("tag", tag, TEXT_LIMIT)
+    checked = (check_text("tag", tag, TEXT_LIMIT) for tag in tags)
+    return subject, tuple(dict.fromkeys(tag for tag in checked if tag is not None))
 
 
-def check_text(name: str, text: str | None, limit: int) -> None:
-    """Refuse an empty, overlong or unprintable name."""
+def check_text(name: str, text: str | None, limit: int) -> str | None:
+    """A name as it is stored, `composed`. Raises BadItem for an empty or overlong one and for control characters."""
     if text is None:
-        return
-    if not isinstance(text, str) or not text.strip() or len(text) > limit or not text.isprintable():
-        raise BadItem(f"{name} is {text!r:.80}: give 1 to {limit} printable characters, or leave it out")
+        return None
+    stored = composed(text) if isinstance(text, str) else ""
+    if not 1 <= len(stored) <= limit or UNSTORABLE.search(stored):
+        raise BadItem(f"{name} is {text!r:.80}: give 1 to {limit} characters, none of them a control character")
+    return stored
+
+
+def source_of(file_name: str) -> str | None:
+    """A file's name as the `source` of an item: it never fails, what cannot be stored of it becomes U+FFFD."""
+    return composed(UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", file_name))[:SOURCE_LIMIT].strip() or None
 
 
 def check_box(box: Box | None) -> None:

@@ -40,8 +40,7 @@ class Patch:
 
     def columns(self) -> dict[str, Any]:
         """The labels as columns of `items`."""
-        tags = list(dict.fromkeys(self.tags))
-        return {"subject": self.subject, "side": self.side, "tags": tags, "source": self.source}
+        return {"subject": self.subject, "side": self.side, "tags": list(self.tags), "source": self.source}
 
 
 def take_numbers(connection: Connection, changes: int, keys: int = 0) -> tuple[int, int]:
@@ -145,7 +144,7 @@ def item_row(new: NewItem, key: int, seq: int, created: str) -> dict[str, Any]:
         "seq": seq,
         "subject": new.subject,
         "side": new.side,
-        "tags": list(dict.fromkeys(new.tags)),
+        "tags": list(new.tags),
         "source": new.source,
         "sha256": new.content,
         "created": created,

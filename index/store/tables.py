@@ -98,6 +98,26 @@ vectors = Table(
     Index("ix_vectors_space_id_seq", "space_id", "seq"),
 )
 
+# What a caller fitted on the gallery's own labelled ears: thresholds and probabilities. Its content is not known here.
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("space_id", String(64), ForeignKey("spaces.space_id", ondelete="CASCADE"), primary_key=True),
+    Column("document", JSON, nullable=False),
+    Column("seq", BigInteger, nullable=False),  # the gallery's last change when it was fitted
+    Column("created", String(32), nullable=False),
+)
+
+# The mean embedding of a space, as it was when it was last asked for.
+means = Table(
+    "means",
+    metadata,
+    Column("space_id", String(64), ForeignKey("spaces.space_id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("items", BigInteger, nullable=False),
+    Column("mean", LargeBinary, nullable=False),
+)
+
 # What was removed, by key only: nothing about the person stays.
 tombstones = Table(
     "tombstones",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import Connection, inspect
 
 from index.errors import GalleryCorrupt
 from index.gallery import Gallery
 from index.items import Filter
 from index.opening import open_gallery
 from index.store import tables
-from index.store.schema import MIGRATIONS, migrate
+from index.store.schema import MIGRATIONS, begin_ledger, migrate
 from index.store.sqlite import SqliteTruth
 from tests.index.ears import DIM, SPACE, embedding, new_item
 
@@ -61,14 +63,42 @@ def test_gallery_of_schema_0001_is_opened_with_all_that_it_holds(folder: Path):
         assert gallery.count() == 3
 
 
+def go_back(connection: Connection, version: str, *later_tables: str) -> None:
+    """Make the database what an earlier version left."""
+    for table in later_tables:
+        connection.exec_driver_sql(f"DROP TABLE {table}")
+    connection.exec_driver_sql("UPDATE alembic_version SET version_num = ?", (version,))
+
+
 def test_gallery_of_schema_0002_is_opened_with_all_that_it_holds(folder: Path):
     with open_gallery(folder, DIM, SPACE) as gallery:
         (item,) = gallery.enrol([new_item(1)])
         with gallery._truth.write() as connection:
-            connection.exec_driver_sql("DROP TABLE watermarks")
-            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+            go_back(connection, "0002", "watermarks", "calibrations", "means")
     with open_gallery(folder, DIM, SPACE) as gallery:
         assert gallery.search(embedding(1, 1))[0][0].item == item
+
+
+def test_gallery_of_schema_0003_is_opened_and_its_names_are_composed(folder: Path):
+    with open_gallery(folder, DIM, SPACE) as gallery:
+        kept, old, tagged = gallery.enrol([new_item(1, "Zoë"), new_item(2, "Anna"), new_item(3, None)])
+        with gallery._truth.write() as connection:
+            go_back(connection, "0003", "calibrations", "means")
+            update = "UPDATE items SET subject = ?, tags = ?, source = ? WHERE id = ?"
+            connection.exec_driver_sql(update, ("Zoe\u0308", "[]", " a\u0308.png", old.id))
+            connection.exec_driver_sql(update, (None, '["e\u0301t\u00e9", "\u00e9t\u00e9"]', None, tagged.id))
+            key = connection.exec_driver_sql("SELECT key FROM items WHERE id = ?", (tagged.id,)).scalar()
+            for tag in ("e\u0301t\u00e9", "\u00e9t\u00e9"):
+                connection.exec_driver_sql("INSERT INTO item_tags VALUES (?, ?)", (tag, key))
+        before = gallery.sequence
+    with open_gallery(folder, DIM, SPACE) as gallery:
+        assert gallery.get(kept.id) == kept
+        assert gallery.get(old.id).source == "\u00e4.png"
+        assert gallery.get(tagged.id).tags == ("\u00e9t\u00e9",)
+        assert gallery.count(Filter(tags=("e\u0301t\u00e9",))) == 1
+        assert gallery.sequence == before + 2
+        assert gallery.search(embedding(2, 2), filter=Filter(subjects=("Zoe\u0308",)))[0][0].item.id == old.id
+        assert gallery.delete_subject("Zoe\u0308") == 2
 
 
 def test_every_migration_has_a_test_that_opens_what_it_made():
@@ -79,11 +109,16 @@ def test_every_migration_has_a_test_that_opens_what_it_made():
 
 
 def test_migrating_twice_changes_nothing(tmp_path: Path):
-    truth = SqliteTruth(tmp_path / "x.sqlite")
+    truth, dumps = SqliteTruth(tmp_path / "x.sqlite"), []
     for _ in range(2):
         with truth.write() as connection:
             migrate(connection)
+            begin_ledger(connection)
+        with closing(sqlite3.connect(tmp_path / "x.sqlite")) as copy:
+            dumps.append(list(copy.iterdump()))
     truth.close()
+    assert dumps[0] == dumps[1]
+    assert sum("CREATE TABLE" in line for line in dumps[0]) == len(tables.metadata.tables) + 1  # Alembic's own too
 
 
 def test_failed_migration_leaves_no_tables(tmp_path: Path):
