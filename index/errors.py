@@ -4,6 +4,7 @@ GalleryError
 ├── SpaceMismatch      vectors of another encoder: carries both space ids
 ├── ItemNotFound       no such item
 ├── BadItem            a subject, side, tag or box that cannot be stored
+├── DuplicateItem      the picture is enrolled already: carries the item's id
 ├── BadVector          wrong width, NaN, infinite or zero
 ├── BadFilter          a filter, cursor, k or threshold that cannot be asked
 ├── GalleryLocked      another process owns the folder
@@ -43,6 +44,15 @@ class ItemNotFound(GalleryError):
 
 class BadItem(GalleryError):
     """An item's own data cannot be stored."""
+
+
+class DuplicateItem(GalleryError):
+    """A picture is enrolled already, and the caller wanted to be told."""
+
+    def __init__(self, number: int, twin: str | int) -> None:
+        where = f"enrolled already as {twin}" if isinstance(twin, str) else f"the same picture as items[{twin}]"
+        super().__init__(f"items[{number}] is {where}: use that one, or enrol with on_duplicate 'return' or 'add'")
+        self.item_id = twin if isinstance(twin, str) else None
 
 
 class BadVector(GalleryError):

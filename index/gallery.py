@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 from numpy.typing import ArrayLike
 from sqlalchemy import Connection
 
 from index import enrolment
 from index.drift import DriftReport, Sample, measure_drift
-from index.errors import BadFilter
+from index.errors import BadFilter, DuplicateItem
 from index.items import Filter, Hit, Item, NewItem, Page, Probe, Side, SubjectHit, Vectors, composed
 from index.live_spaces import LiveSpaces, Make
 from index.maintenance import MaintenanceThread
@@ -31,13 +31,22 @@ from index.store.schema import begin_ledger, migrate
 from index.store.space_rows import open_active
 from index.store.truth import Truth
 
+OnDuplicate = Literal["add", "return", "reject"]
 Items = list[Item]
+Outcomes = list["Outcome"]
 QueryHits = list[Hit]
 QuerySubjectHits = list[SubjectHit]
 Hits = list[QueryHits]
 SubjectHits = list[QuerySubjectHits]
 T = TypeVar("T")
 PAGE_LIMIT = 1000
+
+
+class Outcome(NamedTuple):
+    """What became of an item to enrol: the enrolled item, and whether it is new."""
+
+    item: Item
+    added: bool
 
 
 class Keep(Enum):
@@ -91,6 +100,18 @@ class Gallery:
         """An item's vectors in a space (the active one by default); None where it has none there yet."""
         index = self._live.index(space_id)
         return self._read(lambda connection: rows.vectors_of(connection, item_id, index.space_id, index.dim))
+
+    def vectors_of(self, item_ids: Sequence[str], space_id: str | None = None) -> dict[str, Vectors]:
+        """The vectors of several items in a space (the active one by default), by id; an item without any is left out."""
+        index = self._live.index(space_id)
+
+        def question(connection: Connection) -> dict[str, Vectors]:
+            keys = rows.keys_of(connection, item_ids)
+            ids = {key: item.id for key, item in rows.get_many(connection, keys).items()}
+            pairs = rows.pairs(connection, index.space_id, index.dim, keys)
+            return {ids[int(key)]: Vectors(mu, embedding) for key, mu, embedding in zip(*pairs, strict=True)}
+
+        return self._read(question)
 
     def list(self, after: str | None = None, limit: int = 100, filter: Filter | None = None) -> Page:
         """Items in the order of enrolment, `limit` at a time; `after` is the `next_cursor` of the page before."""
@@ -185,8 +206,16 @@ class Gallery:
     # Writing
 
     def enrol(self, items: Sequence[NewItem], space_id: str | None = None) -> Items:
-        """Enrol all items or none, durably.
+        """Enrol all items or none, durably, whether or not the same pictures are enrolled. See `enrol_once`."""
+        return [outcome.item for outcome in self.enrol_once(items, space_id, on_duplicate="add")]
 
+    def enrol_once(
+        self, items: Sequence[NewItem], space_id: str | None = None, on_duplicate: OnDuplicate = "return"
+    ) -> Outcomes:
+        """Enrol all items or none, durably; what becomes of each, in order.
+
+        on_duplicate: of a picture that is enrolled already, or stands twice among `items` (by `NewItem.content`):
+        "return" gives the item that is there, unchanged; "reject" raises DuplicateItem; "add" enrols it once more.
         `space_id` names the space of the items' `mu` and `embedding` (the active one by default); a caller whose model
         can be replaced under it names its own. Vectors in `also` for spaces that were retired meanwhile are dropped.
         Raises BadVector, GalleryReadOnly, and SpaceMismatch if `space_id` is not live, or if the items have no vectors
@@ -203,10 +232,19 @@ class Gallery:
             given = {name: some for name, some in given.items() if name in self._live.dims()}  # others were retired
             enrolment.check_covers(given, self.space_id, len(items))
             with self._truth.write() as connection:
-                stored = changes.enrol(connection, items, given)
+                earlier = {} if on_duplicate == "add" else changes.find_duplicates(connection, items)
+                if earlier and on_duplicate == "reject":
+                    raise DuplicateItem(*next(iter(earlier.items())))
+                new = [n for n in range(len(items)) if n not in earlier]
+                given = {name: columns.of(new) for name, columns in given.items()}
+                stored = changes.enrol(connection, [items[n] for n in new], given)
+                outcomes = {n: Outcome(item, True) for n, (_, item) in zip(new, stored, strict=True)}
+                for n, twin in earlier.items():
+                    item = outcomes[twin].item if isinstance(twin, int) else rows.get(connection, twin)[1]
+                    outcomes[n] = Outcome(item, False)
             self._replication.publish(lambda: self._put(stored, given))
-        self._maintenance.note(len(items))
-        return [item for _, item in stored]
+        self._maintenance.note(len(stored))
+        return [outcomes[n] for n in range(len(items))]
 
     def patch(
         self,

@@ -28,6 +28,12 @@ class Columns:
     mu: Matrix
     embeddings: Matrix
 
+    def of(self, places: Sequence[int]) -> Columns:
+        """Those of some of the items, numbered by their order in `places`."""
+        number = {place: n for n, place in enumerate(places)}
+        kept = [n for n, row in enumerate(self.rows) if row in number]
+        return Columns([number[self.rows[n]] for n in kept], self.mu[kept], self.embeddings[kept])
+
 
 @dataclass(frozen=True)
 class Patch:
@@ -60,6 +66,8 @@ def enrol(
 
     A restore gives what was `known` of each: then they keep their ids and the time of their enrolment.
     """
+    if not new:
+        return []
     seq, key = take_numbers(connection, len(new), len(new))
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
     rows_of_items = [item_row(item, key + n, seq + n, created) for n, item in enumerate(new)]
@@ -71,6 +79,19 @@ def enrol(
     for space_id, columns in spaces.items():
         insert_vectors(connection, space_id, [(key + n, seq + n) for n in columns.rows], columns)
     return [(row["key"], rows.to_item(row)) for row in rows_of_items]
+
+
+def find_duplicates(connection: Connection, new: Sequence[NewItem]) -> dict[int, str | int]:
+    """Those of `new` whose content is enrolled already: place -> item id, or the place of the same content before."""
+    enrolled = rows.by_content(connection, [item.content for item in new])
+    duplicates: dict[int, str | int] = {}
+    first: dict[str, int] = {}
+    for n, item in enumerate(new):
+        if item.content in enrolled:
+            duplicates[n] = enrolled[item.content][0]
+        elif first.setdefault(item.content, n) != n:
+            duplicates[n] = first[item.content]
+    return duplicates
 
 
 def insert_vectors(

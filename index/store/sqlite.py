@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from index.errors import GalleryCorrupt, GalleryReadOnly
@@ -105,7 +105,8 @@ class SqliteTruth:
 def sqlite_engine(file: Path) -> Engine:
     """An engine whose transactions are SQLite's own: BEGIN for reading, BEGIN IMMEDIATE for writing."""
     connecting = {"check_same_thread": False, "timeout": 10}
-    engine = create_engine(f"sqlite:///{file}", connect_args=connecting, hide_parameters=True)  # no name in a log
+    address = URL.create("sqlite", database=str(file))  # a text would end at a "?" or "#" in the path
+    engine = create_engine(address, connect_args=connecting, hide_parameters=True)  # no name in a log
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: Any) -> None:

@@ -8,13 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from index.gallery import Gallery
-from index.items import NewItem
+from index.items import Item, NewItem, Vectors, check_labels, source_of
 from index.tools.sources import Picture, Unreadable
 
 Embed = Callable[[Sequence[Picture]], Sequence[NewItem | Exception]]
 """Pictures -> for each, in order, the item to enrol or why it cannot be. Labels of the item are taken as they are."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """space_id: of the vectors that `embed` gives (the active one by default). batch: pictures that are embedded and
+    enrolled at once. update_labels: items that the gallery holds already get the labels that the source has of them.
+    """
+
+    space_id: str | None = None
+    batch: int = 32
+    update_labels: bool = False
 
 
 @dataclass
@@ -23,6 +35,7 @@ class ImportReport:
 
     enrolled: int = 0
     known: int = 0  # already in the gallery, by content
+    updated: int = 0  # of the known ones, those that got other labels
     failed: list[Unreadable] = field(default_factory=list)
     fresh: list[str] = field(default_factory=list)  # ids of what the last batch enrolled
 
@@ -33,59 +46,89 @@ class ImportReport:
 
 
 def import_pictures(
-    gallery: Gallery,
-    found: Iterable[Picture | Unreadable],
-    embed: Embed,
-    space_id: str | None = None,
-    batch: int = 32,
-    progress: Callable[[ImportReport], None] = lambda report: None,
-) -> ImportReport:
-    """Enrol every picture whose content the gallery does not hold yet, `batch` at a time, each batch durably.
+    gallery: Gallery, source: Iterable[Picture | Unreadable], embed: Embed, options: ImportOptions | None = None
+) -> Iterator[ImportReport]:
+    """Enrol every picture whose content the gallery does not hold yet; gives its report after every batch.
 
-    `space_id` names the space of the vectors that `embed` gives (the active one by default). `progress` is called after
-    every batch. Raises what `Gallery.enrol` raises; what was enrolled until then stays and is known to the next run.
+    Each batch is durable before the report is given. Raises what `Gallery.enrol` raises; what was enrolled until then
+    stays and is known to the next run.
     """
-    report = ImportReport()
-    for some in batches(found, batch):
-        pictures = [one for one in some if isinstance(one, Picture)]
-        report.failed += [one for one in some if isinstance(one, Unreadable)]
-        fresh = unknown(gallery, pictures)
-        report.known += len(pictures) - len(fresh)
-        enrol(gallery, fresh, embed, space_id, report)
-        progress(report)
-    return report
+    job = ImportJob(gallery, embed, options or ImportOptions())
+    yield job.report
+    for rows in batches(source, job.options.batch):
+        job.take(rows)
+        yield job.report
 
 
-def unknown(gallery: Gallery, pictures: Sequence[Picture]) -> list[Picture]:
-    """Those whose content is neither in the gallery nor earlier in the batch."""
-    known = gallery.find_content([one.content for one in pictures])
-    by_content = {one.content: one for one in reversed(pictures) if one.content not in known}
-    return list(reversed(by_content.values()))
+class ImportJob:
+    """One import, batch by batch."""
+
+    def __init__(self, gallery: Gallery, embed: Embed, options: ImportOptions) -> None:
+        self.report, self.options = ImportReport(), options
+        self._gallery, self._embed = gallery, embed
+
+    def take(self, rows: Sequence[Picture | Unreadable]) -> None:
+        """Enrol what is new in a batch, and count the rest."""
+        report, report.fresh = self.report, []
+        report.failed += [row for row in rows if isinstance(row, Unreadable)]
+        by_content: dict[str, list[Picture]] = {}
+        for picture in (row for row in rows if isinstance(row, Picture)):
+            by_content.setdefault(picture.content, []).append(picture)
+        enrolled = self._gallery.find_content(list(by_content))
+        for content, ids in enrolled.items():
+            report.known += len(by_content[content])
+            if self.options.update_labels:
+                report.updated += sum(self._update(item_id, by_content[content][-1]) for item_id in ids)
+        self._enrol([pictures for content, pictures in by_content.items() if content not in enrolled])
+
+    def _enrol(self, groups: Sequence[Sequence[Picture]]) -> None:
+        """Embed and enrol the first of each group of equal pictures; a group fails, or is known, as a whole."""
+        items: list[NewItem] = []
+        first = [group[0] for group in groups]
+        for group, result in zip(groups, self._embed(first) if first else (), strict=True):
+            if isinstance(result, Exception):
+                self.report.failed += [Unreadable(picture.name, str(result)) for picture in group]
+            else:
+                items.append(self._named(result, group[0]))
+                self.report.known += len(group) - 1
+        self.report.fresh = [item.id for item in self._gallery.enrol(items, self.options.space_id)]
+        self.report.enrolled += len(items)
+
+    def _named(self, item: NewItem, picture: Picture) -> NewItem:
+        return replace(item, sha256=picture.content, source=item.source or source_of(picture.name))
+
+    def _update(self, item_id: str, picture: Picture) -> bool:
+        """Give an enrolled item the labels that the source has of it; returns whether any was another."""
+        item = self._gallery.get(item_id)
+        labels = new_labels(item, picture)
+        if not labels:
+            return False
+        vectors = None
+        if (labels.get("side", item.side) == "right") != (item.side == "right"):  # the picture is mirrored anew
+            (result,) = self._embed([picture])
+            if isinstance(result, Exception):
+                self.report.failed.append(Unreadable(picture.name, str(result)))
+                return False
+            own = self.options.space_id or self._gallery.space_id
+            vectors = {**result.also, own: Vectors(result.mu, result.embedding)}
+        self._gallery.patch(item_id, **labels, vectors=vectors)
+        return True
 
 
-def enrol(
-    gallery: Gallery, pictures: Sequence[Picture], embed: Embed, space_id: str | None, report: ImportReport
-) -> None:
-    """Embed and enrol one batch."""
-    report.fresh = []
-    if not pictures:
-        return
-    items: list[NewItem] = []
-    for one, result in zip(pictures, embed(pictures), strict=True):
-        if isinstance(result, Exception):
-            report.failed.append(Unreadable(one.name, str(result)))
-        else:
-            items.append(replace(result, sha256=one.content, source=result.source or one.name))
-    report.fresh = [item.id for item in gallery.enrol(items, space_id)]
-    report.enrolled += len(report.fresh)
+def new_labels(item: Item, picture: Picture) -> dict[str, Any]:
+    """The labels that a source has of a picture and that are not the item's; what a source does not say, stays."""
+    subject, tags = check_labels(picture.subject, picture.side, picture.tags)
+    stated = {"subject": subject, "side": picture.side, "tags": tags}
+    return {name: value for name, value in stated.items() if value and value != getattr(item, name)}
 
 
-def batches(found: Iterable[Picture | Unreadable], size: int) -> Iterator[list[Picture | Unreadable]]:
-    some: list[Picture | Unreadable] = []
-    for one in found:
-        some.append(one)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some
+def batches(source: Iterable[Picture | Unreadable], size: int) -> Iterator[list[Picture | Unreadable]]:
+    """The rows of a source, `size` at a time."""
+    rows: list[Picture | Unreadable] = []
+    for row in source:
+        rows.append(row)
+        if len(rows) == size:
+            yield rows
+            rows = []
+    if rows:
+        yield rows

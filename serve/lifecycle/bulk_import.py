@@ -102,7 +102,7 @@ class Imports:
                 log.warning("the import is left: its batch did not end within %g s", self._settings.drain_s)
 
     def _work(self, record: ImportRecord, found: Iterable[Picture | Unreadable], space_id: str) -> None:
-        from index.tools.bulk_import import import_pictures
+        from index.tools.bulk_import import ImportOptions, import_pictures
 
         began = time.monotonic()
 
@@ -117,7 +117,9 @@ class Imports:
 
         try:
             gallery = self._models.gallery
-            import_pictures(gallery, found, lambda some: self._embed(space_id, some), space_id, BATCH, progress)
+            options = ImportOptions(space_id, BATCH)
+            for report in import_pictures(gallery, found, lambda some: self._embed(space_id, some), options):
+                progress(report)
             record.state = "stopped" if self._stop.is_set() else "done"
         except Exception as error:
             log.exception("import %s failed", record.id)

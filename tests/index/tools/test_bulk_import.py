@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import pytest
 from index.errors import ImportRefused
 from index.gallery import Gallery
 from index.items import NewItem
-from index.tools.bulk_import import ImportReport, import_pictures
-from index.tools.sources import Picture, open_source
+from index.tools.bulk_import import ImportOptions, ImportReport, import_pictures
+from index.tools.sources import Picture, Unreadable, open_source
 from tests.index.ears import embedding
 
 COUNT = 12
@@ -80,6 +81,12 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
 }
 
 
+def run(gallery: Gallery, source: Iterable[Picture | Unreadable], **options: Any) -> ImportReport:
+    """The whole import."""
+    *_, report = import_pictures(gallery, source, embed, ImportOptions(**options))
+    return report
+
+
 def embed(pictures: Sequence[Picture]) -> list[NewItem | Exception]:
     """A stand-in for a model: the picture's text names its vector; "broken" pictures fail."""
     found: list[NewItem | Exception] = []
@@ -114,9 +121,9 @@ def test_plain_folder_gives_pictures_without_labels(tmp_path: Path):
 @pytest.mark.parametrize("kind", MAKERS)
 def test_import_twice_is_import_once(gallery: Gallery, tmp_path: Path, kind: str):
     source = MAKERS[kind](tmp_path / "in")
-    first = import_pictures(gallery, open_source(source), embed, batch=5)
+    first = run(gallery, open_source(source), batch=5)
     assert (first.enrolled, first.known, first.failed) == (COUNT, 0, [])
-    second = import_pictures(gallery, open_source(source), embed, batch=7)
+    second = run(gallery, open_source(source), batch=7)
     assert (second.enrolled, second.known, second.seen) == (0, COUNT, COUNT)
     assert gallery.count() == COUNT
     assert {item.source for item in gallery.list(limit=100).items} == {row["path"] for row in ROWS}
@@ -125,14 +132,11 @@ def test_import_twice_is_import_once(gallery: Gallery, tmp_path: Path, kind: str
 def test_interrupted_import_goes_on_where_it_stopped(gallery: Gallery, tmp_path: Path):
     source = write_table(tmp_path / "in")
 
-    def stop_early(report: ImportReport) -> None:
+    for report in import_pictures(gallery, open_source(source), embed, ImportOptions(batch=3)):
         if report.enrolled >= 5:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        import_pictures(gallery, open_source(source), embed, batch=3, progress=stop_early)
+            break
     assert gallery.count() == 6
-    again = import_pictures(gallery, open_source(source), embed, batch=3)
+    again = run(gallery, open_source(source), batch=3)
     assert (again.enrolled, again.known) == (COUNT - 6, 6)
 
 
@@ -142,7 +146,7 @@ def test_bad_pictures_and_rows_fail_alone_and_are_named(gallery: Gallery, tmp_pa
     (tmp_path / "in" / "ears" / "5.png").unlink()
     with table.open("a") as file:
         file.write("ears/6.png,p,upside,,1,2,3,4\nears/7.png,p,left,,9,2,3,4\nears/8.png,p,left,,1,2,three,4\n")
-    report = import_pictures(gallery, open_source(table), embed)
+    report = run(gallery, open_source(table))
     assert report.enrolled == COUNT - 2
     assert sorted(one.name for one in report.failed) == [f"ears/{n}.png" for n in (3, 5, 6, 7, 8)]
     reasons = {one.name: one.reason for one in report.failed}
@@ -154,7 +158,7 @@ def test_bad_pictures_and_rows_fail_alone_and_are_named(gallery: Gallery, tmp_pa
 def test_same_picture_twice_in_a_batch_is_one_item_but_two_boxes_are_two(gallery: Gallery):
     one = Picture("a.png", b"picture 1")
     boxed = [Picture("a.png", b"picture 1", box=(0, 0, float(n), 9)) for n in (5, 6)]
-    report = import_pictures(gallery, [one, one, *boxed, boxed[0]], embed)
+    report = run(gallery, [one, one, *boxed, boxed[0]])
     assert (report.enrolled, report.known) == (3, 2)
 
 
@@ -191,3 +195,37 @@ def test_source_of_no_known_kind_is_refused(tmp_path: Path):
     (tmp_path / "t.csv").write_text("file,subject\n")
     with pytest.raises(ImportRefused, match="'path'"):
         list(open_source(tmp_path / "t.csv"))
+
+
+def test_repeats_of_a_picture_that_cannot_be_decoded_are_failures_too(gallery: Gallery):
+    broken, sound = Picture("a.png", b"broken 1"), Picture("b.png", b"picture 2")
+    report = run(gallery, [broken, sound, replace(broken, name="copy of a.png"), sound])
+    assert (report.enrolled, report.known, report.seen) == (1, 1, 4)
+    assert [row.name for row in report.failed] == ["a.png", "copy of a.png"]
+    assert len(run(gallery, [broken]).failed) == 1
+
+
+def test_labels_that_were_mended_are_taken_over_on_request(gallery: Gallery):
+    before = [Picture(f"{n}.png", f"picture {n}".encode(), "old" if n else None, "left", ("t",)) for n in range(3)]
+    run(gallery, before)
+    mended = [
+        replace(before[0], subject="Zoe\u0308", side=None, tags=()),
+        replace(before[1], side="right"),
+        before[2],
+        Picture("3.png", b"picture 3", "new"),
+    ]
+    assert run(gallery, mended).updated == 0
+    report = run(gallery, mended, update_labels=True)
+    assert (report.enrolled, report.known, report.updated) == (0, 4, 2)
+    items = {item.source: item for item in gallery.list().items}
+    assert (items["0.png"].subject, items["0.png"].side, items["0.png"].tags) == ("Zo\u00eb", "left", ("t",))
+    assert (items["1.png"].subject, items["1.png"].side) == ("old", "right")
+    assert items["2.png"].subject == "old"
+    assert run(gallery, mended, update_labels=True).updated == 0
+
+
+def test_a_file_name_that_cannot_be_stored_ends_no_import(gallery: Gallery):
+    names = ["9.00.00\u202fAM.png", "tab\there.png", "\udcff.png", "x" * 3000]
+    report = run(gallery, [Picture(name, f"picture {n}".encode()) for n, name in enumerate(names)])
+    assert (report.enrolled, report.failed) == (4, [])
+    assert gallery.list().items[0].source == names[0]
