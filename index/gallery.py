@@ -102,7 +102,7 @@ class Gallery:
         return self._read(lambda connection: rows.vectors_of(connection, item_id, index.space_id, index.dim))
 
     def vectors_of(self, item_ids: Sequence[str], space_id: str | None = None) -> dict[str, Vectors]:
-        """The vectors of several items in a space (the active one by default), by id; an item without any is left out."""
+        """The vectors of several items by id, in a space (the active one by default), where they have any."""
         index = self._live.index(space_id)
 
         def question(connection: Connection) -> dict[str, Vectors]:
