@@ -29,7 +29,6 @@ VERBS: dict[str, Verb] = {
     "evaluate": Verb("training.command_evaluate", "figures, plots and a report of a checkpoint or bundle"),
     "eigenears": Verb("training.command_eigenears", "principal components of the latents, as pictures"),
     "detector": Verb("training.command_detector", "teacher -> detector of ears and their landmarks"),
-    "distill": Verb("training.command_distill", "teacher -> small student with the same eyes"),
     "export": Verb("export.command_export", "checkpoint -> bundle (ONNX behind a parity gate)"),
     "bundle": Verb("bundle.command_bundle", "verify a bundle: checksums, contracts, golden outputs"),
     "engine": Verb("bundle.command_engine", "build a bundle's TensorRT engines ahead of time"),

@@ -33,7 +33,7 @@ from export.graph.flops import matmul_gflop
 from export.graph.onnx_export import GraphSpec, export_onnx
 from export.graph.rewrite import rewrite
 from export.graph.wrappers import ENCODER_INPUT, ENCODER_OUTPUTS, EncoderGraph
-from training.config import ModelConfig
+from training.model_config import ModelConfig
 from training.networks.vae import EarVAE
 from training.presets import PRESETS
 

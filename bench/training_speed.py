@@ -25,12 +25,14 @@ from transformers import SamVisionModel
 
 from common.provenance import commit
 from export.bench.hardware import this_machine
-from training.config import LossWeights, ModelConfig, TrainConfig
+from training.config import LossWeights, TrainConfig
+from training.model_config import ModelConfig
 from training.data.datamodule import EarDataModule
 from training.data.dataset import Batch
 from training.data.prepare import prepare
 from training.fit.module import EarModule
-from training.fit.trainer import build_model, quiet, resolve_precision
+from training.fit.session import quiet, resolve_precision
+from training.fit.trainer import build_model
 from training.networks.sam import SamEncoder
 from training.presets import PRESETS, preset
 
@@ -110,7 +112,7 @@ class Speeds:
 def measure(config: TrainConfig, steps: int) -> Speeds:
     """Train for some steps, then feed without a model."""
     prepared = prepare(config)
-    module = EarModule(config, build_model(config), None, prepared.landmarks)
+    module = EarModule(config, build_model(config)[0], None, prepared.landmarks)
     data = EarDataModule(prepared, config.batch_size, config.per_identity, config.seed, config.num_workers)
     watch = Stopwatch(config.model, config.views)
     with quiet():

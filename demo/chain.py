@@ -61,7 +61,7 @@ def validation_records() -> list[EarRecord]:
     return load_records(EARS / "metadata.csv", split="val")
 
 
-def train(places: Places, minutes: float, tell: Tell) -> Path:
+def train(places: Places, minutes: float) -> Path:
     """Train the tiny preset on the demo ears; returns the checkpoint. A finished run is not repeated."""
     from demo.recipe import demo_config
     from training.fit.trainer import fit
@@ -70,7 +70,7 @@ def train(places: Places, minutes: float, tell: Tell) -> Path:
     if done.is_file():
         return Path(done.read_text())
     shutil.rmtree(places.run, ignore_errors=True)
-    checkpoint = fit(demo_config(EARS, places.run, minutes), tell)
+    checkpoint = fit(demo_config(EARS, places.run, minutes))
     done.write_text(str(checkpoint))
     return checkpoint
 

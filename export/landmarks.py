@@ -54,8 +54,8 @@ class LandmarkGraph(nn.Module):
 
     def __init__(self, detector: EarDetector) -> None:
         super().__init__()
-        self.look_px = detector.config.look_px
-        self.sam = SamGraph(resized(detector.sam, self.look_px), self.look_px)
+        self.coarse_px = detector.config.coarse_px
+        self.sam = SamGraph(resized(detector.sam, self.coarse_px), self.coarse_px)
         self.detector = copy.deepcopy(detector).eval().requires_grad_(False)
         self.detector.sam = SamGraph(self.detector.sam, detector.config.model.image_size_px)  # type: ignore[assignment]
         fold_batch_norms(self.detector.blocks)
@@ -71,7 +71,7 @@ class LandmarkGraph(nn.Module):
             in pixels of the letterbox, sides the probability of a right ear.
         """
         images = image.float().permute(0, 3, 1, 2) / 127.5 - 1.0
-        coarse = self.detector.first(self.sam(resize(images, self.look_px)))
+        coarse = self.detector.first(self.sam(resize(images, self.coarse_px)))
         return tuple(self.detector.settle(images, coarse))
 
 

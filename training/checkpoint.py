@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from common.durable_files import replacing
-from training.config import ModelConfig
+from training.model_config import ModelConfig
 from training.errors import CheckpointError
 
 HEADER_KEY = "ear_teacher"

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-from training.config import SAM_SIZES_PX, ModelConfig
+from training.model_config import SAM_SIZES_PX, ModelConfig
 from training.errors import TrainingError
 from training.presets import PRESETS, preset
+
+if TYPE_CHECKING:
+    from training.weights import LoadedWeights
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -34,10 +38,10 @@ def main(argv: list[str]) -> int:
     for line in machine():
         print(line)
     missing = 0
-    for name, look in _weights(arguments, model).items():
-        problem = _problem(look)
-        print(f"weights  {name:18s}{'ok' if problem is None else 'MISSING. ' + problem}")
-        missing += problem is not None
+    for name, load in _weights(arguments, model).items():
+        usable, line = _loaded(load)
+        print(f"weights  {name:18s}{line}")
+        missing += not usable
     failed = sum(not _passes(name, model) for name in ("encoder", "VAE", "Lightning module"))
     lacking = missing and not arguments.without_weights
     print("ready to train" if not failed and not lacking else f"not ready: {failed} failed, {missing} weights missing")
@@ -50,7 +54,7 @@ def machine() -> Iterator[str]:
     import torch
 
     from common.machine import usable_cpus
-    from training.fit.trainer import resolve_precision
+    from training.fit.session import resolve_precision
     from training.provenance import versions
 
     for name, version in versions().items():
@@ -64,27 +68,28 @@ def machine() -> Iterator[str]:
     yield f"device   {'precision':18s}{resolve_precision('auto')} (--precision auto)"
 
 
-def _weights(arguments: argparse.Namespace, model: ModelConfig) -> dict[str, Callable[[], object]]:
-    """What the preset's default recipe needs, and how to look for each."""
+def _weights(arguments: argparse.Namespace, model: ModelConfig) -> dict[str, Callable[[], LoadedWeights]]:
+    """What the preset's default recipe needs, and how to load each."""
     from pathlib import Path
 
     from training.networks.sam import SamEncoder
-    from training.weights import SAM_HUB_ID, load_sam, load_vgg
+    from training.weights import SAM_HUB_ID, load_sam, vgg_weights
 
     vgg = Path(arguments.vgg_weights) if arguments.vgg_weights else None
-    wanted: dict[str, Callable[[], object]] = {"VGG16": lambda: load_vgg(vgg)}
+    loaders: dict[str, Callable[[], LoadedWeights]] = {"VGG16": lambda: vgg_weights(vgg)[1]}
     if model.preset == "teacher":
         source = arguments.sam_weights or SAM_HUB_ID
-        wanted["SAM"] = lambda: load_sam(SamEncoder(model.sam), source)
-    return wanted
+        loaders["SAM"] = lambda: load_sam(SamEncoder(model.sam), source)
+    return loaders
 
 
-def _problem(look: Callable[[], object]) -> str | None:
+def _loaded(load: Callable[[], LoadedWeights]) -> tuple[bool, str]:
+    """Whether these weights can be trained from, and the line that says so; judged as `train` judges them."""
     try:
-        look()
+        loaded = load()
     except TrainingError as error:
-        return str(error)
-    return None
+        return False, f"MISSING. {error}"
+    return loaded.contents != "untrained", f"{'ok, ' if loaded.contents == 'published' else ''}{loaded}"
 
 
 def _passes(name: str, model: ModelConfig) -> bool:
@@ -93,9 +98,9 @@ def _passes(name: str, model: ModelConfig) -> bool:
 
     since = time.perf_counter()
     try:
-        said = SELF_TESTS[name](model)
+        outcome = SELF_TESTS[name](model)
     except Exception as error:  # whatever goes wrong is what was asked for
         print(f"test     {name:18s}FAILED. {type(error).__name__}: {error}", flush=True)
         return False
-    print(f"test     {name:18s}ok, {said} ({time.perf_counter() - since:.1f} s)", flush=True)
+    print(f"test     {name:18s}ok, {outcome} ({time.perf_counter() - since:.1f} s)", flush=True)
     return True

@@ -57,7 +57,7 @@ def _train_flags(one: Any) -> None:
     run.add_argument("--epochs", type=int, help="passes over the framed ears (default 20)")
     run.add_argument("--max-steps", type=int, help="stop after so many steps instead")
     run.add_argument("--max-minutes", type=float, help="stop after so many minutes; the schedule ends with it")
-    run.add_argument("--looks", type=int, help="framed ears per step (default 32)")
+    run.add_argument("--crops-per-step", type=int, help="framed ears per step (default 32)")
     run.add_argument("--scenes", type=int, help="whole pictures per step (default 4)")
     run.add_argument("--lr", type=float, help="peak learning rate of AdamW (default 1e-3)")
     run.add_argument("--muon-lr", type=float, help="peak learning rate of Muon, for matrices (default 0.02)")

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.config import CHOICES, SAM_SIZES_PX, LossWeights, ModelConfig, TrainConfig, flag
+from common.flags import add_flags, flag
+from training.config import LossWeights, TrainConfig
 from training.errors import ConfigError
+from training.model_config import SAM_SIZES_PX, ModelConfig
 from training.presets import PRESETS, preset
 
+_GROUPS = {"data": "data", "model": "model", "run": "run", "loss": "loss = L1 + weight x term + ...",
+           "identity": "identity", "optimiser": "optimiser", "machine": "machine"}  # fmt: skip
 _MODEL_FLAGS = ("preset", "sam_size", "freeze_layers", "latent_dim", "image_size")
 _ON_RESUME = {
     "data", "val", "out", "num_workers", "devices", "num_nodes", "strategy", "accelerator", "max_minutes",
-    "stop_after_epochs", "vgg_weights", "hold_crops",
+    "stop_after_epochs", "vgg_weights", "hold_crops", "epochs",
 }  # fmt: skip
-"""Flags that may differ when a run is taken up again: where things are and on what it runs, never what is learned."""
+"""Flags that may differ when a run is resumed: where things are, on what it runs and for how long, never what is
+learned."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,170 +32,150 @@ def build_parser() -> argparse.ArgumentParser:
         description="Train an ear teacher: pictures of ears -> out/model.ckpt.",
         argument_default=argparse.SUPPRESS,
     )
-    _data_flags(parser.add_argument_group("data"))
-    _model_flags(parser.add_argument_group("model"))
-    _run_flags(parser.add_argument_group("run"))
-    _loss_flags(parser.add_argument_group("loss = L1 + weight x term + ..."))
-    _identity_flags(parser.add_argument_group("identity"))
-    _optimizer_flags(parser.add_argument_group("optimiser"))
-    _machine_flags(parser.add_argument_group("machine"))
+    groups = {name: parser.add_argument_group(title) for name, title in _GROUPS.items()}
+    groups["model"].add_argument("--preset", choices=sorted(PRESETS), help="shape of the networks (default teacher)")
+    add_flags(parser, TrainConfig, groups)
+    add_flags(parser, LossWeights, groups, suffix="_weight")
+    _shape_flags(groups["model"])
+    groups["run"].add_argument("--config", type=Path, metavar="FILE", help="flags from a YAML file, such as a run's "
+                               "logs/csv/version_0/hparams.yaml; flags given beside it win")  # fmt: skip
+    groups["run"].add_argument(
+        "--print-config", action="store_true", help="print the run as YAML for --config, and train nothing"
+    )
     return parser
 
 
-def _data_flags(group: Any) -> None:
-    group.add_argument(
-        "--data", type=Path, help="train_teacher.npy or its folder, a metadata.csv, or a folder of pictures"
-    )
-    group.add_argument("--val", type=Path, help="validation pictures (default: val_teacher.npy beside --data, else the "
-                       "rows with split=val, else a share of the subjects)")  # fmt: skip
-    group.add_argument("--val-fraction", type=float, help="that share, 0 to 1 (default 0.1)")
-    group.add_argument("--out", type=Path, help="folder of the run (default runs/ears)")
-    group.add_argument("--crop", choices=CHOICES["crop"], help="box: frame each ear by its box where there is one; "
-                       "none: whole pictures (default box)")  # fmt: skip
-    group.add_argument("--hold-crops", choices=CHOICES["hold_crops"], help="keep framed crops in memory (default auto: "
-                       "while they take under a quarter of it)")  # fmt: skip
-    group.add_argument("--skip-unreadable", action="store_true", help="leave out pictures that cannot be read")
-    group.add_argument("--augment", type=float, help="strength of the augmentations, 0 for none (default 1)")
-
-
-def _model_flags(group: Any) -> None:
-    group.add_argument("--preset", choices=sorted(PRESETS), help="shape of the networks (default teacher)")
+def _shape_flags(group: Any) -> None:
+    """Departures from the preset's shape."""
     group.add_argument("--sam-size", type=int, metavar="PX", help="SAM's input side in pixels: "
                        f"{', '.join(map(str, SAM_SIZES_PX))} (default: the preset's; teacher 1024)")  # fmt: skip
     group.add_argument("--freeze-layers", type=int, metavar="N", help="first transformer layers kept frozen, with the "
                        "embeddings (default: the preset's; the teacher's is 6)")  # fmt: skip
     group.add_argument("--latent-dim", type=int, metavar="D", help="size of the latent (default 1024)")
     group.add_argument("--image-size", type=int, metavar="PX", help="side of the crops in pixels (default 128)")
-    weights = group.add_mutually_exclusive_group()
-    weights.add_argument("--sam-weights", metavar="ID|FOLDER", help="pretrained SAM (default facebook/sam-vit-base for "
-                         "the teacher, none for presets trained from scratch)")  # fmt: skip
-    weights.add_argument("--random-init", action="store_true", help="start SAM from random weights")
-    group.add_argument("--vgg-weights", type=Path, metavar="FILE", help="torchvision's VGG16, for the perceptual term")
+    group.add_argument("--random-init", action="store_true", help="start SAM from random weights")
 
 
-def _run_flags(group: Any) -> None:
-    group.add_argument("--epochs", type=int, help="passes over the training pictures (default 60)")
-    group.add_argument("--batch-size", type=int, help="pictures per step and device (default 4)")
-    group.add_argument("--max-minutes", type=float, help="stop after so many minutes; the schedule ends with it")
-    group.add_argument("--stop-after-epochs", type=int, help="end this session after so many epochs; --resume goes on")
-    group.add_argument("--resume", type=Path, metavar="CKPT", help="continue exactly from checkpoints/last.ckpt; all "
-                       "flags come from it")  # fmt: skip
-    group.add_argument("--seed", type=int, help="of weights, order, augmentation and noise (default 0)")
-    group.add_argument("--fast-dev-run", action="store_true", help="one step of training and validation, files written")
-
-
-def _loss_flags(group: Any) -> None:
-    says = {
-        "perceptual": "VGG16 features",
-        "ssim": "1 - structural similarity",
-        "edge": "Sobel derivatives",
-        "contrastive": "views of one ear attract, other ears repel",
-        "center": "L1, weighted towards the centre",
-        "kl": "of the latent to the prior, nats",
-        "coarse": "the decoder's coarse picture, of the whole batch",
-        "landmark": "landmarks read from mu, where known",
-        "keypoint": "the encoder's keypoints on the landmarks",
-    }
-    for item in fields(LossWeights):
-        group.add_argument(
-            f"--{item.name}-weight", type=float, metavar="W", help=f"{says[item.name]} (default {item.default})"
-        )
-
-
-def _identity_flags(group: Any) -> None:
-    group.add_argument("--temperature", type=float, help="of the contrastive term (default 0.1)")
-    group.add_argument("--views", type=int, help="augmented views of each picture in a step (default 2)")
-    group.add_argument("--identity", choices=CHOICES["identity"], help="what attracts, where subjects are known: one "
-                       "(subject, side), or both ears of a subject (default ear)")  # fmt: skip
-    group.add_argument("--per-identity", type=int, help="pictures of one identity together in a batch (default 4)")
-    group.add_argument("--identity-head", choices=CHOICES["identity_head"], help="W as the contrastive term made it, "
-                       "or fitted in closed form at the end, to the subjects or, without any, to augmented "
-                       "views (default trained)")  # fmt: skip
-
-
-def _optimizer_flags(group: Any) -> None:
-    group.add_argument(
-        "--optimizer", choices=CHOICES["optimizer"], help="adamw, or muon for the matrices (default adamw)"
-    )
-    group.add_argument("--lr", type=float, help="peak learning rate of AdamW (default 3e-4)")
-    group.add_argument("--muon-lr", type=float, help="peak learning rate of Muon (default 0.02)")
-    group.add_argument("--warmup", type=float, help="share of the run over which the rate rises (default 0.05)")
-    group.add_argument("--weight-decay", type=float, help="of matrices (default 0.05)")
-    group.add_argument("--gradient-clip", type=float, help="largest norm of the gradient, 0: any (default 1)")
-    group.add_argument("--ema-decay", type=float, help="of the averaged weights that are saved, 0: none (default 0)")
-    group.add_argument("--decode-every", type=int, metavar="N", help="decode every n-th picture of a batch (default 1)")
-
-
-def _machine_flags(group: Any) -> None:
-    group.add_argument("--precision", choices=CHOICES["precision"], help="(default auto: what the hardware is fast in)")
-    group.add_argument(
-        "--num-workers", type=int, help="processes that read pictures, per device (default: cores, at most 4)"
-    )
-    group.add_argument("--devices", type=int, help="GPUs (or CPU processes) per node (default 1)")
-    group.add_argument("--num-nodes", type=int, help="machines (default 1)")
-    group.add_argument("--strategy", choices=CHOICES["strategy"], help="how devices work together (default auto)")
-    group.add_argument("--accelerator", choices=CHOICES["accelerator"], help="(default auto: a GPU where there is one)")
-
-
-def config_from(given: dict[str, Any]) -> TrainConfig:
+def config_from(flags: dict[str, Any]) -> TrainConfig:
     """The run that these flags ask for.
 
     Raises:
         ConfigError: a combination that cannot work; the message names the flags.
     """
-    if "resume" in given:
-        return _resumed(given)
-    if "data" not in given:
+    if "config" in flags:
+        flags = {**read_config(flags["config"]), **{name: value for name, value in flags.items() if name != "config"}}
+    if "resume" in flags:
+        return _resumed(flags)
+    if "data" not in flags:
         raise ConfigError(
             "--data is missing: give train_teacher.npy, its folder, a metadata.csv or a folder of pictures"
         )
-    given = {"out": Path("runs/ears"), **given}
-    values = {name: value for name, value in given.items() if name not in _MODEL_FLAGS and not name.endswith("_weight")}
-    weights = {name.removesuffix("_weight"): value for name, value in given.items() if name.endswith("_weight")}
-    model = _model(given)
-    random = values.pop("random_init", False) or (model.preset != "teacher" and "sam_weights" not in values)
-    if random:
+    if sum(bool(flags.get(name)) for name in ("random_init", "sam_weights", "init_from")) > 1:
+        raise ConfigError("--random-init, --sam-weights and --init-from exclude each other: each says how SAM starts")
+    model = _model(flags)
+    shape = {"model", "losses", "random_init", *_MODEL_FLAGS}
+    values = {name: value for name, value in flags.items() if name not in shape and not name.endswith("_weight")}
+    weights = {name.removesuffix("_weight"): value for name, value in flags.items() if name.endswith("_weight")}
+    if flags.get("random_init") or "init_from" in flags or (model.preset != "teacher" and "sam_weights" not in flags):
         values["sam_weights"] = None
-    return TrainConfig(**values, model=model, losses=LossWeights(**weights))
+    return TrainConfig(**values, model=model, losses=LossWeights(**{**flags.get("losses", {}), **weights}))
 
 
-def _model(given: dict[str, Any]) -> ModelConfig:
-    size = given.get("sam_size")
-    name = given.get("preset", "teacher")
-    if size is not None and name == "teacher" and size not in SAM_SIZES_PX:
+def _model(flags: dict[str, Any]) -> ModelConfig:
+    """The preset or, with --init-from or --config, the networks found there, and the departures from it."""
+    size, name = flags.get("sam_size"), flags.get("preset", "teacher")
+    if "init_from" in flags:
+        return _same_shape(flags)
+    if size is not None and name == "teacher" and "model" not in flags and size not in SAM_SIZES_PX:
         raise ConfigError(f"--sam-size {size}: the teacher takes {', '.join(map(str, SAM_SIZES_PX))}")
     return preset(
         name,
+        base=flags["model"] if "model" in flags and "preset" not in flags else None,
         sam_size_px=size,
-        freeze_layers=given.get("freeze_layers"),
-        latent_dim=given.get("latent_dim"),
-        image_size_px=given.get("image_size"),
+        freeze_layers=flags.get("freeze_layers"),
+        latent_dim=flags.get("latent_dim"),
+        image_size_px=flags.get("image_size"),
     )
 
 
-def _resumed(given: dict[str, Any]) -> TrainConfig:
+def _same_shape(flags: dict[str, Any]) -> ModelConfig:
+    """The shape of the networks to start from; of the flags only --freeze-layers may differ."""
+    from training.init_from import shape_of
+
+    source: Path = flags["init_from"]
+    shape = shape_of(source)
+    own = {"preset": shape.preset, "sam_size": shape.sam.image_size_px, "latent_dim": shape.latent_dim,
+           "image_size": shape.image_size_px}  # fmt: skip
+    for name, value in own.items():
+        if flags.get(name, value) != value:
+            raise ConfigError(
+                f"{flag(name)} {flags[name]}: --init-from {source} has {value}, and its networks keep their shape; "
+                f"leave {flag(name)} out"
+            )
+    return replace(shape, freeze_layers=flags.get("freeze_layers", shape.freeze_layers))
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Flags out of YAML: names as on the command line, `model` and `losses` as `hparams.yaml` has them.
+
+    Raises:
+        ConfigError: no such file, not a mapping, or a name that is no flag.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"--config {path}: cannot be read as YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"--config {path}: holds a {type(values).__name__}; expected one `flag: value` a line")
+    values = {str(name).replace("-", "_"): value for name, value in values.items() if value is not None}
+    kinds = {action.dest: action.type for action in build_parser()._actions}
+    unknown = sorted(set(values) - {*kinds, "model", "losses"} | {"config", "help"} & set(values))
+    if unknown:
+        raise ConfigError(f"--config {path}: {', '.join(unknown)}: no such flag of ear-teacher train")
+    if "model" in values:
+        values["model"] = ModelConfig.from_dict(values["model"])
+        if values["model"].preset == "teacher" and not values.get("sam_weights") and "init_from" not in values:
+            values["random_init"] = True  # what the file leaves out because it is None
+    return {name: Path(value) if kinds.get(name) is Path else value for name, value in values.items()}
+
+
+def _resumed(flags: dict[str, Any]) -> TrainConfig:
     """The run stored in the checkpoint, on what may be another machine."""
     from training.checkpoint import read_raw
 
-    path = given.pop("resume")
+    path = flags.pop("resume")
     content = read_raw(path)
     if "train_config" not in content:
         raise ConfigError(f"--resume {path}: holds weights only; give checkpoints/last.ckpt or one of the best three")
-    learned = sorted(set(given) - _ON_RESUME)
+    learned = sorted(set(flags) - _ON_RESUME)
     if learned:
         raise ConfigError(
             f"--resume with {', '.join(map(flag, learned))}: a resumed run keeps what it began with; may be given: "
             + ", ".join(map(flag, sorted(_ON_RESUME)))
         )
     stored = TrainConfig.from_dict(json.loads(content["train_config"]))
-    return replace(stored, stop_after_epochs=None, **{**given, "resume": path})
+    if flags.get("epochs", stored.epochs) < stored.epochs:
+        raise ConfigError(f"--epochs {flags['epochs']}: the run has {stored.epochs}; --resume may raise it, not lower it")
+    place = path.resolve().parent
+    out = place.parent if place.name == "checkpoints" else stored.out  # a run may have been moved or copied
+    return replace(stored, stop_after_epochs=None, **{"out": out, **flags, "resume": path})
 
 
 def main(argv: list[str]) -> int:
     """Run the verb."""
-    given = vars(build_parser().parse_args(argv))
-    config = config_from(given)
+    flags = vars(build_parser().parse_args(argv))
+    shown = flags.pop("print_config", False)
+    config = config_from(flags)
+    if shown:
+        import yaml
+
+        print(yaml.safe_dump(config.to_dict(reproducible=True), sort_keys=False), end="")
+        return 0
+    from common.console import show_progress
     from training.fit.trainer import fit
 
-    fit(config, lambda line: print(line, flush=True))
+    show_progress("training")
+    fit(config)
     return 0

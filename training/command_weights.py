@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from training.errors import TrainingError, WeightsMissing
+
+if TYPE_CHECKING:
+    from training.weights import LoadedWeights
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -22,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str]) -> int:
-    """Run the verb; 0 when everything asked for is there and sound."""
+    """Run the verb; 0 when everything asked for is there, of the right shape and not known to be untrained."""
     arguments = _parser().parse_args(argv)
     jobs = {"sam": _sam, "vgg16": _vgg}
     chosen = [arguments.only] if arguments.only else list(jobs)
@@ -31,7 +35,7 @@ def main(argv: list[str]) -> int:
         try:
             print(f"{name}: {jobs[name](arguments)}")
         except TrainingError as error:
-            print(f"{name}: MISSING. {error}", file=sys.stderr)
+            print(f"{name}: NOT USABLE. {error}", file=sys.stderr)
             failed += 1
     return 1 if failed else 0
 
@@ -43,26 +47,26 @@ def _sam(arguments: argparse.Namespace) -> str:
 
     source = arguments.sam_weights or SAM_HUB_ID
     encoder = SamEncoder(SamShape())
-    load_sam(encoder, source, fetch=arguments.action == "fetch")
-    count = sum(parameter.numel() for parameter in encoder.parameters())
-    return f"ok, {source}: {count / 1e6:.1f} M parameters of ViT-B's shape"
+    return _said(load_sam(encoder, source, fetch=arguments.action == "fetch"))
 
 
 def _vgg(arguments: argparse.Namespace) -> str:
     import torch
 
-    from training.weights import VGG_FILE, VGG_SHA256_PREFIX, VGG_URL, default_folder, find_vgg, load_vgg
-    from training.weights import sha256_prefix_matches as matches
+    from training.weights import VGG_FILE, VGG_SHA256, VGG_URL, default_folder, vgg_weights
 
     target = arguments.vgg_weights or default_folder() / VGG_FILE
     if arguments.action == "fetch" and not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            torch.hub.download_url_to_file(VGG_URL, str(target), hash_prefix=VGG_SHA256_PREFIX)
+            torch.hub.download_url_to_file(VGG_URL, str(target), hash_prefix=VGG_SHA256)
         except (OSError, RuntimeError) as error:
             raise WeightsMissing(f"{VGG_URL} cannot be fetched to {target} ({error})") from None
-    found = find_vgg(arguments.vgg_weights)
-    load_vgg(found)
-    if not matches(found, VGG_SHA256_PREFIX):
-        raise WeightsMissing(f"{found}: damaged or not torchvision's file: its SHA-256 must begin {VGG_SHA256_PREFIX}")
-    return f"ok, {found}"
+    return _said(vgg_weights(arguments.vgg_weights)[1])
+
+
+def _said(loaded: LoadedWeights) -> str:
+    """The line of weights that are there; raises WeightsMissing for those that nothing trained."""
+    if loaded.contents == "untrained":
+        raise WeightsMissing(str(loaded))
+    return f"{'ok, ' if loaded.contents == 'published' else ''}{loaded}"

@@ -1,6 +1,7 @@
-"""The shape of the networks (`ModelConfig`) and how a run goes (`TrainConfig`): dataclasses that check themselves.
+"""How a run goes (`TrainConfig`): a dataclass that checks itself.
 
-Plain data: no torch here, so a command line can refuse a flag before anything heavy is imported.
+Plain data: no torch here, so a command line can refuse a flag before anything heavy is imported. The fields made by
+`setting` are the flags of `ear-teacher train`, with their help texts.
 """
 
 from __future__ import annotations
@@ -10,244 +11,130 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
+from common.flags import flag_fields, problem, setting
 from common.machine import physical_cores
 from training.errors import ConfigError
+from training.model_config import ModelConfig
 
-LATENT_SIDE = 4  # the decoder starts from, and the encoder ends at, a 4 x 4 grid
-SAM_SIZES_PX = (1024, 896, 672, 448, 224)
-"""Input sizes offered for pretrained SAM ViT-B. Multiples of 224 leave no padding in its 14 x 14 token windows."""
-
-CHOICES = {
-    "precision": ("auto", "16-mixed", "bf16-mixed", "32"),
-    "crop": ("box", "none"),
-    "hold_crops": ("auto", "yes", "no"),
-    "identity": ("ear", "subject"),
-    "identity_head": ("trained", "fitted"),
-    "optimizer": ("adamw", "muon"),
-    "strategy": ("auto", "ddp", "fsdp"),
-    "accelerator": ("auto", "cpu", "gpu"),
-}
-"""Values that flags with a fixed choice take."""
-
-
-@dataclass(frozen=True)
-class SamShape:
-    """Shape of the SAM image encoder; the defaults are ViT-B (`facebook/sam-vit-base`, Kirillov et al. 2023)."""
-
-    image_size_px: int = 1024
-    """Side of the square the encoder upsamples every picture to, pixels."""
-    patch_size_px: int = 16
-    hidden_size: int = 768
-    num_layers: int = 12
-    num_heads: int = 12
-    mlp_dim: int = 3072
-    window_size: int = 14
-    """Side of an attention window, tokens; 0: every layer attends globally."""
-    global_layers: tuple[int, ...] = (2, 5, 8, 11)
-    """Layers that attend over the whole grid instead of within windows."""
-    output_channels: int = 256
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "global_layers", tuple(self.global_layers))
-        if self.image_size_px <= 0 or self.image_size_px % self.patch_size_px:
-            raise ConfigError(
-                f"--sam-size {self.image_size_px}: must be a multiple of the patch size, {self.patch_size_px} px"
-            )
-        if self.hidden_size % self.num_heads:
-            raise ConfigError(f"hidden_size {self.hidden_size} must be a multiple of num_heads {self.num_heads}")
-
-    @property
-    def grid_side(self) -> int:
-        """Tokens along one side of the feature map."""
-        return self.image_size_px // self.patch_size_px
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Everything that shapes the networks of `EarVAE`. It travels as JSON inside checkpoints and manifests."""
-
-    preset: str = "teacher"
-    sam: SamShape = field(default_factory=SamShape)
-    freeze_layers: int = 6
-    """First transformer layers kept frozen, with the patch and position embeddings; 0 freezes nothing."""
-    latent_dim: int = 1024
-    image_size_px: int = 128
-    """Side of the square ear crops, pixels."""
-    block_channels: tuple[int, int, int] = (256, 512, 512)
-    """Output channels of the three custom blocks after SAM."""
-    block_strides: tuple[int, int, int] = (2, 2, 2)
-    """Of the three blocks; a block whose input is down to 4 x 4 does not stride."""
-    keypoints: int = 0
-    """Heat maps whose expected places (spatial softmax) join the features of the heads; 0: none."""
-    norm_features: bool = False
-    """Batch norm before the heads: for training from scratch, with batches large enough for it."""
-    logvar_rank: int = 0
-    """Width of a bottleneck in the logvar head, which has little to say; 0: none."""
-    code_dim: int = 768
-    """What the decoder first projects the latent to; both its paths start there."""
-    coarse_side_px: int = 32
-    """Side of the small picture (`training/networks/linear_picture.py`) that lies below the convolutions' detail."""
-    picture_rank: int = 0
-    """How many of the latents, the last ones, are principal components of the small picture, read from the crop and
-    drawn again linearly: for small models. 0: none, the whole latent comes from SAM."""
-    decoder_channels: tuple[int, ...] = (512, 512, 512, 256, 128, 64)
-    """Channels at 4 x 4, 8 x 8, ... up to `image_size_px`."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "block_channels", tuple(self.block_channels))
-        object.__setattr__(self, "block_strides", tuple(self.block_strides))
-        object.__setattr__(self, "decoder_channels", tuple(self.decoder_channels))
-        if not 0 <= self.freeze_layers <= self.sam.num_layers:
-            raise ConfigError(
-                f"--freeze-layers {self.freeze_layers}: the {self.preset} encoder has {self.sam.num_layers} layers; "
-                f"give 0 to {self.sam.num_layers}"
-            )
-        if self.image_size_px % self.coarse_side_px or self.coarse_side_px % 4:
-            raise ConfigError(
-                f"coarse_side_px {self.coarse_side_px}: must be a multiple of 4 that divides --image-size "
-                f"{self.image_size_px}"
-            )
-        if self.latent_dim < 2:
-            raise ConfigError(f"--latent-dim {self.latent_dim}: must be at least 2")
-        if not 0 <= self.picture_rank < self.latent_dim:
-            raise ConfigError(
-                f"--latent-dim {self.latent_dim}: the {self.preset} preset keeps {self.picture_rank} latents for the "
-                f"picture's principal components; give at least {self.picture_rank + 1}"
-            )
-        doublings = self.image_size_px // LATENT_SIDE
-        if self.image_size_px % LATENT_SIDE or doublings < 2 or doublings & (doublings - 1):
-            raise ConfigError(
-                f"--image-size {self.image_size_px}: must be a power of two from 8 px, such as 64, 128 or 256"
-            )
-        if len(self.block_channels) != 3 or len(self.block_strides) != 3:
-            raise ConfigError(
-                f"block_channels {self.block_channels}, block_strides {self.block_strides}: there are three blocks"
-            )
-        if len(self.decoder_channels) != doublings.bit_length():
-            raise ConfigError(
-                f"decoder_channels {self.decoder_channels}: --image-size {self.image_size_px} needs "
-                f"{doublings.bit_length()} of them, one for each side from {LATENT_SIDE} to {self.image_size_px}"
-            )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; `from_dict` reads it back."""
-        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # tuples become lists
-        return values
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict` (or its JSON).
-
-        Raises:
-            ConfigError: `values` has a name this version does not know.
-        """
-        unknown = sorted(set(values) - {item.name for item in fields(cls)})
-        if unknown:
-            raise ConfigError(f"model configuration has unknown entries {unknown}: was it made by a newer ear-teacher?")
-        return cls(**{**values, "sam": SamShape(**values.get("sam", {}))})
+PRECISIONS = ("auto", "16-mixed", "bf16-mixed", "32")
+ACCELERATORS = ("auto", "cpu", "gpu")
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """`L1 + the terms below, each times its weight`; a weight of 0 leaves its term out."""
+    """`L1 + the terms below, each times its weight`; a weight of 0 leaves its term out. Flags: `--<name>-weight`."""
 
-    perceptual: float = 1.5
-    ssim: float = 0.6
-    edge: float = 0.3
-    contrastive: float = 0.1
-    center: float = 3.0
-    kl: float = 1e-6
-    coarse: float = 0.0
-    """L1 of the decoder's coarse picture, of every picture of the batch, however few are decoded in full."""
-    landmark: float = 0.0
-    """Landmarks read from mu by a linear layer that only training has; needs landmarks in the data."""
-    keypoint: float = 0.0
-    """The encoder's first keypoints drawn to the landmarks; needs landmarks, and a preset with keypoints."""
+    perceptual: float = setting(1.5, "VGG16 features", "loss", metavar="W", least=0)
+    ssim: float = setting(0.6, "1 - structural similarity", "loss", metavar="W", least=0)
+    edge: float = setting(0.3, "Sobel derivatives", "loss", metavar="W", least=0)
+    contrastive: float = setting(0.1, "views of one ear attract, other ears repel", "loss", metavar="W", least=0)
+    center: float = setting(3.0, "L1, weighted towards the centre", "loss", metavar="W", least=0)
+    kl: float = setting(1e-6, "of the latent to the prior, nats", "loss", metavar="W", least=0)
+    coarse: float = setting(0.0, "L1 of the decoder's coarse picture, of the whole batch", "loss", metavar="W", least=0)
+    landmark: float = setting(
+        0.0, "landmarks predicted from mu; needs landmarks in the data", "loss", metavar="W", least=0
+    )
+    keypoint: float = setting(
+        0.0, "the encoder's keypoints drawn to the landmarks; needs landmarks and a preset with keypoints", "loss",
+        metavar="W", least=0,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            if getattr(self, item.name) < 0:
-                raise ConfigError(f"--{item.name}-weight {getattr(self, item.name)}: must not be negative")
+        refuse(problem(self, suffix="_weight"))
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything a run depends on, besides the pictures."""
 
-    data: Path
-    out: Path
+    data: Path = setting(
+        help="train_teacher.npy or its folder, a metadata.csv, or a folder of pictures", group="data", metavar="PATH"
+    )
+    out: Path = setting(Path("runs/ears"), "folder of the run", "data", metavar="FOLDER")
     model: ModelConfig = field(default_factory=ModelConfig)
-    val: Path | None = None
-    val_fraction: float = 0.1
-    crop: str = "box"
-    hold_crops: str = "auto"
-    """Whether framed crops stay in memory: "auto" while they take under a quarter of it."""
-    skip_unreadable: bool = False
+    val: Path | None = setting(
+        None, "validation pictures (default: val_teacher.npy beside --data, else the rows with split=val, else a share "
+        "of the subjects)", "data", metavar="PATH",
+    )  # fmt: skip
+    val_fraction: float = setting(0.1, "that share, 0 to 1", "data")
+    crop: str = setting(
+        "box",
+        "box: frame each ear by its box where there is one; none: whole pictures",
+        "data",
+        choices=("box", "none"),
+    )
+    hold_crops: str = setting(
+        "auto", "keep framed crops in memory; auto: while they take under a quarter of it", "data",
+        choices=("auto", "yes", "no"),
+    )  # fmt: skip
+    skip_unreadable: bool = setting(False, "leave out pictures that cannot be read", "data")
+    augment: float = setting(1.0, "strength of the augmentations, 0 for none", "data", least=0)
 
-    epochs: int = 60
-    batch_size: int = 4
-    """Pictures per step and device; the contrastive term sees two views of each."""
-    max_minutes: float | None = None
-    """Stop, and finish the learning-rate schedule, after this time."""
-    stop_after_epochs: int | None = None
-    """End this session after so many epochs, the schedule untouched; `resume` goes on."""
-    lr: float = 3e-4
-    warmup: float = 0.05
-    """Share of the run over which the learning rate rises to `lr`."""
-    weight_decay: float = 0.05
-    gradient_clip: float = 1.0
-    """Largest norm of the gradient; 0: not clipped."""
-    ema_decay: float = 0.0
-    """Of the running average of the weights that is validated and saved; 0: none is kept."""
+    sam_weights: str | None = setting(
+        "facebook/sam-vit-base", "pretrained SAM", "model", metavar="ID|FOLDER",
+        default_help="facebook/sam-vit-base for the teacher, none for presets trained from scratch",
+    )  # fmt: skip
+    vgg_weights: Path | None = setting(None, "torchvision's VGG16, for the perceptual term", "model", metavar="FILE")
+    init_from: Path | None = setting(
+        None, "start from the networks of a checkpoint (model.ckpt) or of a bundle, whose shape is kept", "model",
+        metavar="CKPT|BUNDLE",
+    )  # fmt: skip
+
+    epochs: int = setting(60, "passes over the training pictures", "run", least=1)
+    batch_size: int = setting(4, "pictures per step and device", "run", least=1)
+    max_minutes: float | None = setting(None, "stop after so many minutes; the schedule ends with it", "run", above=0)
+    stop_after_epochs: int | None = setting(
+        None, "end this session after so many epochs, the schedule untouched; --resume goes on", "run", above=0
+    )
+    resume: Path | None = setting(
+        None, "continue exactly from checkpoints/last.ckpt; all flags come from it, and --epochs may be raised", "run",
+        metavar="CKPT",
+    )  # fmt: skip
+    seed: int = setting(0, "of weights, order, augmentation and noise", "run", least=0)
+    fast_dev_run: bool = setting(False, "one step of training and validation, files written", "run")
+
     losses: LossWeights = field(default_factory=LossWeights)
-    temperature: float = 0.1
-    views: int = 2
-    """Augmented views of each picture in a step; 1 suffices where subjects are known: their other pictures attract."""
-    identity: str = "ear"
-    """What attracts where subjects are known: pictures of one (subject, side), or of one subject, both ears."""
-    per_identity: int = 4
-    """Pictures of one identity put together in a batch, where subjects are known."""
-    identity_head: str = "trained"
-    """W of the identity head: what the contrastive term made it, or a closed form (`training/networks/lda.py`)."""
-    decode_every: int = 1
-    """Only every n-th picture of a batch is decoded: the decoder is the dear part of a small model."""
-    optimizer: str = "adamw"
-    muon_lr: float = 0.02
-    augment: float = 1.0
-    """Strength of all augmentations; 0: none, 1: as documented."""
 
-    sam_weights: str | None = "facebook/sam-vit-base"
-    """Hub id or folder; None: random initialisation."""
-    vgg_weights: Path | None = None
-    precision: str = "auto"
-    num_workers: int = field(default_factory=lambda: min(4, physical_cores()))
-    devices: int = 1
-    num_nodes: int = 1
-    strategy: str = "auto"
-    accelerator: str = "auto"
-    seed: int = 0
-    resume: Path | None = None
-    fast_dev_run: bool = False
+    temperature: float = setting(0.1, "of the contrastive term", "identity", above=0)
+    views: int = setting(
+        2,
+        "augmented views of each picture in a step; 1 suffices where subjects have several pictures",
+        "identity",
+        least=1,
+    )
+    identity: str = setting(
+        "ear", "what attracts, where subjects are known: one (subject, side), or both ears of a subject", "identity",
+        choices=("ear", "subject"),
+    )  # fmt: skip
+    per_identity: int = setting(4, "pictures of one identity together in a batch", "identity", least=1)
+    identity_head: str = setting(
+        "trained", "W as the contrastive term made it, or fitted in closed form at the end: to the subjects or, without "
+        "any, to augmented views", "identity", choices=("trained", "fitted"),
+    )  # fmt: skip
+
+    optimizer: str = setting("adamw", "adamw, or muon for the matrices", "optimiser", choices=("adamw", "muon"))
+    lr: float = setting(3e-4, "peak learning rate of AdamW", "optimiser", above=0)
+    muon_lr: float = setting(0.02, "peak learning rate of Muon", "optimiser", above=0)
+    warmup: float = setting(0.05, "share of the run over which the rate rises", "optimiser", least=0, below=1)
+    weight_decay: float = setting(0.05, "of matrices", "optimiser", least=0)
+    gradient_clip: float = setting(1.0, "largest norm of the gradient, 0: not clipped", "optimiser", least=0)
+    ema_decay: float = setting(
+        0.0, "of the averaged weights that are validated and saved, 0: none", "optimiser", least=0, below=1
+    )
+    decode_every: int = setting(1, "decode every n-th picture of a batch", "optimiser", metavar="N", least=1)
+
+    precision: str = setting("auto", "auto: what the hardware is fast in", "machine", choices=PRECISIONS)
+    num_workers: int = setting(
+        lambda: min(4, physical_cores()), "processes that read pictures, per device", "machine",
+        default_help="cores, at most 4", least=0,
+    )  # fmt: skip
+    devices: int = setting(1, "GPUs (or CPU processes) per node", "machine", least=1)
+    num_nodes: int = setting(1, "machines", "machine", least=1)
+    strategy: str = setting("auto", "how devices work together", "machine", choices=("auto", "ddp", "fsdp"))
+    accelerator: str = setting("auto", "auto: a GPU where there is one", "machine", choices=ACCELERATORS)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "devices", "num_nodes", "per_identity", "views", "decode_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{flag(name)} {getattr(self, name)}: must be at least 1")
-        for name in ("lr", "muon_lr", "temperature"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{flag(name)} {getattr(self, name)}: must be above 0")
-        for name in ("weight_decay", "gradient_clip", "augment", "num_workers", "seed"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{flag(name)} {getattr(self, name)}: must not be negative")
-        for name in ("warmup", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(f"{flag(name)} {getattr(self, name)}: must be from 0 to below 1")
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"{flag(name)} {getattr(self, name)!r}: must be one of {', '.join(allowed)}")
-        for name in ("max_minutes", "stop_after_epochs"):
-            if getattr(self, name) is not None and getattr(self, name) <= 0:
-                raise ConfigError(f"{flag(name)} {getattr(self, name)}: must be above 0")
+        refuse(problem(self))
         self._check_combinations()
 
     def _check_combinations(self) -> None:
@@ -257,7 +144,8 @@ class TrainConfig:
                 f"--batch-size 1 with --contrastive-weight {self.losses.contrastive}: other ears cannot repel in a "
                 "batch of one; give --batch-size 2 or more, or --contrastive-weight 0"
             )
-        if self.model.freeze_layers and self.sam_weights is None and not self.fast_dev_run:
+        random = self.sam_weights is None and self.init_from is None
+        if self.model.freeze_layers and random and not self.fast_dev_run:
             raise ConfigError(
                 f"--random-init with --freeze-layers {self.model.freeze_layers}: frozen random layers never learn; "
                 "give --freeze-layers 0, or --sam-weights"
@@ -269,21 +157,39 @@ class TrainConfig:
                 f"--keypoint-weight {self.losses.keypoint}: preset {self.model.preset} has no keypoints; give 0"
             )
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; `from_dict` reads it back."""
+    def to_dict(self, reproducible: bool = False) -> dict[str, Any]:
+        """Plain JSON types; `from_dict` reads it back.
+
+        reproducible: leave out how sessions were cut, so that the run is made anew from its start.
+        """
         values: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))  # paths become strings
-        return values
+        cut = ("resume", "stop_after_epochs") if reproducible else ()
+        return {name: value for name, value in values.items() if name not in cut}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """Rebuild from `to_dict` (or its JSON)."""
-        paths = {
-            name: Path(values[name]) for name in ("data", "out", "val", "vgg_weights", "resume") if values.get(name)
-        }
+        """Rebuild from `to_dict` (or its JSON).
+
+        Raises:
+            ConfigError: `values` has a name this version does not know.
+        """
+        unknown = sorted(set(values) - {item.name for item in fields(cls)})
+        if unknown:
+            raise ConfigError(f"run configuration has unknown entries {unknown}: was it made by another ear-teacher?")
+        paths = {name: Path(values[name]) for name in PATHS if values.get(name)}
         nested = {"model": ModelConfig.from_dict(values["model"]), "losses": LossWeights(**values["losses"])}
         return cls(**{**values, **nested, **paths})
 
 
-def flag(name: str) -> str:
-    """The command line's spelling of a field."""
-    return "--" + name.replace("_", "-")
+PATHS = ("data", "out", "val", "vgg_weights", "init_from", "resume")
+"""Fields that name a place on this machine."""
+CHOICES = {
+    name: item.metadata["choices"] for name, item in flag_fields(TrainConfig).items() if item.metadata["choices"]
+}
+"""Values that flags with a fixed choice take."""
+
+
+def refuse(problem: str | None) -> None:
+    """Raises ConfigError with what `common.flags.problem` found wrong."""
+    if problem is not None:
+        raise ConfigError(problem)

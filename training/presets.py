@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from training.config import LATENT_SIDE, ModelConfig, SamShape
+from training.model_config import LATENT_SIDE, ModelConfig, SamShape
 from training.errors import ConfigError
 
 PRESETS: dict[str, ModelConfig] = {
@@ -35,49 +35,26 @@ PRESETS: dict[str, ModelConfig] = {
         code_dim=256,
         decoder_channels=(64, 80, 64, 48, 32, 8),
     ),
-    # What `ear-teacher distill` makes: twice the tiny encoder's depth and one layer that sees the whole ear.
-    "student": ModelConfig(
-        preset="student",
-        sam=SamShape(
-            image_size_px=128,
-            patch_size_px=8,
-            hidden_size=192,
-            num_layers=4,
-            num_heads=6,
-            mlp_dim=384,
-            window_size=8,
-            global_layers=(3,),
-            output_channels=128,
-        ),
-        freeze_layers=0,
-        block_channels=(128, 128, 64),
-        block_strides=(1, 1, 1),
-        keypoints=32,
-        norm_features=True,
-        logvar_rank=32,
-        picture_rank=384,
-        code_dim=256,
-        decoder_channels=(64, 80, 64, 48, 32, 8),
-    ),
 }
 
 
 def preset(
     name: str,
     *,
+    base: ModelConfig | None = None,
     sam_size_px: int | None = None,
     freeze_layers: int | None = None,
     latent_dim: int | None = None,
     image_size_px: int | None = None,
 ) -> ModelConfig:
-    """The preset `name` with the given departures from it (None: as the preset has it).
+    """The preset `name`, or `base` in its place, with departures from it (None: as the preset has it).
 
     Raises:
         ConfigError: no such preset, or a departure that cannot work.
     """
-    if name not in PRESETS:
+    if base is None and name not in PRESETS:
         raise ConfigError(f"--preset {name!r}: there are {', '.join(sorted(PRESETS))}")
-    base = PRESETS[name]
+    base = base or PRESETS[name]
     sam = base.sam if sam_size_px is None else replace(base.sam, image_size_px=sam_size_px)
     size = base.image_size_px if image_size_px is None else image_size_px
     return replace(

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from common.provenance import commit, installed
-from training.config import TrainConfig
+from training.config import PATHS, TrainConfig
 from training.data.facts import data_facts
 from training.data.prepare import Prepared
 
 _PACKAGES = ("ear-teacher", "torch", "transformers", "lightning", "numpy", "pillow")
-_PATHS = ("data", "out", "val", "vgg_weights", "resume")
 
 
 def provenance(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
     """Plain JSON types."""
-    flags = {name: value for name, value in config.to_dict().items() if name not in (*_PATHS, "model")}
+    flags = {name: value for name, value in config.to_dict().items() if name not in (*PATHS, "model")}
     if config.sam_weights and Path(config.sam_weights).is_dir():
         flags["sam_weights"] = Path(config.sam_weights).name
     return {

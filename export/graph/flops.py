@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bundle.manifest import Manifest
 from export.graph.rewrite import rewrite
 from export.graph.wrappers import DecoderGraph, EncoderGraph
-from training.config import ModelConfig
+from training.model_config import ModelConfig
 from training.networks.vae import EarVAE
 
 

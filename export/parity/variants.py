@@ -31,7 +31,7 @@ from export.parity.fp16_emulation import run_half
 from export.parity.judge import ParityRow, judge_decoder, judge_encoder
 from export.parity.limits import LIMITS
 from export.parity.run import FEW, Outputs, batches, run_session, run_torch
-from training.config import ModelConfig
+from training.model_config import ModelConfig
 from training.networks.vae import EarVAE
 
 RUNTIME = "onnxruntime-cpu"

@@ -1,4 +1,4 @@
-"""The guides of training, eigenears, detection and distillation: their commands run as written, on few pictures.
+"""The guides of training, eigenears and detection: their commands run as written, on few pictures.
 
 Changed: runs stop after a step or two, and an export compares fewer crops in one precision.
 Left out: `weights`, which needs internet.
@@ -22,8 +22,7 @@ LOOP = {"$labels": "1.0", "$start": "teacher"}  # one turn of the shell's loops
 SHORTER = {
     "train": ["--fast-dev-run"],
     "export": ["--parity-crops", "8", "--precision", "fp32"],
-    "distill": ["--fast-dev-run"],
-    "detector train": ["--max-steps", "2", "--looks", "4", "--scenes", "1"],
+    "detector train": ["--max-steps", "2", "--crops-per-step", "4", "--scenes", "1"],
     "detector evaluate": ["--limit", "4"],
     "detector export": ["--photos", "3"],
 }
@@ -116,12 +115,6 @@ def test_the_guide_of_detection_runs_from_training_to_a_bundle_and_in_python(her
     assert (here / "bundles/ears/landmarks.onnx").is_file()
 
 
-@pytest.mark.slow
-def test_the_guide_of_distillation_gives_a_student(here):
-    run("distillation")
-    assert (here / "bundles/student/manifest.json").is_file()
-
-
 def test_every_verb_of_the_guides_is_one():
-    for guide in ("training", "eigenears", "detection", "distillation"):
+    for guide in ("training", "eigenears", "detection"):
         assert {words[0] for words in commands(guide)} <= set(ear_teacher.VERBS)

@@ -10,7 +10,7 @@ from torch import nn
 from bundle.image import Picture
 from export.write import export_bundle
 from training.checkpoint import Checkpoint, write_checkpoint
-from training.config import ModelConfig, SamShape
+from training.model_config import ModelConfig, SamShape
 from training.networks.vae import EarVAE
 
 # Upsampled by 2 (folded into the patches), an 8 x 8 grid cut into 3 x 3 windows (so padded), one global layer.

@@ -35,11 +35,11 @@ def photos(tmp_path_factory):
 def detector_file(tmp_path_factory):
     """Random weights, its heads shaken so that candidates are told apart."""
     torch.manual_seed(3)
-    config = DetectorConfig(TINY, 3, look_px=160, channels=8, max_ears=2, passes=1)
+    config = DetectorConfig(TINY, 3, coarse_px=160, channels=8, max_ears=2, passes=1)
     detector = EarDetector(config)
     with torch.no_grad():
         detector.first.to_cells.weight.mul_(30)
-        detector.second.to_said.weight.mul_(10)
+        detector.second.to_outputs.weight.mul_(10)
     path = tmp_path_factory.mktemp("detector") / "detector.ckpt"
     write_detector(path, DetectorCheckpoint(config, detector.state_dict(), NAMES, {"seed": 3}, {"val_nme": 0.04}))
     return path

@@ -1,6 +1,6 @@
 """Model shapes for tests: smaller than any preset, the same classes."""
 
-from training.config import ModelConfig, SamShape
+from training.model_config import ModelConfig, SamShape
 
 MICRO = ModelConfig(
     preset="micro",

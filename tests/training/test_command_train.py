@@ -10,7 +10,8 @@ import pytest
 import ear_teacher
 from tests.training.shapes import MICRO
 from training.command_train import build_parser, config_from
-from training.config import LossWeights, ModelConfig, TrainConfig
+from training.config import LossWeights, TrainConfig
+from training.model_config import ModelConfig
 from training.errors import ConfigError
 from training.presets import PRESETS
 

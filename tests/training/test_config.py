@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.training.shapes import MICRO
-from training.config import ModelConfig, SamShape
+from training.model_config import ModelConfig, SamShape
 from training.errors import ConfigError
 from training.presets import PRESETS, preset
 

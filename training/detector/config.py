@@ -11,7 +11,7 @@ from training.config import ModelConfig, SamShape
 from training.errors import ConfigError
 
 TOKEN_PX = 16
-"""Most pixels of the letterbox that one token of the first look covers: an ear of 40 px is then 2.5 tokens tall."""
+"""Most pixels of the letterbox that one token of the coarse stage covers: an ear of 40 px is then 2.5 tokens tall."""
 
 
 @dataclass(frozen=True)
@@ -19,25 +19,25 @@ class DetectorConfig:
     """Everything that shapes `EarDetector`. It travels as JSON inside its checkpoints."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
-    """The teacher whose encoder looks."""
+    """The teacher whose encoder crops."""
     num_landmarks: int = 17
     freeze_encoder: bool = False
-    look_px: int = 0
-    """Side that the letterbox is brought to for the first look; 0: `look_side` decides."""
+    coarse_px: int = 0
+    """Side that the letterbox is brought to for the coarse stage; 0: `coarse_side` decides."""
     channels: int = 64
-    """Of the first look's pyramid; the second look's head has half as many again."""
+    """Of the coarse stage's pyramid; the fine stage's head has half as many again."""
     max_ears: int = 4
-    """Places that get a second look."""
+    """Places that get a fine stage."""
     passes: int = 2
-    """Second looks at each: the later ones are framed by the earlier one's box."""
+    """fine stages at each: the later ones are framed by the earlier one's box."""
     context: float = 0.25
-    """Kept around a box for the second look, each side, as a share of its longer side."""
+    """Kept around a box for the fine stage, each side, as a share of its longer side."""
 
     def __post_init__(self) -> None:
-        if not self.look_px:
-            object.__setattr__(self, "look_px", look_side(self.model.sam))
-        if self.look_px % self.model.sam.patch_size_px:
-            raise ConfigError(f"look_px {self.look_px}: must be a multiple of {self.model.sam.patch_size_px} px")
+        if not self.coarse_px:
+            object.__setattr__(self, "coarse_px", coarse_side(self.model.sam))
+        if self.coarse_px % self.model.sam.patch_size_px:
+            raise ConfigError(f"coarse_px {self.coarse_px}: must be a multiple of {self.model.sam.patch_size_px} px")
         for name in ("num_landmarks", "max_ears", "passes", "channels"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} {getattr(self, name)}: must be at least 1")
@@ -57,8 +57,8 @@ class DetectorConfig:
         return cls(**{**values, "model": ModelConfig.from_dict(values["model"])})
 
 
-def look_side(sam: SamShape) -> int:
-    """Pixels of the first look: tokens of at most `TOKEN_PX` px of the letterbox, and no less than SAM's own input."""
+def coarse_side(sam: SamShape) -> int:
+    """Pixels of the coarse stage: tokens of at most `TOKEN_PX` px of the letterbox, and no less than SAM's own input."""
     return max(LETTERBOX_PX * sam.patch_size_px // TOKEN_PX, sam.image_size_px)
 
 
@@ -78,7 +78,7 @@ class DetectorRun:
     max_steps: int | None = None
     """Stop after so many steps, whatever the epochs."""
     max_minutes: float | None = None
-    looks: int = 32
+    crops_per_step: int = 32
     """Framed ears (and other things) per step."""
     scenes: int = 4
     """Whole pictures per step."""
@@ -100,7 +100,7 @@ class DetectorRun:
     """`checkpoints/last.ckpt` of an interrupted run with the same flags."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "looks", "scenes", "devices"):
+        for name in ("epochs", "crops_per_step", "scenes", "devices"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"--{name} {getattr(self, name)}: must be at least 1")
         if not 0 < self.labels <= 1:

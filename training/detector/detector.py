@@ -1,4 +1,4 @@
-"""`EarDetector`: the teacher's encoder looks twice at a photo, first where ears are, then at each of them closely.
+"""`EarDetector`: the teacher's encoder runs twice over a photo: coarse, where ears are; then fine, at each of them.
 
 A plain module: knows no trainer, no loss, no file but its checkpoints. Importing it imports no lightning.
 """
@@ -17,18 +17,18 @@ from bundle.landmarks import LETTERBOX_PX
 from training.detector.checkpoint import read_detector
 from training.detector.config import DetectorConfig
 from training.detector.features import features_at
-from training.detector.heads import UNIT_PX, Coarse, Fine, FirstLook, SecondLook
+from training.detector.heads import UNIT_PX, Coarse, Fine, CoarseStage, FineStage
 from training.detector.zoom import square_around, zoom
 from training.errors import CheckpointError
 from training.networks.encoder import EarEncoder
 from training.networks.vae import EarVAE
 
 GPU_SIZED_PX = 448
-"""SAM inputs from here on make a second look dear: fewer places get one, and only once."""
+"""SAM inputs from here on make the fine stage expensive: fewer places get it, and once."""
 
 
 class Detections(NamedTuple):
-    """What was found in B letterboxes, N candidates each, the first look's order. Pixels of the letterbox."""
+    """What was found in B letterboxes, N candidates each, the coarse stage's order. Pixels of the letterbox."""
 
     boxes: Tensor
     """(B, N, 4) float32: x1, y1, x2, y2."""
@@ -56,9 +56,9 @@ class EarDetector(nn.Module):
         encoder = EarEncoder(config.model)
         self.sam, self.blocks = encoder.sam, encoder.blocks
         shape = config.model.sam
-        self.first = FirstLook(shape.output_channels, config.channels)
+        self.first = CoarseStage(shape.output_channels, config.channels)
         wide = config.channels * 3 // 2 // 8 * 8
-        self.second = SecondLook(
+        self.second = FineStage(
             shape.output_channels, config.model.block_channels[-1], shape.grid_side, wide, config.num_landmarks
         )
         self.train(self.training)
@@ -121,31 +121,31 @@ class EarDetector(nn.Module):
             pictures: (B, 640, 640, 3) uint8 RGB, letterboxed (`bundle.landmarks.letterbox`).
         """
         images = pictures.float().permute(0, 3, 1, 2) / 127.5 - 1.0
-        return self.settle(images, self.look(images))
+        return self.settle(images, self.coarse_stage(images))
 
     def settle(self, images: Tensor, coarse: Coarse) -> Detections:
-        """From the first look at (B, 3, 640, 640) float32 letterboxes in [-1, 1] to what the second one says."""
+        """From the coarse stage at (B, 3, 640, 640) float32 letterboxes in [-1, 1] to detections after the fine stage."""
         boxes, scores, right = self.propose(coarse)
         for _ in range(self.config.passes):
             squares = square_around(boxes, self.config.context)
             turned = (right > 0.5).float()
-            seen = self.look_closer(zoom(images, squares, turned, self.config.model.image_size_px).flatten(0, 1))
-            boxes, points, right = place(seen, squares, turned)
-        ears = torch.sigmoid(seen.ear).view_as(scores)
-        visibilities = torch.sigmoid(seen.visible).view(*scores.shape, -1)
+            fine = self.fine_stage(zoom(images, squares, turned, self.config.model.image_size_px).flatten(0, 1))
+            boxes, points, right = place(fine, squares, turned)
+        ears = torch.sigmoid(fine.ear).view_as(scores)
+        visibilities = torch.sigmoid(fine.visible).view(*scores.shape, -1)
         return Detections(boxes, torch.sqrt(scores * ears), points, visibilities, right)
 
-    def look(self, images: Tensor) -> Coarse:
-        """The first look at (B, 3, H, H) float32 letterboxes in [-1, 1]."""
-        found: Coarse = self.first(features_at(self.sam, images, self.config.look_px))
-        return found
+    def coarse_stage(self, images: Tensor) -> Coarse:
+        """The coarse stage at (B, 3, H, H) float32 letterboxes in [-1, 1]."""
+        coarse: Coarse = self.first(features_at(self.sam, images, self.config.coarse_px))
+        return coarse
 
-    def look_closer(self, crops: Tensor) -> Fine:
-        """The second look at (M, 3, S, S) float32 squares in [-1, 1], left orientation as far as known."""
+    def fine_stage(self, crops: Tensor) -> Fine:
+        """The fine stage at (M, 3, S, S) float32 squares in [-1, 1], left orientation as far as known."""
         features = self.sam(crops)
         usual = -math.log(1 + 2 * self.config.context)
-        seen: Fine = self.second(features, self.blocks(features), usual)
-        return seen
+        fine: Fine = self.second(features, self.blocks(features), usual)
+        return fine
 
     def propose(self, coarse: Coarse) -> tuple[Tensor, Tensor, Tensor]:
         """The `max_ears` highest peaks: boxes (B, N, 4) in pixels, scores (B, N), right-ear probabilities (B, N)."""
@@ -164,11 +164,11 @@ class EarDetector(nn.Module):
         return torch.cat([centre - half, centre + half], dim=2), scores, torch.sigmoid(chosen[..., 4])
 
 
-def place(seen: Fine, squares: Tensor, turned: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def place(fine: Fine, squares: Tensor, turned: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """From shares of squares to pixels of the picture, mirrored ones turned back.
 
     Args:
-        seen: of M = B * N squares.
+        fine: of M = B * N squares.
         squares: (B, N, 4) pixels.
         turned: (B, N) float, 1 where the square was mirrored.
 
@@ -177,9 +177,9 @@ def place(seen: Fine, squares: Tensor, turned: Tensor) -> tuple[Tensor, Tensor, 
     """
     batch, count = turned.shape
     start, extent = squares[..., :2], squares[..., 2:] - squares[..., :2]
-    points = seen.points.view(batch, count, -1, 2)
-    said = seen.box.view(batch, count, 4)
-    centre, size = said[..., :2], said[..., 2:]
+    points = fine.points.view(batch, count, -1, 2)
+    boxes_out = fine.box.view(batch, count, 4)
+    centre, size = boxes_out[..., :2], boxes_out[..., 2:]
     half = torch.exp(size.clamp(-3.0, 0.5)) / 2
     places = torch.cat([points, centre[:, :, None]], dim=2)
     sign, shift = 1 - 2 * turned, turned
@@ -187,5 +187,5 @@ def place(seen: Fine, squares: Tensor, turned: Tensor) -> tuple[Tensor, Tensor, 
     places = torch.stack([x, places[..., 1]], dim=3) * extent[:, :, None] + start[:, :, None]
     half = half * extent
     boxes = torch.cat([places[:, :, -1] - half, places[:, :, -1] + half], dim=2)
-    wrong = torch.sigmoid(seen.mirrored).view(batch, count)
+    wrong = torch.sigmoid(fine.mirrored).view(batch, count)
     return boxes, places[:, :, :-1], turned * (1 - wrong) + (1 - turned) * wrong

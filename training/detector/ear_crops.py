@@ -1,4 +1,4 @@
-"""Framed ears for the second look, framed as carelessly as the first look frames them, and things that are no ear.
+"""Framed ears for the fine stage, framed as carelessly as the coarse stage frames them, and things that are no ear.
 
 Pixels come from `bundle.image.frame`, as everywhere. A look is a function of the generator it is given.
 """
@@ -22,7 +22,7 @@ from training.detector.sources import free_picture, read
 
 NO_EAR = 1 / 6
 WRONG_SIDE = 0.15
-"""Share of looks at an ear that is not in left orientation: the first look's side is not always right."""
+"""Share of crops at an ear that is not in left orientation: the coarse stage's side is not always right."""
 SHIFT, SCALE = 0.12, 0.25
 """How far the square may be off: its centre as a share of the box's longer side, its side as a natural log."""
 DETAIL_PX = (36.0, 200.0)
@@ -31,7 +31,7 @@ AXES = 4
 """Points that follow the box through augmentation: the middles of its left, right, top and bottom edges."""
 
 
-class Look(NamedTuple):
+class FramedCrop(NamedTuple):
     """One framed something."""
 
     crop: NDArray[np.uint8]
@@ -49,8 +49,8 @@ class Look(NamedTuple):
     """Whether `mirrored` is known."""
 
 
-class LookMaker:
-    """Makes looks out of records.
+class CropMaker:
+    """Makes crops out of records.
 
     Args:
         side: S, pixels.
@@ -62,7 +62,7 @@ class LookMaker:
         self._records, self._landmarks, self._context = records, landmarks, context
         self._framing = Framing(size_px=side, margin=0.0)
 
-    def __call__(self, number: int, generator: np.random.Generator) -> Look:
+    def __call__(self, number: int, generator: np.random.Generator) -> FramedCrop:
         """A look at record `number`'s ear, or now and then at no ear at all."""
         record = self._records[number]
         if generator.random() < NO_EAR:
@@ -71,7 +71,7 @@ class LookMaker:
                 return self._nothing(pixels, generator)
         return self._ear(record, generator)
 
-    def _ear(self, record: EarRecord, generator: np.random.Generator) -> Look:
+    def _ear(self, record: EarRecord, generator: np.random.Generator) -> FramedCrop:
         picture, box = read(record)
         square = self._square(box, generator)
         try:
@@ -93,18 +93,18 @@ class LookMaker:
             crop = image.mirror(crop)
             places = places * (-1, 1) + (1, 0)
         weights = np.where(np.isfinite(points).all(axis=1), np.where(visible > 0, 1.0, HIDDEN), 0.0)
-        return Look(
+        return FramedCrop(
             crop, np.nan_to_num(places).astype(np.float32), weights.astype(np.float32), visible.astype(np.float32),
             float(mirrored != swapped), 1.0, float(record.side is not None),
         )  # fmt: skip
 
-    def _nothing(self, pixels: NDArray[np.uint8], generator: np.random.Generator) -> Look:
+    def _nothing(self, pixels: NDArray[np.uint8], generator: np.random.Generator) -> FramedCrop:
         height, width = pixels.shape[:2]
         side = generator.uniform(0.3, 1.0) * min(height, width)
         x, y = generator.uniform(0, width - side), generator.uniform(0, height - side)
         crop = coarser(image.frame(pixels, (x, y, x + side, y + side), self._framing), generator)
         nothing = np.zeros(self._landmarks, np.float32)
-        return Look(crop, np.zeros((self._landmarks + AXES, 2), np.float32), nothing, nothing, 0.0, 0.0, 0.0)
+        return FramedCrop(crop, np.zeros((self._landmarks + AXES, 2), np.float32), nothing, nothing, 0.0, 0.0, 0.0)
 
     def _square(self, box: Box, generator: np.random.Generator | None) -> Box:
         x1, y1, x2, y2 = box

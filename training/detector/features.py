@@ -62,14 +62,14 @@ def fit_grid(embedding: Tensor, grid: int) -> Tensor:
 def resized(sam: SamEncoder, side: int) -> SamEncoder:
     """A copy of `sam` whose own input has `side` px, and which computes what `features_at` does: for export."""
     copy = SamEncoder(replace(sam.shape, image_size_px=side), sam.freeze_layers)
-    wanted = copy.state_dict()
+    own = copy.state_dict()
     state = {}
     for name, tensor in sam.state_dict().items():
         if name.endswith("pos_embed"):
             tensor = fit_grid(tensor, side // sam.shape.patch_size_px)
-        elif "rel_pos" in name and tensor.shape != wanted[name].shape:
+        elif "rel_pos" in name and tensor.shape != own[name].shape:
             # The same interpolation that the library does on the way where a grid is not the one it was made for.
-            tensor = F.interpolate(tensor.T[None], size=wanted[name].shape[0], mode="linear")[0].T
+            tensor = F.interpolate(tensor.T[None], size=own[name].shape[0], mode="linear")[0].T
         state[name] = tensor
     copy.load_state_dict(state)
     return copy.eval()

@@ -1,4 +1,4 @@
-"""The two heads of the detector: a pyramid that says where ears are, and one that says everything of a framed ear."""
+"""The two heads of the detector: a pyramid that finds ears, and one that describes a framed ear."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch.nn import functional as F
 from training.networks.blocks import GridPool, SpatialSoftmax
 
 UNIT_PX = 64.0
-"""Offsets and sizes of the first look are told in this many pixels of the letterbox."""
+"""Offsets and sizes of the coarse stage are in units of this many pixels of the letterbox."""
 HEAT_SIDE = 32
-"""Least side of the second look's heat maps."""
+"""Least side of the fine stage's heat maps."""
 RARE = -4.0
-"""Where the first look's heat starts: nearly no cell holds an ear."""
+"""Where the coarse stage's heat starts: nearly no cell holds an ear."""
 
 
 class Coarse(NamedTuple):
-    """The first look: one value a cell of the grid."""
+    """The coarse stage: one value a cell of the grid."""
 
     heat: Tensor
     """(B, G, G) logits: the centre of an ear is here."""
@@ -32,7 +32,7 @@ class Coarse(NamedTuple):
 
 
 class Fine(NamedTuple):
-    """The second look at M squares; places are shares of the square's side."""
+    """The fine stage at M squares; places are shares of the square's side."""
 
     heat: Tensor
     """(M, K, H, H) logits of the landmarks' heat maps."""
@@ -57,7 +57,7 @@ def conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-class FirstLook(nn.Module):
+class CoarseStage(nn.Module):
     """Features -> a heat map of ear centres with box and side at each (Zhou et al. 2019, "Objects as Points").
 
     A small pyramid (Lin et al. 2017) lets a cell know of the whole picture, though SAM's windows do not.
@@ -89,7 +89,7 @@ class FirstLook(nn.Module):
         return Coarse(cells[:, 0], cells[:, 1:3], cells[:, 3:5], cells[:, 5])
 
 
-class SecondLook(nn.Module):
+class FineStage(nn.Module):
     """Features of a square -> landmarks by soft-argmax, visibility, box, orientation, and whether it is an ear.
 
     Args:
@@ -112,9 +112,9 @@ class SecondLook(nn.Module):
         self.keypoints = SpatialSoftmax(channels, landmarks)
         self.pool = GridPool(grid, 4)
         self.read = nn.Sequential(nn.Linear(channels * 16 + 2 * landmarks, 256), nn.ReLU(inplace=True))
-        self.to_said = nn.Linear(256, landmarks + 6)
-        nn.init.normal_(self.to_said.weight, std=1e-2)
-        nn.init.zeros_(self.to_said.bias)
+        self.to_outputs = nn.Linear(256, landmarks + 6)
+        nn.init.normal_(self.to_outputs.weight, std=1e-2)
+        nn.init.zeros_(self.to_outputs.bias)
 
     def forward(self, sam: Tensor, blocks: Tensor, expected_size: float) -> Fine:
         """What is seen.
@@ -129,7 +129,7 @@ class SecondLook(nn.Module):
         features = self.raising(self.join(torch.cat([sam, blocks.to(sam.dtype)], dim=1)))
         heat, points = self.keypoints(features)
         summary = torch.cat([self.pool(features).flatten(1), (4 * points - 2).flatten(1).to(features.dtype)], dim=1)
-        said = self.to_said(self.read(summary)).float()
-        visible, box, rest = said.split([self.landmarks, 4, 2], dim=1)
-        start = torch.tensor([0.5, 0.5, expected_size, expected_size], device=said.device)
+        outputs = self.to_outputs(self.read(summary)).float()
+        visible, box, rest = outputs.split([self.landmarks, 4, 2], dim=1)
+        start = torch.tensor([0.5, 0.5, expected_size, expected_size], device=outputs.device)
         return Fine(heat, points, visible, start + box / 4, rest[:, 0], rest[:, 1])

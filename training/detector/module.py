@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -21,72 +18,43 @@ from training.detector.detector import EarDetector
 from training.detector.losses import coarse_terms, fine_terms
 from training.detector.steps import StepBatch, ValBatch
 from training.fit.optimizer import BETAS, MUON_MOMENTUM, MuonAdamW
-from training.fit.schedule import learning_rate_factor
+from training.fit.schedule import ScheduledModule
 
 WEIGHTS = {"first_side": 0.3, "landmark": 3.0, "visible": 0.3, "mirrored": 0.3, "ear": 0.5}
 """Of the terms; 1 where nothing is said."""
 RUN_KEY = "detector_run"
 """Entry of Lightning's checkpoints that holds the flags, JSON."""
-_NOT_FOR_MUON = ("patch_embed", "pos_embed", "rel_pos", "to_heat", "to_cells", "to_said", "gate")
+_NOT_FOR_MUON = ("patch_embed", "pos_embed", "rel_pos", "to_heat", "to_cells", "to_outputs", "gate")
 
 
-class DetectorModule(lightning.LightningModule):
-    """Trains an `EarDetector`.
+class DetectorModule(ScheduledModule):
+    """Trains an `EarDetector`."""
 
-    Args:
-        clock: seconds; another one in tests.
-    """
-
-    def __init__(self, run: DetectorRun, detector: EarDetector, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__()
+    def __init__(self, run: DetectorRun, detector: EarDetector) -> None:
+        super().__init__(run.warmup)
         self.run, self.detector = run, detector
         self.strength = AugmentStrength().scaled(run.augment)
-        self.progress = 0.0
-        self._clock, self._start_s = clock, clock()
-        self._before_s = 0.0
-        self._found: list[dict[str, Any]] = []
+        self._validated: list[dict[str, Any]] = []
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Muon for matrices, AdamW for the rest; the encoder at its own share of the rate."""
         return make_optimizer(self.detector, self.run)
 
-    def on_fit_start(self) -> None:
-        self._start_s = self._clock()
-
-    def on_train_batch_start(self, batch: StepBatch, batch_idx: int) -> int | None:
-        """Set the learning rate; end the epoch once time is over."""
-        steps = self.global_step / float(self.trainer.estimated_stepping_batches)
-        limit_s = None if self.run.max_minutes is None else self.run.max_minutes * 60
-        passed = 0.0 if limit_s is None else self.elapsed_s / limit_s
-        self.progress = min(max(self.progress, steps, passed), 1.0)
-        factor = learning_rate_factor(self.progress, self.run.warmup)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = group["initial_lr"] * factor
-        if passed >= 1:
-            self.trainer.should_stop = True
-            return -1
-        return None
-
-    @property
-    def elapsed_s(self) -> float:
-        """How long the run took so far, earlier sessions of it included."""
-        return self._before_s + self._clock() - self._start_s
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what a resumed run must know; batches follow from the step, so nothing of them is saved."""
         checkpoint[RUN_KEY] = json.dumps(self.run.to_dict())
-        checkpoint["progress"], checkpoint["elapsed_s"] = self.progress, self.elapsed_s
+        checkpoint["progress"] = self.progress
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up the progress of the interrupted run."""
-        self.progress, self._before_s = float(checkpoint["progress"]), float(checkpoint["elapsed_s"])
+        self.progress = float(checkpoint["progress"])
 
     def training_step(self, batch: StepBatch, batch_idx: int) -> Tensor:
-        """Both looks. Returns the loss."""
+        """Both stages. Returns the loss."""
         with torch.autocast(self.device.type, enabled=False):
             view = augment(to_unit(batch.crops), batch.points, batch.dice, self.strength)
-        coarse = self.detector.look(to_unit(batch.scenes))
-        fine = self.detector.look_closer(view.input)
+        coarse = self.detector.coarse_stage(to_unit(batch.scenes))
+        fine = self.detector.fine_stage(view.input)
         with torch.autocast(self.device.type, enabled=False):
             terms = coarse_terms(coarse, batch.boxes, batch.right, batch.present)
             terms |= fine_terms(fine, view.landmarks, batch.weights, batch.visible, batch.labels)
@@ -100,22 +68,23 @@ class DetectorModule(lightning.LightningModule):
     def validation_step(self, batch: ValBatch, batch_idx: int) -> None:
         """Find the most certain ear of each photo."""
         with torch.autocast(self.device.type, enabled=False):
-            found = self.detector(batch.pictures)
-        best = found.scores.argmax(1)
+            detections = self.detector(batch.pictures)
+        best = detections.scores.argmax(1)
         rows = torch.arange(len(best), device=best.device)
-        values = {"box": found.boxes[rows, best], "points": found.points[rows, best], "true_box": batch.boxes}
-        values |= {"true_points": batch.points, "weights": batch.weights}
-        self._found.append({name: value.float().cpu().numpy() for name, value in values.items()})
+        values = {"box": detections.boxes[rows, best], "points": detections.points[rows, best]}
+        values |= {"true_box": batch.boxes, "true_points": batch.points, "weights": batch.weights}
+        self._validated.append({name: value.float().cpu().numpy() for name, value in values.items()})
 
     def on_validation_epoch_end(self) -> None:
-        """Overlap and landmark error over the photos of this device."""
-        columns = {name: np.concatenate([part[name] for part in self._found]) for name in self._found[0]}
-        self._found.clear()
-        size = box_diagonal(columns["true_box"].astype(float))
-        error = normalised_error(columns["points"], columns["true_points"], size, columns["weights"] > 0)
+        """Overlap and, where landmarks are known, their error over the photos of this device."""
+        columns = {name: np.concatenate([part[name] for part in self._validated]) for name in self._validated[0]}
+        self._validated.clear()
         overlap = np.diagonal(iou(columns["box"].astype(float), columns["true_box"].astype(float)))
-        self.log("val_nme", float(np.nanmedian(error)) if np.isfinite(error).any() else float("nan"), sync_dist=True)
         self.log("val_iou", float(overlap.mean()), sync_dist=True)
+        if (columns["weights"] > 0).any():
+            size = box_diagonal(columns["true_box"].astype(float))
+            error = normalised_error(columns["points"], columns["true_points"], size, columns["weights"] > 0)
+            self.log("val_nme", float(np.nanmedian(error)), sync_dist=True)
 
 
 def make_optimizer(detector: nn.Module, run: DetectorRun) -> torch.optim.Optimizer:

@@ -13,13 +13,13 @@ from training.detector.checkpoint import read_detector, write_detector
 from training.detector.detector import EarDetector
 from training.detector.evaluation import (
     CED_AT,
-    Seen,
+    PhotoResult,
     TorchFinder,
     by_size,
     ced_curve,
     figures,
-    look_at,
-    look_at_free,
+    detect_all,
+    detect_free,
     operating_threshold,
 )
 from training.detector.scenes import is_wide
@@ -44,14 +44,14 @@ def evaluate_checkpoint(
     """
     detector = EarDetector.load_from_checkpoint(checkpoint)
     finder = TorchFinder(detector)
-    sets: dict[str, tuple[list[Seen], list[EarRecord]]] = {}
-    free: list[Seen] = []
+    sets: dict[str, tuple[list[PhotoResult], list[EarRecord]]] = {}
+    free: list[PhotoResult] = []
     for path in data:
         val = load_sources([path], detector.config.num_landmarks).val
         records = val if limit is None else spread(val, limit)
         say(f"{path.name}: {len(records)} photos")
-        sets[path.name] = (look_at(finder, records, batch), records)
-        free += look_at_free(finder, [record for record in records if is_wide(record)], batch=batch)
+        sets[path.name] = (detect_all(finder, records, batch), records)
+        free += detect_free(finder, [record for record in records if is_wide(record)], batch=batch)
     threshold = operating_threshold([one for seen, _ in sets.values() for one in seen] + free)
     report: dict[str, Any] = {"threshold": threshold, "sets": {}, "ced_at": CED_AT.tolist()}
     for name, (seen, records) in sets.items():

@@ -1,4 +1,4 @@
-"""Whole pictures for the first look: ears of every size on backgrounds, whole heads, and pictures without ears.
+"""Whole pictures for the coarse stage: ears of every size on backgrounds, whole heads, and pictures without ears.
 
 A picture is a function of the generator it is given. Knows pixels and boxes, no tensors.
 """

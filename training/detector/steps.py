@@ -19,7 +19,7 @@ from bundle.landmarks import LETTERBOX_PX, letterbox
 from training.data.augment import draw
 from training.data.records import EarRecord
 from training.detector.config import DetectorConfig, DetectorRun
-from training.detector.ear_crops import Look, LookMaker
+from training.detector.ear_crops import FramedCrop, CropMaker
 from training.detector.scenes import Scene, SceneMaker
 from training.detector.sources import read
 
@@ -69,25 +69,25 @@ class Steps(Dataset[StepBatch]):
     """Steps of a run by number."""
 
     def __init__(self, records: Sequence[EarRecord], config: DetectorConfig, run: DetectorRun) -> None:
-        self._scenes = SceneMaker(records, min(config.look_px, LETTERBOX_PX))
-        self._looks = LookMaker(records, config.model.image_size_px, config.num_landmarks, config.context)
+        self._scenes = SceneMaker(records, min(config.coarse_px, LETTERBOX_PX))
+        self._crops = CropMaker(records, config.model.image_size_px, config.num_landmarks, config.context)
         self._records, self._run = records, run
 
     def __len__(self) -> int:
-        return max(len(self._records) // self._run.looks, 1)
+        return max(len(self._records) // self._run.crops_per_step, 1)
 
     def __getitem__(self, step: int) -> StepBatch:
         run = self._run
         generator = np.random.Generator(np.random.Philox(key=[run.seed, step]))
         scenes = [self._scenes(generator) for _ in range(run.scenes)]
-        numbers = order(len(self._records), run.seed, step, run.looks)
-        looks = [self._looks(int(number), generator) for number in numbers]
-        dice = [draw(run.seed, step, place, 0) for place in range(run.looks)]
-        return StepBatch(*_scenes(scenes), *_looks(looks), torch.from_numpy(np.stack(dice)))
+        numbers = order(len(self._records), run.seed, step, run.crops_per_step)
+        crops = [self._crops(int(number), generator) for number in numbers]
+        dice = [draw(run.seed, step, place, 0) for place in range(run.crops_per_step)]
+        return StepBatch(*_scenes(scenes), *_crops(crops), torch.from_numpy(np.stack(dice)))
 
 
 def order(count: int, seed: int, step: int, size: int) -> NDArray[np.int64]:
-    """Which records a step looks at: each once in `count // size` steps, in an order of that round's own."""
+    """Which records a step takes: each once in `count // size` steps, in an order of that round's own."""
     rounds = max(count // size, 1)
     shuffled = np.random.Generator(np.random.Philox(key=[seed, 1 << 40 | step // rounds])).permutation(count)
     start = step % rounds * size
@@ -104,9 +104,9 @@ def _scenes(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return pictures, torch.from_numpy(boxes), torch.from_numpy(right), torch.from_numpy(present)
 
 
-def _looks(looks: Sequence[Look]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    labels = np.array([(look.mirrored, look.ear, look.oriented) for look in looks], np.float32)
-    columns = [np.stack([getattr(look, name) for look in looks]) for name in ("crop", "points", "weights", "visible")]
+def _crops(crops: Sequence[FramedCrop]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    labels = np.array([(crop.mirrored, crop.ear, crop.oriented) for crop in crops], np.float32)
+    columns = [np.stack([getattr(crop, name) for crop in crops]) for name in ("crop", "points", "weights", "visible")]
     crops, points, weights, visible = map(torch.from_numpy, columns)
     return crops, points, weights, visible, torch.from_numpy(labels)
 
@@ -139,7 +139,7 @@ class DetectorData(lightning.LightningDataModule):
 
     Args:
         steps: of an epoch and beyond, by number.
-        val: the photos that validation looks at.
+        val: the photos of validation.
         landmarks: K.
         workers: processes that compose pictures; 0: none.
     """

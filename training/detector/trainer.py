@@ -1,23 +1,21 @@
 """A whole training run of the detector, and the files it leaves.
 
-out/detector.ckpt          the weights of the last epoch, what users and export open
-out/checkpoints/last.ckpt  everything, for --resume
-out/logs/                  metrics.csv, hparams.yaml, TensorBoard events
+out/detector.ckpt                   the weights of the last epoch, what users and export open
+out/checkpoints/last.ckpt           everything, for --resume
+out/logs/csv, out/logs/tensorboard  version_0: metrics.csv, hparams.yaml; TensorBoard events
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
+import logging
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 
 from common.provenance import commit
 from training.checkpoint import read_raw
@@ -28,72 +26,86 @@ from training.detector.detector import EarDetector
 from training.detector.module import RUN_KEY, DetectorModule
 from training.detector.sources import Sources, load_sources, some_subjects
 from training.detector.steps import DetectorData, Steps
-from training.errors import ConfigError
-from training.fit.trainer import last_checkpoint, quiet, resolve_precision
+from training.errors import ConfigError, OutOfMemory
+from training.fit.callbacks import last_checkpoint
+from training.fit.session import (
+    check_accelerator,
+    log_on_first_device_only,
+    make_trainer,
+    plain_endings,
+    quiet,
+    resolve_precision,
+)
 from training.presets import preset
 from training.provenance import subjects, versions
+
+log = logging.getLogger(__name__)
 
 DETECTOR_FILE = "detector.ckpt"
 VAL_STEPS = 100
 """About so many steps lie between two validations, where an epoch is shorter."""
 VAL_PHOTOS = 24
-"""Looked at then: enough to see it learn. `ear-teacher detector evaluate` looks at all."""
-Say = Callable[[str], None]
+"""Validated then: enough to see it learn. `ear-teacher detector evaluate` uses all."""
 
 
-def fit_detector(run: DetectorRun, say: Say = print, shape: DetectorConfig | None = None) -> Path:
-    """Train, and return the path of `detector.ckpt`.
+def fit_detector(run: DetectorRun, shape: DetectorConfig | None = None) -> Path:
+    """Train, and return the path of `detector.ckpt`. Progress is logged at INFO.
 
     Args:
         run: the flags.
-        say: told a line at a time.
         shape: another configuration of the heads than the teacher's default.
 
     Raises:
-        TrainingError: a mistake in flags, data or checkpoint.
+        TrainingError: a mistake in flags, data or checkpoint, or too little memory.
     """
-    say = rank_zero_only(say)
+    log_on_first_device_only()
+    check_accelerator(run.accelerator)
     run = replace(run, precision=resolve_precision(run.precision, run.accelerator))
-    path = run.out / DETECTOR_FILE
-    _check_out(run)
+    resumed_step = _check_out(run)
     lightning.seed_everything(run.seed, verbose=False)
     sources = load_sources(run.data, val_fraction=run.val_fraction)
     train = some_subjects(sources.train, run.labels, run.seed)
-    detector = build(run, len(sources.landmark_names), shape)
+    detector = build(run, max(len(sources.landmark_names), 1), shape)
     for part in (detector.blocks, detector.first, detector.second):
         part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # what convolutions like best
-    say(f"{len(train)} training pictures of {subjects(train)} subjects, {len(sources.val)} for validation, "
-        f"{len(sources.landmark_names)} landmarks")  # fmt: skip
-    say(f"{sum(p.numel() for p in detector.parameters()) / 1e6:.2f} M parameters, first look at "
-        f"{detector.config.look_px} px, second at {detector.config.model.image_size_px} px")  # fmt: skip
+    _announce(run, train, sources, detector)
     steps = Steps(train, detector.config, run)
     module = DetectorModule(run, detector)
     data = DetectorData(steps, spread(sources.val, VAL_PHOTOS), detector.config.num_landmarks, run.num_workers)
-    trainer = make_trainer(run, say, len(steps))
-    for logger in trainer.loggers:
-        logger.log_hyperparams(run.to_dict())
-    with quiet():
+    epochs = run.epochs if run.max_steps is None else -(-run.max_steps // len(steps))
+    trainer, clock = make_trainer(
+        run,
+        _reported,
+        [last_checkpoint(run.out / "checkpoints")],
+        resumed_step,
+        max_epochs=epochs,
+        max_steps=-1 if run.max_steps is None else run.max_steps,
+        check_val_every_n_epoch=min(max(VAL_STEPS // len(steps), 1), epochs),
+        gradient_clip_val=run.gradient_clip or None,
+        reload_dataloaders_every_n_epochs=1,  # an epoch's steps are its own
+    )
+    with plain_endings(_out_of_memory), quiet():
+        for logger in trainer.loggers:
+            logger.log_hyperparams(run.to_dict())
         trainer.fit(module, data, ckpt_path=run.resume, weights_only=True)
     if trainer.is_global_zero:
-        made = _provenance(run, train, sources, trainer, module.elapsed_s)
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name[:4] == "val_"}
-        state = detector.state_dict()
-        write_detector(path, DetectorCheckpoint(detector.config, state, sources.landmark_names, made, metrics))
-        say(f"detector: {path}")
-    return path
+        _finish(run, detector, train, sources, trainer, clock.elapsed_s)
+    return run.out / DETECTOR_FILE
 
 
-def _check_out(run: DetectorRun) -> None:
+def _check_out(run: DetectorRun) -> int | None:
+    """The step that a resumed run goes on from."""
     if (run.out / DETECTOR_FILE).exists():
         raise ConfigError(f"--out {run.out}: holds a detector already; give another folder")
     if run.resume is None:
-        return
+        return None
     content = read_raw(run.resume)
     if RUN_KEY not in content:
         raise ConfigError(f"--resume {run.resume}: not checkpoints/last.ckpt of a detector's run")
     changed = run.learns_like(json.loads(content[RUN_KEY]))
     if changed:
         raise ConfigError(f"--resume with other {', '.join(changed)}: give what the interrupted run was given")
+    return int(content["global_step"])
 
 
 def build(run: DetectorRun, landmarks: int, shape: DetectorConfig | None = None) -> EarDetector:
@@ -109,53 +121,33 @@ def build(run: DetectorRun, landmarks: int, shape: DetectorConfig | None = None)
     return EarDetector(shape)
 
 
-def make_trainer(run: DetectorRun, say: Say, steps: int) -> lightning.Trainer:
-    """Lightning's trainer, set up for a run with so many steps an epoch."""
-    epochs = run.epochs if run.max_steps is None else -(-run.max_steps // steps)
-    with quiet():
-        return lightning.Trainer(
-            accelerator=run.accelerator,
-            devices=run.devices,
-            precision=run.precision,  # type: ignore[arg-type]
-            max_epochs=epochs,
-            max_steps=-1 if run.max_steps is None else run.max_steps,
-            check_val_every_n_epoch=min(max(VAL_STEPS // steps, 1), epochs),
-            gradient_clip_val=None if run.gradient_clip == 0 else run.gradient_clip,
-            use_distributed_sampler=False,
-            reload_dataloaders_every_n_epochs=1,  # an epoch's steps are its own
-            num_sanity_val_steps=0,
-            log_every_n_steps=10,
-            logger=[
-                CSVLogger(run.out / "logs", name="csv"),
-                TensorBoardLogger(run.out / "logs", name="tensorboard", default_hp_metric=False),
-            ],
-            callbacks=[Tell(say), last_checkpoint(run.out / "checkpoints")],
-            default_root_dir=run.out,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
+def _announce(run: DetectorRun, train: list[EarRecord], sources: Sources, detector: EarDetector) -> None:
+    log.info(
+        "%d training pictures of %d subjects, %d for validation, %s", len(train), subjects(train), len(sources.val),
+        f"{len(sources.landmark_names)} landmarks" if sources.landmark_names else "no landmarks: only the finding part "
+        "learns, and the boxes of the fine stage",
+    )  # fmt: skip
+    if sources.unusable:
+        reasons = Counter(item.reason for item in sources.unusable)
+        first = "; ".join(f"{item.name}: {item.reason}" for item in sources.unusable[:3])
+        log.info("left out: %d pictures that cannot be used (%s), the first: %s", len(sources.unusable),
+                 ", ".join(f"{count} {reason}" for reason, count in reasons.items()), first)  # fmt: skip
+    log.info(
+        "%.2f M parameters, coarse stage at %d px, fine stage at %d px",
+        sum(p.numel() for p in detector.parameters()) / 1e6, detector.config.coarse_px,
+        detector.config.model.image_size_px,
+    )  # fmt: skip
 
 
-class Tell(lightning.Callback):
-    """A line every ten seconds and one an epoch."""
+def _reported(metrics: dict[str, float]) -> str:
+    texts = {"val_iou": "box IoU {:.3f}", "val_nme": "NME (median, of the box diagonal) {:.3f}"}
+    return ", ".join(text.format(metrics[name]) for name, text in texts.items() if name in metrics)
 
-    def __init__(self, say: Say, every_s: float = 10.0) -> None:
-        self._say, self._every_s, self._next_s = say, every_s, 0.0
 
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if time.monotonic() >= self._next_s and isinstance(pl_module, DetectorModule):
-            self._next_s = time.monotonic() + self._every_s
-            self._say(f"  step {trainer.global_step}: loss {float(outputs['loss']):.3f}, {pl_module.progress:.0%} done")
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        found = trainer.callback_metrics
-        if "val_nme" in found:
-            self._say(
-                f"epoch {trainer.current_epoch + 1}: validation NME (median, of the box diagonal) "
-                f"{float(found['val_nme']):.3f}, box IoU {float(found['val_iou']):.3f}"
-            )
+def _out_of_memory(available_bytes: int) -> Exception:
+    return OutOfMemory(
+        f"out of memory with {available_bytes / 2**30:.1f} GiB: give fewer --crops-per-step or --scenes, or --freeze-encoder"
+    )
 
 
 def spread(records: list[EarRecord], count: int) -> list[EarRecord]:
@@ -164,13 +156,19 @@ def spread(records: list[EarRecord], count: int) -> list[EarRecord]:
     return [records[int(number * step)] for number in range(min(count, len(records)))]
 
 
-def _provenance(
-    run: DetectorRun, train: list[EarRecord], sources: Sources, trainer: lightning.Trainer, seconds: float
-) -> dict[str, Any]:
-    return {
+def _finish(
+    run: DetectorRun,
+    detector: EarDetector,
+    train: list[EarRecord],
+    sources: Sources,
+    trainer: lightning.Trainer,
+    seconds: float,
+) -> None:
+    made: dict[str, Any] = {
         "train_pictures": len(train),
         "train_subjects": subjects(train),
         "val_pictures": len(sources.val),
+        "left_out": len(sources.unusable),
         "steps": trainer.global_step,
         "seconds": round(seconds, 1),
         "device": "gpu" if torch.cuda.is_available() and run.accelerator != "cpu" else "cpu",
@@ -178,3 +176,8 @@ def _provenance(
         "git_commit": commit(),
         "versions": versions(),
     }
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name[:4] == "val_"}
+    path = run.out / DETECTOR_FILE
+    names = sources.landmark_names
+    write_detector(path, DetectorCheckpoint(detector.config, detector.state_dict(), names, made, metrics))
+    log.info("detector: %s", path)

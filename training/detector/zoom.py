@@ -1,4 +1,4 @@
-"""Cuts squares out of pictures inside the graph: antialiased, turned to left orientation, for the second look."""
+"""Cuts squares out of pictures inside the graph: antialiased, turned to left orientation, for the fine stage."""
 
 from __future__ import annotations
 

@@ -1,26 +1,25 @@
-"""What a run does beside learning: keeps to its time, says how it goes, and shows what it sees.
+"""What a run does beside learning: keeps to its time, averages its weights, and draws its validation pictures.
 
-Knows the module and its validation results; changes no weight.
+Changes no weight that learns; what it says of its progress is `training/fit/progress.py`'s business.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from bundle.image import to_png
-from training.data.dataset import Batch, to_pixels, to_unit
+from training.data.dataset import to_pixels, to_unit
 from training.fit.module import EarModule
+from training.fit.schedule import ScheduledModule
 
-Say = Callable[[str], None]
 GRID_PICTURES = 8
 PROJECTED = 2000
 """Most validation pictures sent to TensorBoard's projector."""
@@ -45,7 +44,7 @@ class TimeLimit(lightning.Callback):
     def on_train_batch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        if self._limit_s is not None and isinstance(pl_module, EarModule):
+        if self._limit_s is not None and isinstance(pl_module, ScheduledModule):
             pl_module.progress = max(pl_module.progress, min(self.elapsed_s / self._limit_s, 1.0))
 
     def on_train_batch_end(
@@ -73,73 +72,38 @@ class StopAfter(lightning.Callback):
             trainer.should_stop = True
 
 
-class Speed(lightning.Callback):
-    """Logs pictures per second of each epoch's training steps, over all devices, and the learning rate."""
+class KeptCheckpoints(ModelCheckpoint):
+    """Lightning's, but a run that was moved or copied finds its files in their new place."""
 
-    def __init__(self) -> None:
-        self._pictures = 0
-        self._since = time.monotonic()
-        self.pictures_per_s = 0.0
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        folder = Path(str(self.dirpath))
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._pictures, self._since = 0, time.monotonic()
+        def here(path: str) -> str:
+            place = folder / Path(path).name
+            return str(place) if path and place.is_file() else ""
 
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-    ) -> None:
-        self._pictures += len(batch.images) * trainer.world_size
-        self.pictures_per_s = self._pictures / max(time.monotonic() - self._since, 1e-9)
-        pl_module.log("learning_rate", trainer.optimizers[0].param_groups[0]["lr"], on_step=True, on_epoch=False)
-        if trainer.is_last_batch:
-            pl_module.log("images_per_s", self.pictures_per_s, on_step=False, on_epoch=True)
+        best = {here(path): score for path, score in state_dict["best_k_models"].items() if here(path)}
+        worst = max(best, key=lambda path: float(best[path])) if best else ""
+        moved = {name: here(state_dict[name]) for name in ("best_model_path", "last_model_path")}
+        moved |= {"dirpath": self.dirpath, "best_k_models": best, "kth_best_model_path": worst}
+        if worst:
+            moved["kth_value"] = best[worst]
+        super().load_state_dict({**state_dict, **moved})
 
 
-class Progress(lightning.Callback):
-    """One line an epoch, and one every few seconds within it, wherever the output goes."""
+def last_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Keeps `last.ckpt`, the last epoch, in `folder`."""
+    last = KeptCheckpoints(folder, filename="last", monitor=None, save_on_train_epoch_end=True)
+    last.CHECKPOINT_NAME_LAST = "last"
+    last._enable_version_counter = False
+    return last
 
-    def __init__(self, say: Say, clock: TimeLimit, speed: Speed, every_s: float = 10.0) -> None:
-        self._say, self._clock, self._speed, self._every_s = say, clock, speed, every_s
-        self._next_s = 0.0
 
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self._clock.elapsed_s >= self._next_s and isinstance(pl_module, EarModule):
-            self._next_s = self._clock.elapsed_s + self._every_s
-            loss = float(outputs["loss"])  # waits for the device, a few times a minute
-            self._say(
-                f"  epoch {trainer.current_epoch + 1}, step {batch_idx + 1}/{trainer.num_training_batches}: "
-                f"loss {loss:.3f}, {self._speed.pictures_per_s:.0f} pictures/s, {self._left(pl_module)}"
-            )
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        found = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        parts = [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"]
-        formats = {"val_loss": "loss {:.3f}", "val_psnr": "PSNR {:.2f} dB", "val_ssim": "SSIM {:.3f}"}
-        formats |= {"val_rank1": "rank-1 {:.3f}", "val_eer": "EER {:.3f}"}
-        parts += [text.format(found[name]) for name, text in formats.items() if name in found]
-        if isinstance(pl_module, EarModule):
-            parts.append(self._left(pl_module))
-        self._say("validation, " + ", ".join(parts))
-
-    def on_exception(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
-    ) -> None:
-        if isinstance(exception, KeyboardInterrupt):
-            last = Path(str(trainer.default_root_dir)) / "checkpoints" / "last.ckpt"
-            advice = f"continue with --resume {last}" if last.is_file() else "no epoch was complete, nothing is kept"
-            self._say(f"interrupted in epoch {trainer.current_epoch + 1}: {advice}")
-
-    def _left(self, module: EarModule) -> str:
-        done = module.progress
-        return (
-            f"{self._clock.elapsed_s * (1 - done) / max(done, 1e-6) / 60:.1f} min left" if done else "time left unknown"
-        )
+def best_checkpoints(folder: Path) -> ModelCheckpoint:
+    """Keeps the best three by validation loss. The metric has no slash: it is part of a file name."""
+    return KeptCheckpoints(
+        folder, filename="{epoch:03d}-{val_loss:.4f}", monitor="val_loss", save_top_k=3, save_on_train_epoch_end=True
+    )
 
 
 def averaging(decay: float) -> WeightAveraging:
@@ -180,16 +144,16 @@ class Projector(lightning.Callback):
     """The validation latents, with thumbnails, in TensorBoard's projector at the end of the run."""
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        if not trainer.is_global_zero or not isinstance(pl_module, EarModule) or pl_module.seen is None:
+        if not trainer.is_global_zero or not isinstance(pl_module, EarModule) or pl_module.validated is None:
             return
-        seen = pl_module.seen
-        count = min(len(seen.mu), PROJECTED)
+        validated = pl_module.validated
+        count = min(len(validated.mu), PROJECTED)
         images = to_unit(validation_crops(trainer, count))
         thumbnails = torch.nn.functional.interpolate(images, size=32, mode="area") / 2 + 0.5
         for logger in _tensorboards(trainer):
             logger.experiment.add_embedding(
-                seen.mu[:count].cpu(),
-                metadata=[str(label) for label in seen.labels[:count].tolist()],
+                validated.mu[:count].cpu(),
+                metadata=[str(label) for label in validated.labels[:count].tolist()],
                 label_img=thumbnails,
                 global_step=trainer.global_step,
                 tag="latents",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
-import lightning
 import torch
 from torch import Tensor, nn
 
@@ -18,8 +17,8 @@ from training.config import TrainConfig
 from training.data.augment import AugmentStrength, View, augment
 from training.data.dataset import Batch, to_unit
 from training.fit.optimizer import make_optimizer
-from training.fit.schedule import learning_rate_factor
-from training.fit.validation import Seen, figures, join
+from training.fit.schedule import ScheduledModule
+from training.fit.validation import Validated, figures, join
 from training.losses.contrastive import contrastive
 from training.losses.kl import kl
 from training.losses.landmark import heatmap, landmark
@@ -43,7 +42,7 @@ class LandmarkReader(nn.Linear):
         return super().forward(mu).unflatten(1, (-1, 2)) / 4 + 0.5  # type: ignore[no-untyped-call, no-any-return]
 
 
-class EarModule(lightning.LightningModule):
+class EarModule(ScheduledModule):
     """Trains an `EarVAE`.
 
     Args:
@@ -62,15 +61,13 @@ class EarModule(lightning.LightningModule):
         landmarks: int = 0,
         provenance: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(config.warmup)
         self.run = config
         self.model = model
         self.objective = Objective(config.losses, vgg)
         self.provenance = provenance or {}
         self.strength = AugmentStrength().scaled(config.augment)
-        self.seen: Seen | None = None
-        self.progress = 0.0
-        """Share of the run that is done, 0 to 1; the time limit counts as well (`training/fit/callbacks.py`)."""
+        self.validated: Validated | None = None
         self._parts: list[dict[str, Tensor]] = []
         # A term without weight gives its parameters no gradient, which several devices would wait for.
         model.identity.weight.requires_grad_(config.losses.contrastive > 0)
@@ -97,13 +94,6 @@ class EarModule(lightning.LightningModule):
             nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Set the learning rate from the run's progress: nothing to save, so nothing to restore wrongly."""
-        self.progress = max(self.progress, self.global_step / float(self.trainer.estimated_stepping_batches))
-        factor = learning_rate_factor(self.progress, self.run.warmup)
-        for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = group["initial_lr"] * factor
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Encode every view, decode the first, weigh the terms. Returns the loss."""
@@ -185,9 +175,9 @@ class EarModule(lightning.LightningModule):
         self._parts.clear()
         if self.trainer.world_size > 1:
             columns = {name: cast(Tensor, self.all_gather(column)).flatten(0, 1) for name, column in columns.items()}
-        self.seen = join(columns)
-        found = figures(self.seen, self.objective, self.run)
-        self.log_dict({f"val_{name}": value for name, value in found.items()})
+        self.validated = join(columns)
+        metrics = figures(self.validated, self.objective, self.run)
+        self.log_dict({f"val_{name}": value for name, value in metrics.items()})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the JSON header that `training.checkpoint` reads."""
@@ -198,5 +188,7 @@ class EarModule(lightning.LightningModule):
         checkpoint["progress"] = self.progress
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the progress of the interrupted run."""
-        self.progress = float(checkpoint["progress"])
+        """Take up the progress of the interrupted run; one that is made longer has its schedule stretched."""
+        before = json.loads(checkpoint["train_config"])
+        longer = (self.run.epochs, self.run.max_minutes) != (before["epochs"], before["max_minutes"])
+        self.progress = 0.0 if longer else float(checkpoint["progress"])

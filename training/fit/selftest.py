@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.config import LossWeights, ModelConfig, TrainConfig
+from training.config import LossWeights, TrainConfig
+from training.model_config import ModelConfig
 from training.losses.kl import kl
 from training.losses.objective import Objective
 from training.networks.vae import EarVAE
@@ -84,7 +85,7 @@ def check_module(model: ModelConfig) -> str:
             val_fraction=0.5,
             fast_dev_run=True,
         )
-        path = fit(config, lambda _: None)
+        path = fit(config)
         loaded = EarVAE.load_from_checkpoint(path)
         _expect(loaded.config == model, "the checkpoint came back with another configuration")
     return "one step, checkpoint written and read"

@@ -3,166 +3,170 @@
 out/model.ckpt                          the best weights, what users and export open
 out/checkpoints/last.ckpt               everything, for --resume
 out/checkpoints/epoch=...-val_loss=...  the best three
-out/logs/                               metrics.csv, hparams.yaml, TensorBoard events
+out/logs/csv, out/logs/tensorboard      version_0: metrics.csv, hparams.yaml; TensorBoard events
 out/reconstructions/                    a picture an epoch
 """
 
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from lightning.pytorch.utilities import rank_zero_only
 
-from common.machine import memory_bytes
+from training.checkpoint import read_checkpoint, read_raw
 from training.config import TrainConfig
 from training.data.datamodule import EarDataModule
 from training.data.dataset import to_unit
 from training.data.prepare import Prepared, prepare
 from training.errors import ConfigError
-from training.fit.callbacks import Pictures, Progress, Projector, Say, Speed, StopAfter, TimeLimit, averaging
+from training.fit.callbacks import (
+    Pictures,
+    Projector,
+    StopAfter,
+    TimeLimit,
+    averaging,
+    best_checkpoints,
+    last_checkpoint,
+)
 from training.fit.finish import MODEL_FILE, finish
 from training.fit.module import EarModule
-from training.fit.summary import announcement, out_of_memory
+from training.fit.session import (
+    check_accelerator,
+    log_on_first_device_only,
+    make_trainer,
+    plain_endings,
+    quiet,
+    resolve_precision,
+)
+from training.fit.summary import announcement, check_data, check_disk, check_labels, out_of_memory
+from training.init_from import load_networks, settle_batch_norms
+from training.losses.perceptual import Vgg16Features
 from training.networks.vae import EarVAE
 from training.provenance import provenance
-from training.weights import load_sam, load_vgg
+from training.weights import load_sam, vgg_weights
+
+log = logging.getLogger(__name__)
 
 START_PICTURES = 4000
 """Training pictures whose principal components the linear paths start from."""
+SETTLE_PICTURES = 256
+"""Training pictures on which batch norms of a bundle's networks are measured anew."""
+REPORTED = {"val_loss": "loss {:.3f}", "val_psnr": "PSNR {:.2f} dB", "val_ssim": "SSIM {:.3f}",
+            "val_rank1": "rank-1 {:.3f}", "val_eer": "EER {:.3f}"}  # fmt: skip
+"""Metrics that a line of progress names."""
 
 
-def fit(config: TrainConfig, say: Say = print, make_module: Callable[..., EarModule] = EarModule) -> Path:
-    """Train, and return the path of `model.ckpt`.
-
-    Args:
-        config: the run.
-        say: told one line at a time what is going on, on the first device only.
-        make_module: `EarModule`, or what takes its arguments and trains in another way (`training/distill.py`).
+def fit(config: TrainConfig) -> Path:
+    """Train, and return the path of `model.ckpt`. Progress is logged at INFO.
 
     Raises:
-        TrainingError: a mistake in flags, data or weights, or too little memory.
+        TrainingError: a mistake in flags, data or weights, or too little memory or disk.
     """
-    say = rank_zero_only(say)
-    config = replace(config, precision=resolve_precision(config.precision, config.accelerator))
+    log_on_first_device_only()
+    check_accelerator(config.accelerator)
+    config = replace(
+        config, precision=resolve_precision(config.precision, config.accelerator), data=config.data.absolute()
+    )
+    check_data(config)
     _check_out(config)
     lightning.seed_everything(config.seed, verbose=False)
-    model, vgg = build_model(config), load_vgg(config.vgg_weights) if config.losses.perceptual > 0 else None
-    prepared = prepare(config, _reader(say))
+    model, started = build_model(config)
+    vgg = _vgg(config)
+    prepared = prepare(config, _log_reading)
+    resumed_step = None if config.resume is None else _check_resumed(config, prepared)
     for line in announcement(config, model, prepared):
-        say(line)
-    if config.resume is None:
-        model.start_from_pictures(to_unit(prepared.train.dataset.images(0, START_PICTURES)))
-    module = make_module(config, model, vgg, prepared.landmarks, provenance(config, prepared))
+        log.info(line)
+    check_labels(config, prepared)
+    check_disk(config, model)
+    _start(model, config, prepared)
+    module = EarModule(config, model, vgg, prepared.landmarks, {**provenance(config, prepared), **started})
     data = EarDataModule(prepared, config.batch_size, config.per_identity, config.seed, config.num_workers)
-    clock = TimeLimit(config.max_minutes)
-    trainer = make_trainer(config, clock, say)
-    for logger in trainer.loggers:
-        logger.log_hyperparams({"model": config.model.to_dict(), **module.provenance["flags"]})
-    with _plain_endings(config), quiet():
+    trainer, clock = ear_trainer(config, resumed_step)
+    with plain_endings(partial(out_of_memory, config)), quiet():
+        for logger in trainer.loggers:
+            logger.log_hyperparams(config.to_dict(reproducible=True))
         trainer.fit(module, data, ckpt_path=config.resume, weights_only=True)
     if trainer.is_global_zero:
-        _finish(trainer, module, prepared, clock, say)
+        _finish(trainer, module, prepared, clock)
     trainer.strategy.barrier("finish")
     return config.out / MODEL_FILE
 
 
-def build_model(config: TrainConfig) -> EarVAE:
-    """The networks, with SAM's weights where asked for.
+def build_model(config: TrainConfig) -> tuple[EarVAE, dict[str, Any]]:
+    """The networks with the weights they start from, and what provenance says of those.
+
+    A resumed run takes its weights from its checkpoint, and needs none of the files it started from.
 
     Raises:
-        WeightsMissing: asked for, and not there.
+        WeightsMissing, CheckpointError: asked for, and not there or not fit.
     """
-    model = EarVAE(config.model)
-    if config.sam_weights is not None:
-        load_sam(model.encoder.sam, config.sam_weights)
+    model, started = EarVAE(config.model), {}
+    if config.resume is not None:
+        started = {name: value for name, value in read_checkpoint(config.resume).provenance.items()
+                   if name in ("init_from", "sam")}  # fmt: skip
+    elif config.init_from is not None:
+        started = {"init_from": load_networks(model, config.init_from)}
+        log.info("weights: networks of %s", config.init_from)
+    elif config.sam_weights is not None:
+        loaded = load_sam(model.encoder.sam, config.sam_weights)
+        started = {"sam": {"sha256": loaded.sha256, "contents": loaded.contents}}
+        log.info("weights: SAM from %s", loaded)
     for part in (model.encoder.blocks, model.decoder):
         part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # what convolutions like best
-    return model
+    return model, started
 
 
-def resolve_precision(wanted: str, accelerator: str = "auto") -> str:
-    """What "auto" means on this machine: bfloat16 where the hardware computes in it, float16 on older GPUs, else 32.
-
-    Raises:
-        ConfigError: float16 on a CPU.
-    """
-    gpu = torch.cuda.is_available() and accelerator in ("auto", "gpu", "cuda")
-    if wanted == "16-mixed" and not gpu:
-        raise ConfigError("--precision 16-mixed: float16 needs a GPU; give bf16-mixed or 32")
-    if wanted != "auto":
-        return wanted
-    if gpu:
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
-    return "bf16-mixed" if _cpu_computes_bfloat16() else "32"
+def _vgg(config: TrainConfig) -> Vgg16Features | None:
+    if config.losses.perceptual == 0:
+        return None
+    features, loaded = vgg_weights(config.vgg_weights)
+    log.info("weights: VGG16 from %s", loaded)
+    return features
 
 
-def _cpu_computes_bfloat16() -> bool:
-    """Linux tells; elsewhere float32 is the safe answer."""
-    facts = Path("/proc/cpuinfo")
-    words = set(facts.read_text().split()) if facts.is_file() else set()
-    return bool(words & {"amx_bf16", "avx512_bf16", "bf16"})
+def _start(model: EarVAE, config: TrainConfig, prepared: Prepared) -> None:
+    """What is fitted to the pictures in closed form before the first step."""
+    if config.resume is not None:
+        return
+    if config.init_from is None:
+        model.start_from_pictures(to_unit(prepared.train.dataset.images(0, START_PICTURES)))
+    elif config.init_from.is_dir():
+        settle_batch_norms(model, to_unit(prepared.train.dataset.images(0, SETTLE_PICTURES)))
 
 
-def make_trainer(config: TrainConfig, clock: TimeLimit, say: Say) -> lightning.Trainer:
-    """Lightning's trainer, set up for the run."""
-    speed = Speed()
-    callbacks: list[Any] = [clock, speed, Progress(say, clock, speed), Pictures(config.out / "reconstructions")]
-    callbacks += [Projector(), *_checkpoints(config.out / "checkpoints")]
+def ear_trainer(config: TrainConfig, resumed_step: int | None = None) -> tuple[lightning.Trainer, TimeLimit]:
+    """Lightning's trainer for a run, and its clock."""
+    folder = config.out / "checkpoints"
+    callbacks: list[Any] = [Pictures(config.out / "reconstructions"), Projector()]
+    callbacks += [best_checkpoints(folder), last_checkpoint(folder)]
     if config.stop_after_epochs is not None:
         callbacks.append(StopAfter(config.stop_after_epochs))
     if config.ema_decay:
         callbacks.append(averaging(config.ema_decay))
-    one = 1 if config.fast_dev_run else None
-    with quiet():
-        return lightning.Trainer(
-            accelerator=config.accelerator,
-            devices=config.devices,
-            num_nodes=config.num_nodes,
-            strategy=_strategy(config.strategy),
-            precision=config.precision,  # type: ignore[arg-type]
-            max_epochs=1 if config.fast_dev_run else config.epochs,
-            limit_train_batches=one,
-            limit_val_batches=one,
-            gradient_clip_val=config.gradient_clip or None,
-            sync_batchnorm=config.devices * config.num_nodes > 1 and torch.cuda.is_available(),
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=10,  # fewer would wait for the device too often
-            logger=[
-                CSVLogger(config.out / "logs", name="csv"),
-                TensorBoardLogger(config.out / "logs", name="tensorboard", default_hp_metric=False),
-            ],
-            callbacks=callbacks,
-            default_root_dir=config.out,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-
-
-def _checkpoints(folder: Path) -> list[ModelCheckpoint]:
-    """The best three by validation loss, and the last epoch. The metric has no slash: it is part of a file name."""
-    best = ModelCheckpoint(
-        folder, filename="{epoch:03d}-{val_loss:.4f}", monitor="val_loss", save_top_k=3, save_on_train_epoch_end=True
+    batches = 1 if config.fast_dev_run else None
+    return make_trainer(
+        config,
+        _reported,
+        callbacks,
+        resumed_step,
+        num_nodes=config.num_nodes,
+        strategy=_strategy(config.strategy),
+        max_epochs=1 if config.fast_dev_run else config.epochs,
+        limit_train_batches=batches,
+        limit_val_batches=batches,
+        gradient_clip_val=config.gradient_clip or None,
+        sync_batchnorm=config.devices * config.num_nodes > 1 and torch.cuda.is_available(),
     )
-    return [best, last_checkpoint(folder)]
 
 
-def last_checkpoint(folder: Path) -> ModelCheckpoint:
-    """Keeps `last.ckpt`, the last epoch, in `folder`."""
-    last = ModelCheckpoint(folder, filename="last", monitor=None, save_on_train_epoch_end=True)
-    last.CHECKPOINT_NAME_LAST = "last"
-    last._enable_version_counter = False
-    return last
+def _reported(metrics: dict[str, float]) -> str:
+    return ", ".join(text.format(metrics[name]) for name, text in REPORTED.items() if name in metrics)
 
 
 def _strategy(name: str) -> Any:
@@ -181,51 +185,33 @@ def _check_out(config: TrainConfig) -> None:
         )
 
 
-def _reader(say: Say) -> Any:
+def _check_resumed(config: TrainConfig, prepared: Prepared) -> int:
+    """The step that the run goes on from; raises ConfigError where its pictures are others."""
+    assert config.resume is not None
+    made = read_checkpoint(config.resume).provenance
+    if made.get("data_sha256") != prepared.sha256:
+        raise ConfigError(
+            f"--resume {config.resume}: the pictures of {config.data} are not those that the run was trained on "
+            f"(data_sha256 {str(made.get('data_sha256')):.12}... then, {prepared.sha256:.12}... now; "
+            f"{made.get('train_pictures')} training pictures then, {len(prepared.train.records)} now). Give --data "
+            f"where they are, or begin a run on these with --init-from {config.resume} --out FOLDER"
+        )
+    content = read_raw(config.resume)
+    if content["epoch"] + 1 >= config.epochs:
+        log.info("all %d epochs of the run are done; give more --epochs to train on", config.epochs)
+    return int(content["global_step"])
+
+
+def _log_reading(what: str, done: int, total: int) -> None:
     """Progress of reading pictures, a line at every tenth of them."""
-
-    def tell(what: str, done: int, total: int) -> None:
-        if done == total or done % max(total // 10, 500) == 0:
-            say(f"{what}: {done}/{total}")
-
-    return tell
+    if done == total or done % max(total // 10, 500) == 0:
+        log.info("%s: %d/%d", what, done, total)
 
 
-def _finish(trainer: lightning.Trainer, module: EarModule, prepared: Prepared, clock: TimeLimit, say: Say) -> None:
+def _finish(trainer: lightning.Trainer, module: EarModule, prepared: Prepared, clock: TimeLimit) -> None:
     best, last = (callback for callback in trainer.checkpoint_callbacks if isinstance(callback, ModelCheckpoint))
     chosen = Path(best.best_model_path or last.best_model_path)
     seconds = round(clock.elapsed_s, 1)
-    say(f"trained for {seconds / 60:.1f} min; the best epoch is {chosen.name}")
+    log.info("trained for %.1f min; the best epoch is %s", seconds / 60, chosen.name)
     path = finish(chosen, module.run, prepared, trainer.strategy.root_device, seconds=seconds)
-    say(f"model: {path}")
-
-
-@contextmanager
-def _plain_endings(config: TrainConfig) -> Iterator[None]:
-    """Turn an allocator's failure into advice, and Lightning's exit after an interrupt back into one."""
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) and torch.cuda.is_available():
-            raise out_of_memory(config, torch.cuda.get_device_properties(0).total_memory) from error
-        if "DefaultCPUAllocator" in str(error):
-            raise out_of_memory(config, memory_bytes()) from error
-        raise
-    except SystemExit:  # how Lightning ends after Ctrl-C
-        raise KeyboardInterrupt from None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep back Lightning's remarks on what is chosen deliberately here."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        for remark in (
-            ".*does not have many workers.*",
-            ".*smaller than the logging interval.*",
-            ".*modules in eval mode.*",  # the frozen prefix, and that is the point
-            ".*Checkpoint directory .* exists and is not empty.*",
-            ".*treespec, LeafSpec.*",
-        ):
-            warnings.filterwarnings("ignore", remark)
-        yield
+    log.info("model: %s", path)

@@ -17,7 +17,7 @@ from training.losses.contrastive import contrastive
 from training.losses.objective import Objective
 
 
-class Seen(NamedTuple):
+class Validated(NamedTuple):
     """The validation pictures, in the order of their data set."""
 
     values: dict[str, Tensor]
@@ -30,35 +30,35 @@ class Seen(NamedTuple):
     """(N,) int64: equal for pictures of one subject."""
 
 
-def join(columns: dict[str, Tensor]) -> Seen:
+def join(columns: dict[str, Tensor]) -> Validated:
     """Sort by index and drop repeats. `columns` holds (M, ...) tensors, M >= N, among them `index`."""
     order = torch.argsort(columns["index"], stable=True)
     index = columns["index"][order]
     order = order[torch.cat([torch.ones(1, dtype=torch.bool, device=index.device), index[1:] != index[:-1]])]
     values = {name: column[order] for name, column in columns.items() if name != "index"}
     mu, embedding, labels = (values.pop(name) for name in ("mu", "embedding", "label"))
-    return Seen(values, mu, embedding, labels)
+    return Validated(values, mu, embedding, labels)
 
 
-def figures(seen: Seen, objective: Objective, run: TrainConfig) -> dict[str, Tensor]:
+def figures(validated: Validated, objective: Objective, run: TrainConfig) -> dict[str, Tensor]:
     """Means over all pictures, the weighted loss, and identification where subjects are known; float32 scalars.
 
     `ssim` is the similarity itself, higher is better; the objective's term is `ssim_loss`.
     """
-    means = {name: column.mean() for name, column in seen.values.items()}
+    means = {name: column.mean() for name, column in validated.values.items()}
     if run.losses.contrastive > 0:
-        means["contrastive"] = contrastive(seen.embedding, seen.labels, run.temperature)
+        means["contrastive"] = contrastive(validated.embedding, validated.labels, run.temperature)
     named = {"loss": objective.total(means), **means}
     if "ssim" in named:
         named["ssim_loss"] = named.pop("ssim")
     named["ssim"] = named.pop("similarity")
-    return {**named, **identification(seen)}
+    return {**named, **identification(validated)}
 
 
-def identification(seen: Seen) -> dict[str, Tensor]:
+def identification(validated: Validated) -> dict[str, Tensor]:
     """Rank-1 and EER by `measure.protocol`; empty where too few pictures share a subject."""
     try:
-        scores = evaluate(seen.embedding.cpu().numpy(), seen.labels.tolist())
+        scores = evaluate(validated.embedding.cpu().numpy(), validated.labels.tolist())
     except MeasureError:
         return {}
     return {"rank1": torch.tensor(scores.rank1), "eer": torch.tensor(scores.eer)}

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from training.config import LATENT_SIDE, ModelConfig
+from training.model_config import LATENT_SIDE, ModelConfig
 from training.networks.blocks import UpStage
 from training.networks.linear_picture import Components, SmallPicture
 

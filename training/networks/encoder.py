@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from training.config import LATENT_SIDE, ModelConfig
+from training.model_config import LATENT_SIDE, ModelConfig
 from training.networks.blocks import GridPool, ResidualAttentionBlock, SpatialSoftmax
 from training.networks.linear_picture import Components, SmallPicture
 from training.networks.sam import SamEncoder

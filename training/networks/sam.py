@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import SamVisionConfig, SamVisionModel
 
-from training.config import SamShape
+from training.model_config import SamShape
 
 # SAM's published pixel statistics, for values in [0, 1], RGB.
 PIXEL_MEAN = (0.485, 0.456, 0.406)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.checkpoint import read_checkpoint
-from training.config import ModelConfig
+from training.model_config import ModelConfig
 from training.errors import CheckpointError
 from training.networks.decoder import EarDecoder
 from training.networks.encoder import EarEncoder

@@ -8,7 +8,7 @@ from tests.training.shapes import MICRO
 from training.detector.config import DetectorConfig
 
 LANDMARKS = 3
-TINY = DetectorConfig(MICRO, LANDMARKS, look_px=80, channels=8, max_ears=2, passes=1)
+TINY = DetectorConfig(MICRO, LANDMARKS, coarse_px=80, channels=8, max_ears=2, passes=1)
 
 
 def write_photos(folder, subjects, split):

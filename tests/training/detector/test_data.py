@@ -1,4 +1,4 @@
-"""What the detector learns from: sources, composed scenes, framed looks, whole steps."""
+"""What the detector learns from: sources, composed scenes, framed crops, whole steps."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from tests.training.detector.shapes import LANDMARKS, TINY
 from training.detector.config import DetectorRun
-from training.detector.ear_crops import LookMaker
+from training.detector.ear_crops import CropMaker
 from training.detector.scenes import SceneMaker, turned_box
 from training.detector.sources import free_windows, landmark_names, load_sources, some_subjects
 from training.detector.steps import Photos, Steps, order
@@ -78,7 +78,7 @@ def test_a_box_turned_by_nothing_is_only_moved_and_zoomed():
 def test_a_look_brings_its_landmarks_along(photos):
     """Landmarks lie on the bright ear, whichever way the square was moved and mirrored."""
     records = load_sources([photos]).train
-    make = LookMaker(records, 64, LANDMARKS, 0.25)
+    make = CropMaker(records, 64, LANDMARKS, 0.25)
     for number in range(24):
         look = make(number % len(records), dice(number))
         assert look.crop.shape == (64, 64, 3)
@@ -90,9 +90,9 @@ def test_a_look_brings_its_landmarks_along(photos):
 
 
 def test_most_looks_are_in_left_orientation_and_the_others_say_so(photos):
-    make = LookMaker(load_sources([photos]).train, 64, LANDMARKS, 0.25)
-    looks = [look for number in range(60) if (look := make(number % 12, dice(number))).ear]
-    turned = [look.mirrored for look in looks]
+    make = CropMaker(load_sources([photos]).train, 64, LANDMARKS, 0.25)
+    crops = [look for number in range(60) if (look := make(number % 12, dice(number))).ear]
+    turned = [look.mirrored for look in crops]
     assert 0 < sum(turned) < 0.4 * len(turned)
 
 
@@ -103,7 +103,7 @@ def test_every_record_is_looked_at_once_a_round():
 
 
 def test_a_step_is_a_function_of_seed_and_number(photos):
-    run = DetectorRun(data=(photos,), out=photos.parent / "run", looks=4, scenes=2)
+    run = DetectorRun(data=(photos,), out=photos.parent / "run", crops_per_step=4, scenes=2)
     steps = Steps(load_sources([photos]).train, TINY, run)
     for one, again in zip(steps[3], steps[3], strict=True):
         torch.testing.assert_close(one, again, rtol=0, atol=0)

@@ -1,4 +1,4 @@
-"""The detector itself: shapes, its teacher, both looks, and the way back to pixels."""
+"""The detector itself: shapes, its teacher, both stages, and the way back to pixels."""
 
 import math
 
@@ -9,7 +9,7 @@ import torch
 from tests.training.detector.shapes import LANDMARKS, TINY
 from tests.training.shapes import MICRO
 from training import EarDetector
-from training.detector.config import DetectorConfig, look_side
+from training.detector.config import DetectorConfig, coarse_side
 from training.detector.detector import place
 from training.detector.features import features_at, resized
 from training.detector.heads import UNIT_PX, Coarse, Fine
@@ -60,13 +60,13 @@ def test_a_teachers_checkpoint_is_not_a_detectors(teacher):
 
 
 def test_the_first_look_has_tokens_of_at_most_sixteen_letterbox_pixels():
-    assert look_side(PRESETS["tiny"].sam) == 320
-    assert look_side(PRESETS["teacher"].sam) == 1024
+    assert coarse_side(PRESETS["tiny"].sam) == 320
+    assert coarse_side(PRESETS["teacher"].sam) == 1024
 
 
 def test_a_look_that_is_no_multiple_of_the_patch_is_refused():
-    with pytest.raises(ConfigError, match="look_px 81"):
-        DetectorConfig(MICRO, look_px=81)
+    with pytest.raises(ConfigError, match="coarse_px 81"):
+        DetectorConfig(MICRO, coarse_px=81)
 
 
 def test_features_at_another_side_are_those_of_a_resized_encoder():

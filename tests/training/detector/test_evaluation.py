@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bundle.landmarks import FoundEar
-from training.detector.evaluation import Seen, by_size, ced_curve, figures, look_at, operating_threshold
+from training.detector.evaluation import PhotoResult, by_size, ced_curve, figures, detect_all, operating_threshold
 from training.detector.sources import load_sources, read
 
 BOX = (10.0, 10.0, 40.0, 50.0)  # its diagonal is 50 px
@@ -16,11 +16,11 @@ def ear(score=0.9, box=BOX, shift=0.0, side="left"):
 
 
 def photo(found, height=40.0):
-    return Seen(np.array(BOX), found, height, POINTS, np.ones(3, bool), "left")
+    return PhotoResult(np.array(BOX), found, height, POINTS, np.ones(3, bool), "left")
 
 
 def free(found):
-    return Seen(None, found, 0.0, np.zeros((0, 2)), np.zeros(0, bool), None)
+    return PhotoResult(None, found, 0.0, np.zeros((0, 2)), np.zeros(0, bool), None)
 
 
 def test_a_perfect_detector_is_perfect():
@@ -73,6 +73,6 @@ def test_what_is_found_is_compared_in_the_photos_own_pixels(photos):
             return [[ear(box=record.box)] for record in records]
 
     records = load_sources([photos]).val
-    seen = look_at(Knows(), records, batch=len(records))
+    seen = detect_all(Knows(), records, batch=len(records))
     assert figures(seen, 0.5).mean_iou == pytest.approx(1)
     assert seen[0].height_px == pytest.approx(40 * 640 / max(read(records[0])[0].shape))

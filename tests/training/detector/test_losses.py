@@ -1,4 +1,4 @@
-"""What both looks are to say, and what an error costs."""
+"""What both stages are to say, and what an error costs."""
 
 import math
 
@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from training.detector.heads import UNIT_PX, Coarse, Fine
-from training.detector.losses import coarse_terms, fine_terms, focal, wanted_box, wanted_heat
+from training.detector.losses import coarse_terms, fine_terms, focal, target_box, target_heat
 
 BOX = torch.tensor([[[200.0, 100, 264, 228]]])
 ONE = torch.ones(1, 1)
 
 
 def perfect(grid=20):
-    heat = wanted_heat(BOX, ONE, grid)[0]
+    heat = target_heat(BOX, ONE, grid)[0]
     cells = (torch.arange(grid) + 0.5) * 640 / grid
     across, down = torch.meshgrid(cells, cells, indexing="xy")
     offset = torch.stack([232 - across, 164 - down])[None] / UNIT_PX
@@ -23,13 +23,13 @@ def perfect(grid=20):
 
 
 def test_the_heat_is_one_in_the_cell_of_the_centre():
-    heat = wanted_heat(BOX, ONE, 20)[0, 0]
+    heat = target_heat(BOX, ONE, 20)[0, 0]
     assert heat[164 // 32, 232 // 32] == 1
     assert (heat == 1).sum() == 1
 
 
 def test_an_absent_ear_leaves_no_heat():
-    assert wanted_heat(BOX, torch.zeros(1, 1), 20).sum() == 0
+    assert target_heat(BOX, torch.zeros(1, 1), 20).sum() == 0
 
 
 def test_a_perfect_first_look_costs_next_to_nothing():
@@ -65,6 +65,6 @@ def test_what_is_no_ear_teaches_neither_landmarks_nor_box():
 
 def test_the_box_of_turned_axes_is_that_of_the_ellipse():
     axes = torch.tensor([[[0.2, 0.5], [0.8, 0.5], [0.5, 0.4], [0.5, 0.6]]])
-    centre_x, centre_y, wide, high = wanted_box(axes)[0].tolist()
+    centre_x, centre_y, wide, high = target_box(axes)[0].tolist()
     assert (centre_x, centre_y) == pytest.approx((0.5, 0.5))
     assert (math.exp(wide), math.exp(high)) == pytest.approx((0.6, 0.2))

@@ -1,4 +1,4 @@
-"""Runs of the detector as a user starts them, and that both looks learn."""
+"""Runs of the detector as a user starts them, and that both stages learn."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ from training.errors import ConfigError
 
 
 def micro_run(photos, out, **more):
-    values = {"data": (photos,), "out": out, "epochs": 2, "looks": 4, "scenes": 2, "precision": "32"}
+    values = {"data": (photos,), "out": out, "epochs": 2, "crops_per_step": 4, "scenes": 2, "precision": "32"}
     return DetectorRun(**{**values, "accelerator": "cpu", **more})
 
 
@@ -81,7 +81,7 @@ def test_a_run_ends_when_its_time_is_over(photos, tmp_path):
 def test_both_looks_learn(photos, tmp_path):
     """The loss of one fixed step falls by a fifth within a few steps: gradients reach everything that is judged."""
     torch.manual_seed(0)
-    run = micro_run(photos, tmp_path, looks=8)
+    run = micro_run(photos, tmp_path, crops_per_step=8)
     detector = EarDetector(TINY).train()
     batch = Steps(load_sources([photos]).train, TINY, run)[0]
     module = DetectorModule(run, detector)
@@ -90,7 +90,7 @@ def test_both_looks_learn(photos, tmp_path):
 
     losses = []
     for _ in range(15):
-        coarse, fine = detector.look(to_unit(batch.scenes)), detector.look_closer(to_unit(batch.crops))
+        coarse, fine = detector.coarse_stage(to_unit(batch.scenes)), detector.fine_stage(to_unit(batch.crops))
         terms = coarse_terms(coarse, batch.boxes, batch.right, batch.present)
         terms |= fine_terms(fine, batch.points, batch.weights, batch.visible, batch.labels)
         loss = torch.stack(list(terms.values())).sum()
@@ -103,7 +103,7 @@ def test_both_looks_learn(photos, tmp_path):
 
 
 def test_the_verb_trains_and_evaluates(photos, teacher, tmp_path, capsys):
-    flags = ["--teacher", str(teacher), "--out", str(tmp_path / "run"), "--epochs", "1", "--looks", "4"]
+    flags = ["--teacher", str(teacher), "--out", str(tmp_path / "run"), "--epochs", "1", "--crops-per-step", "4"]
     flags += ["--scenes", "1", "--precision", "32", "--accelerator", "cpu"]
     assert ear_teacher.main(["detector", "train", "--data", str(photos), *flags]) == 0
     evaluate = [str(tmp_path / "run" / "detector.ckpt"), "--data", str(photos), "--out", str(tmp_path / "report")]

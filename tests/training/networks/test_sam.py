@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.training.shapes import MICRO
-from training.config import SamShape
+from training.model_config import SamShape
 from training.networks.sam import PIXEL_MEAN, PIXEL_STD, SamEncoder
 
 

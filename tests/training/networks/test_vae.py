@@ -9,7 +9,7 @@ import torch
 
 from tests.training.shapes import MICRO
 from training.checkpoint import Checkpoint, write_checkpoint
-from training.config import ModelConfig
+from training.model_config import ModelConfig
 from training.errors import CheckpointError
 from training.networks.vae import EarVAE, IdentityHead, sample
 from training.presets import PRESETS
