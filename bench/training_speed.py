@@ -26,13 +26,13 @@ from transformers import SamVisionModel
 from common.provenance import commit
 from export.bench.hardware import this_machine
 from training.config import LossWeights, TrainConfig
-from training.model_config import ModelConfig
 from training.data.datamodule import EarDataModule
 from training.data.dataset import Batch
 from training.data.prepare import prepare
 from training.fit.module import EarModule
 from training.fit.session import quiet, resolve_precision
 from training.fit.trainer import build_model
+from training.model_config import ModelConfig
 from training.networks.sam import SamEncoder
 from training.presets import PRESETS, preset
 

@@ -24,8 +24,8 @@ def setting(
         help: one line; the default is appended to it.
         group: the heading in `--help` under which it stands.
         choices: allowed values.
-        more: `least` (>=), `above` (>) and `below` (<) bound a number; `metavar`, and `default_help`, what to say of the
-            default instead of its value, are for `--help`.
+        more: `least` (>=), `above` (>) and `below` (<) bound a number; `metavar` and `default_help`, which stands for
+            the default's value, are for `--help`.
     """
     metadata = {"help": help, "group": group, "choices": choices, **more}
     if callable(default):

@@ -60,7 +60,7 @@ def main(argv: list[str]) -> int:
 
 def make_bundle(places: Places, console: Console, *, train: bool, minutes: float) -> Path:
     """The shipped bundle, the one of an earlier demo, or a new one."""
-    from common.console import show_progress
+    from common.progress import show_progress
     from demo import chain
 
     if not train and chain.is_bundle(chain.SHIPPED_BUNDLE):
@@ -74,7 +74,7 @@ def make_bundle(places: Places, console: Console, *, train: bool, minutes: float
             "Trained from scratch: nothing is pretrained and nothing is frozen. The perceptual term is off, because\n"
             "VGG16's weights are not shipped. Pictures of one person's ears attract each other."
         )
-        show_progress("training")
+        show_progress()
         checkpoint = chain.train(places, minutes)
     with stage(console, "Exporting to ONNX, each graph compared with torch"):
         chain.export(checkpoint, places, lambda line: console.print(f"  {line}"))

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from common.durable_files import replacing
-from training.model_config import ModelConfig
 from training.errors import CheckpointError
+from training.model_config import ModelConfig
 
 HEADER_KEY = "ear_teacher"
 """Entry of the file that holds the JSON header: schema, config, provenance, metrics."""

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from training.model_config import SAM_SIZES_PX, ModelConfig
 from training.errors import TrainingError
+from training.model_config import SAM_SIZES_PX, ModelConfig
 from training.presets import PRESETS, preset
 
 if TYPE_CHECKING:

@@ -157,7 +157,7 @@ def _resumed(flags: dict[str, Any]) -> TrainConfig:
         )
     stored = TrainConfig.from_dict(json.loads(content["train_config"]))
     if flags.get("epochs", stored.epochs) < stored.epochs:
-        raise ConfigError(f"--epochs {flags['epochs']}: the run has {stored.epochs}; --resume may raise it, not lower it")
+        raise ConfigError(f"--epochs {flags['epochs']}: the run has {stored.epochs}; --resume may only raise it")
     place = path.resolve().parent
     out = place.parent if place.name == "checkpoints" else stored.out  # a run may have been moved or copied
     return replace(stored, stop_after_epochs=None, **{"out": out, **flags, "resume": path})
@@ -173,9 +173,9 @@ def main(argv: list[str]) -> int:
 
         print(yaml.safe_dump(config.to_dict(reproducible=True), sort_keys=False), end="")
         return 0
-    from common.console import show_progress
+    from common.progress import show_progress
     from training.fit.trainer import fit
 
-    show_progress("training")
+    show_progress()
     fit(config)
     return 0

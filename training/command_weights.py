@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
 
 
 def _sam(arguments: argparse.Namespace) -> str:
-    from training.config import SamShape
+    from training.model_config import SamShape
     from training.networks.sam import SamEncoder
     from training.weights import SAM_HUB_ID, load_sam
 

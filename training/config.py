@@ -108,8 +108,8 @@ class TrainConfig:
     )  # fmt: skip
     per_identity: int = setting(4, "pictures of one identity together in a batch", "identity", least=1)
     identity_head: str = setting(
-        "trained", "W as the contrastive term made it, or fitted in closed form at the end: to the subjects or, without "
-        "any, to augmented views", "identity", choices=("trained", "fitted"),
+        "trained", "W as the contrastive term made it, or fitted in closed form at the end: to the subjects or, "
+        "without any, to augmented views", "identity", choices=("trained", "fitted"),
     )  # fmt: skip
 
     optimizer: str = setting("adamw", "adamw, or muon for the matrices", "optimiser", choices=("adamw", "muon"))

@@ -1,4 +1,4 @@
-"""Networks to start a new run from: any checkpoint of this project, or a bundle, whose tensors are rebuilt into `EarVAE`.
+"""Networks to start a new run from: any checkpoint of this project, or a bundle, rebuilt into `EarVAE`.
 
 A bundle's graphs hold the same numbers in other places: pixel statistics folded into the patch convolution, the query's
 scale into its projection, batch norms into convolutions (`export/graph/`). All of it can be undone but one thing: what
@@ -23,7 +23,6 @@ from training.networks.linear_picture import LATENT_STD
 from training.networks.vae import EarVAE
 
 GRAPHS = ("encoder", "decoder")
-_TENSORS_PER_LAYER = ("norm1", "norm2", "lin1", "lin2")
 
 
 def shape_of(source: Path) -> ModelConfig:
@@ -69,7 +68,9 @@ def _manifest(source: Path) -> Manifest:
 def _architecture(source: Path) -> dict[str, Any]:
     shape: dict[str, Any] | None = _manifest(source).training.get("architecture")
     if not shape:
-        raise CheckpointError(f"--init-from {source}: its manifest does not say the networks' shape; give the checkpoint")
+        raise CheckpointError(
+            f"--init-from {source}: its manifest does not say the networks' shape; give the checkpoint"
+        )
     return shape
 
 
@@ -149,7 +150,7 @@ def _layer(tensors: dict[str, Tensor], theirs: str, ours: str, scale: float) -> 
     """One transformer layer."""
     names = {"norm1": "layer_norm1", "norm2": "layer_norm2", "lin1": "mlp.lin1", "lin2": "mlp.lin2",
              "attention.proj": "attn.proj"}  # fmt: skip
-    found = {}
+    found: dict[str, Tensor] = {}
     for kind in ("weight", "bias"):
         found |= {f"{ours}.{own}.{kind}": tensors[f"{theirs}.{name}.{kind}"] for name, own in names.items()}
         query, key, value = (tensors[f"{theirs}.attention.{part}.{kind}"] for part in ("query", "key", "value"))
@@ -163,7 +164,7 @@ def _layer(tensors: dict[str, Tensor], theirs: str, ours: str, scale: float) -> 
 
 def _convolutions(tensors: dict[str, Tensor], model: EarVAE) -> dict[str, Tensor]:
     """Convolutions with a batch norm after them: the norm does nothing but add the bias that it was folded into."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for name, norm in model.named_modules():
         if isinstance(norm, nn.BatchNorm2d):
             before = f"{name.rpartition('.')[0]}.{int(name.rpartition('.')[2]) - 1}"
@@ -177,7 +178,7 @@ def _spreads(tensors: dict[str, Tensor], config: ModelConfig) -> dict[str, Tenso
     """The components' standard deviations, which the graphs hold only within a constant of their arithmetic."""
     if not config.picture_rank:
         return {}
-    found = {}
+    found: dict[str, Tensor] = {}
     for graph in GRAPHS:
         chosen = [tensor for name, tensor in tensors.items()
                   if name.startswith(f"{graph}/") and tensor.shape == (config.picture_rank,)]  # fmt: skip
@@ -210,7 +211,9 @@ def settle_batch_norms(model: EarVAE, images: Tensor) -> None:
     for hook in hooks:
         hook.remove()
     for norm, (mean, variance) in inputs.items():
-        assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
+        assert isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         norm.bias.copy_(norm.bias + (mean - norm.running_mean) * scale)
         norm.weight.copy_(scale * torch.sqrt(variance + norm.eps))

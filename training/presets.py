@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from training.model_config import LATENT_SIDE, ModelConfig, SamShape
 from training.errors import ConfigError
+from training.model_config import LATENT_SIDE, ModelConfig, SamShape
 
 PRESETS: dict[str, ModelConfig] = {
     # SAM ViT-B at 1024 px: 148 M parameters, made for pretrained weights and a GPU.

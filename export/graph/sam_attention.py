@@ -6,42 +6,9 @@ Tokens travel as (B * N, C) rows, N = G * G in row-major order of the grid. Know
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers.models.sam.modeling_sam import SamVisionAttention
 
-
-class Windows(nn.Module):
-    """Cuts a grid of tokens into square windows, padding with zeros at the right and lower edge, and joins them again.
-
-    A window as large as the grid cuts nothing, and costs nothing.
-    """
-
-    def __init__(self, grid: int, window: int) -> None:
-        super().__init__()
-        self.grid, self.window = grid, window
-        self.count = -(-grid // window)
-        self.padding = self.count * window - grid
-
-    def cut(self, tokens: Tensor) -> Tensor:
-        """(B * G * G, C) -> (B * windows * W * W, C)."""
-        if self.count == 1 and not self.padding:
-            return tokens
-        channels = tokens.shape[-1]
-        squares = tokens.reshape(-1, self.grid, self.grid, channels)
-        if self.padding:
-            squares = F.pad(squares, (0, 0, 0, self.padding, 0, self.padding))
-        squares = squares.reshape(-1, self.count, self.window, self.count, self.window, channels)
-        return squares.transpose(2, 3).reshape(-1, channels)
-
-    def join(self, tokens: Tensor) -> Tensor:
-        """(B * windows * W * W, C) -> (B * G * G, C), padding dropped."""
-        if self.count == 1 and not self.padding:
-            return tokens
-        channels = tokens.shape[-1]
-        squares = tokens.reshape(-1, self.count, self.count, self.window, self.window, channels).transpose(2, 3)
-        side = self.count * self.window
-        squares = squares.reshape(-1, side, side, channels)[:, : self.grid, : self.grid]
-        return squares.reshape(-1, channels)
+from training.networks.attention import Windows, relative_table
 
 
 class GraphAttention(nn.Module):
@@ -65,14 +32,10 @@ class GraphAttention(nn.Module):
         self.proj = attention.proj
         side = self.windows.window
         # The query arrives scaled; relative positions want it unscaled.
-        rel_h = attention.get_rel_pos(side, side, attention.rel_pos_h) / attention.scale
-        rel_w = attention.get_rel_pos(side, side, attention.rel_pos_w) / attention.scale
-        self.register_buffer(
-            "rel_h", rel_h.detach().transpose(1, 2).contiguous(), persistent=False
-        )  # (q row, d, k row)
-        self.register_buffer(
-            "rel_w", rel_w.detach().transpose(1, 2).contiguous(), persistent=False
-        )  # (q col, d, k col)
+        rel_h = relative_table(attention.rel_pos_h.detach(), side) / attention.scale
+        rel_w = relative_table(attention.rel_pos_w.detach(), side) / attention.scale
+        self.register_buffer("rel_h", rel_h.contiguous(), persistent=False)  # (q row, d, k row)
+        self.register_buffer("rel_w", rel_w.contiguous(), persistent=False)  # (q col, d, k col)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B * N, C) -> (B * N, C)."""

@@ -66,6 +66,7 @@ def here(tmp_path_factory):
         (folder / name).mkdir(parents=True)
         (folder / name / "crops").symlink_to(EARS / "crops")
         write_tables(folder / name)
+    (folder / "demo" / "bundle").symlink_to(ROOT / "demo" / "bundle")
     (folder / "photo.jpg").symlink_to(EARS / few_people()[0]["path"])
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -1,5 +1,7 @@
 """A few small pictures of ears, and a run on them that takes seconds."""
 
+import logging
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +72,23 @@ def micro_config(ears: Path, out: Path) -> TrainConfig:
         num_workers=0,
         accelerator="cpu",
     )
+
+
+@contextmanager
+def logged():
+    """The lines that training logs meanwhile."""
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("training")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import ear_teacher
 from tests.training.shapes import MICRO
 from training.command_train import build_parser, config_from
 from training.config import LossWeights, TrainConfig
-from training.model_config import ModelConfig
 from training.errors import ConfigError
+from training.model_config import ModelConfig
 from training.presets import PRESETS
 
 
@@ -158,7 +158,7 @@ def test_configuration_survives_json(tmp_path):
 def test_mistake_is_one_line_and_status_two(capsys):
     assert ear_teacher.main(["train", "--data", "nowhere", "--preset", "tiny", "--perceptual-weight", "0"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("ear-teacher train: --data nowhere")
+    assert error.startswith("ear-teacher train: --data nowhere: no such file or folder")
     assert error.count("\n") == 1
 
 
@@ -180,11 +180,13 @@ def test_whole_run_from_the_command_line(ears, tmp_path, monkeypatch, capsys):
         "cpu",
     ]
     assert ear_teacher.main(["train", *flags, *common]) == 0
-    assert "parameters" in capsys.readouterr().out
+    assert "parameters" in capsys.readouterr().err
     last = str(out / "checkpoints" / "last.ckpt")
     assert ear_teacher.main(["train", "--resume", last, "--lr", "1"]) == 2
     assert "--resume with --lr" in capsys.readouterr().err
     assert ear_teacher.main(["train", "--resume", str(out / "model.ckpt")]) == 2
     assert "holds weights only" in capsys.readouterr().err
     assert ear_teacher.main(["train", "--resume", last]) == 0
-    assert "epoch 2/2" in capsys.readouterr().out
+    shown = capsys.readouterr().err
+    assert "resumed at epoch 2" in shown
+    assert "epoch 2/2" in shown

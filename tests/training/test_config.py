@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.training.shapes import MICRO
-from training.model_config import ModelConfig, SamShape
 from training.errors import ConfigError
+from training.model_config import ModelConfig, SamShape
 from training.presets import PRESETS, preset
 
 

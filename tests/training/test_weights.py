@@ -1,29 +1,32 @@
 """Pretrained weights from folders and files, fitted and refused."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
-from transformers import SamConfig, SamModel
+from transformers import SamConfig, SamModel, SamVisionModel
 
 from tests.training.losses.test_perceptual import published_state
 from tests.training.shapes import MICRO
 from training.errors import WeightsMissing
 from training.losses.perceptual import perceptual
 from training.networks.sam import SamEncoder, vision_config
-from training.weights import find_vgg, load_sam, load_vgg, sha256_prefix_matches
+from training.weights import SAM_SHA256, VGG_FILE, file_sha256, find_vgg, load_sam, load_vgg, vgg_weights
 
 
 @pytest.fixture(scope="module")
 def sam_folder(tmp_path_factory):
-    """A whole SamModel, mask decoder and all, saved as Meta's is published; relative positions are not left at zero."""
+    """A whole SamModel, mask decoder and all, saved as Meta's is published; nothing is left as it was initialised."""
     torch.manual_seed(0)
     config = SamConfig(vision_config=vision_config(MICRO.sam).to_dict())
     config.mask_decoder_config.hidden_size = config.prompt_encoder_config.hidden_size = 8
     config.mask_decoder_config.num_attention_heads = 1
     model = SamModel(config)
     for name, parameter in model.named_parameters():
-        if "pos" in name:
+        if "pos" in name or parameter.dim() == 1:
             torch.nn.init.normal_(parameter, std=0.5)
     folder = tmp_path_factory.mktemp("sam")
     model.save_pretrained(folder)
@@ -124,7 +127,86 @@ def test_list_instead_of_a_state_dict_is_refused(tmp_path):
         load_vgg(tmp_path / "vgg.pth")
 
 
-def test_hash_prefix_is_checked(tmp_path):
-    (tmp_path / "f").write_bytes(b"abc")  # SHA-256 ba7816bf...
-    assert sha256_prefix_matches(tmp_path / "f", "ba7816bf")
-    assert not sha256_prefix_matches(tmp_path / "f")
+def test_vgg_of_another_origin_is_usable_and_said_to_be_unchecked(tmp_path):
+    torch.save(published_state(), tmp_path / "vgg.pth")
+    _, loaded = vgg_weights(tmp_path / "vgg.pth")
+    assert loaded.contents == "unchecked"
+    assert "contents not checked" in str(loaded)
+
+
+def test_vgg_under_the_published_name_must_be_the_published_file(tmp_path):
+    torch.save(published_state(), tmp_path / VGG_FILE)
+    with pytest.raises(WeightsMissing, match="damaged, or not torchvision's file"):
+        load_vgg(tmp_path / VGG_FILE)
+
+
+def test_freshly_initialised_sam_is_never_called_pretrained(tmp_path):
+    SamVisionModel(vision_config(MICRO.sam)).save_pretrained(tmp_path)
+    loaded = load_sam(SamEncoder(MICRO.sam), str(tmp_path))
+    assert loaded.contents == "untrained"
+    assert "NOT PRETRAINED" in str(loaded)
+
+
+def test_trained_sam_of_another_hash_is_not_called_published(sam_folder, monkeypatch):
+    folder, _ = sam_folder
+    loaded = load_sam(SamEncoder(MICRO.sam), str(folder))
+    assert loaded.contents == "unchecked"
+    monkeypatch.setitem(SAM_SHA256, file_sha256(folder / "model.safetensors"), "model.safetensors")
+    assert load_sam(SamEncoder(MICRO.sam), str(folder)).contents == "published"
+
+
+def test_shards_and_pickled_tensors_give_the_same_features(sam_folder, tmp_path):
+    folder, model = sam_folder
+    sharded, pickled = tmp_path / "sharded", tmp_path / "pickled"
+    model.save_pretrained(sharded, max_shard_size="6KB")
+    assert len(list(sharded.glob("*.safetensors"))) > 1
+    pickled.mkdir()
+    torch.save(model.state_dict(), pickled / "pytorch_model.bin")
+    features = []
+    for source in (folder, sharded, pickled):
+        encoder = SamEncoder(MICRO.sam).eval()
+        load_sam(encoder, str(source))
+        features.append(encoder(_crops()))
+    torch.testing.assert_close(features[0], features[1], atol=0, rtol=0)
+    torch.testing.assert_close(features[0], features[2], atol=0, rtol=0)
+
+
+def test_absent_shard_is_named(sam_folder, tmp_path):
+    _, model = sam_folder
+    model.save_pretrained(tmp_path, max_shard_size="6KB")
+    first = min(tmp_path.glob("*.safetensors"))
+    first.unlink()
+    with pytest.raises(WeightsMissing, match=f"{first.name} is named by the index"):
+        load_sam(SamEncoder(MICRO.sam), str(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "problem"), [("model.safetensors", "damaged"), ("pytorch_model.bin", "tensors")])
+def test_damaged_sam_file_is_named(tmp_path, name, problem):
+    (tmp_path / name).write_bytes(b"garbage")
+    with pytest.raises(WeightsMissing, match=f"{name} .*{problem}"):
+        load_sam(SamEncoder(MICRO.sam), str(tmp_path))
+
+
+def test_hub_id_is_resolved_through_the_cache(sam_folder, tmp_path, monkeypatch):
+    """A snapshot as the hub's client leaves it, and no network."""
+    folder, _ = sam_folder
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.file_download.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--nobody--sam"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("0" * 40)
+    (repository / "snapshots").mkdir()
+    (repository / "snapshots" / ("0" * 40)).symlink_to(folder)
+    assert load_sam(SamEncoder(MICRO.sam), "nobody/sam").contents == "unchecked"
+
+
+def test_reading_sam_leaves_meta_devices_as_they_were(sam_folder):
+    """What ended every run with pretrained weights: the library's loader patches torch while it loads."""
+    script = (
+        "import sys, torch; from training.networks.sam import SamEncoder; from tests.training.shapes import MICRO; "
+        "from training.weights import load_sam; load_sam(SamEncoder(MICRO.sam), sys.argv[1])\n"
+        "with torch.device('meta'): SamEncoder(MICRO.sam); assert torch.linspace(0, 1, 3).is_meta"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", script, str(sam_folder[0])], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

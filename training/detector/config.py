@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from bundle.landmarks import LETTERBOX_PX
-from training.config import ModelConfig, SamShape
+from common.flags import flag, problem, setting
+from training.config import ACCELERATORS, PRECISIONS, refuse
 from training.errors import ConfigError
+from training.model_config import ModelConfig, SamShape
+from training.presets import PRESETS
 
 TOKEN_PX = 16
 """Most pixels of the letterbox that one token of the coarse stage covers: an ear of 40 px is then 2.5 tokens tall."""
@@ -27,9 +30,9 @@ class DetectorConfig:
     channels: int = 64
     """Of the coarse stage's pyramid; the fine stage's head has half as many again."""
     max_ears: int = 4
-    """Places that get a fine stage."""
+    """Places that the fine stage runs at."""
     passes: int = 2
-    """fine stages at each: the later ones are framed by the earlier one's box."""
+    """Runs of the fine stage at each: the later ones are framed by the earlier one's box."""
     context: float = 0.25
     """Kept around a box for the fine stage, each side, as a share of its longer side."""
 
@@ -58,61 +61,51 @@ class DetectorConfig:
 
 
 def coarse_side(sam: SamShape) -> int:
-    """Pixels of the coarse stage: tokens of at most `TOKEN_PX` px of the letterbox, and no less than SAM's own input."""
+    """Pixels of the coarse stage: tokens of at most `TOKEN_PX` px of the letterbox, and at least SAM's own input."""
     return max(LETTERBOX_PX * sam.patch_size_px // TOKEN_PX, sam.image_size_px)
 
 
 @dataclass(frozen=True)
 class DetectorRun:
-    """A training run of the detector: its flags."""
+    """A training run of the detector: the flags of `ear-teacher detector train`."""
 
-    data: tuple[Path, ...]
-    out: Path
-    teacher: Path | None = None
-    """A checkpoint of `EarVAE`; None: `preset` from random weights."""
-    preset: str = "tiny"
-    freeze_encoder: bool = False
-    labels: float = 1.0
-    """Share of the training subjects whose pictures are used."""
-    epochs: int = 20
-    max_steps: int | None = None
-    """Stop after so many steps, whatever the epochs."""
-    max_minutes: float | None = None
-    crops_per_step: int = 32
-    """Framed ears (and other things) per step."""
-    scenes: int = 4
-    """Whole pictures per step."""
-    lr: float = 1e-3
-    muon_lr: float = 0.02
-    encoder_rate: float = 0.3
-    """The encoder's learning rate, as a share of the heads'; from random weights it is 1."""
+    data: tuple[Path, ...] = setting(
+        help="tables, teacher files or folders with ear boxes and, where known, landmarks: framed ears and whole heads "
+        "together", group="data", metavar="PATH",
+    )  # fmt: skip
+    out: Path = setting(Path("runs/detector"), "folder of the run", "data", metavar="FOLDER")
+    labels: float = setting(1.0, "use this share of the training subjects", "data", metavar="SHARE", above=0)
+    val_fraction: float = setting(0.1, "share of subjects held out where data has no split", "data")
+    num_workers: int = setting(0, "processes that compose pictures", "data", least=0)
+    teacher: Path | None = setting(None, "a model.ckpt whose encoder to start from", "start", metavar="CKPT")
+    preset: str = setting("tiny", "shape of a random encoder", "model", choices=tuple(sorted(PRESETS)))
+    freeze_encoder: bool = setting(False, "let only the heads learn", "model")
+    epochs: int = setting(20, "passes over the framed ears", "run", least=1)
+    max_steps: int | None = setting(None, "stop after so many steps instead", "run", above=0)
+    max_minutes: float | None = setting(None, "stop after so many minutes; the schedule ends with it", "run", above=0)
+    crops_per_step: int = setting(32, "framed ears per step", "run", least=1)
+    scenes: int = setting(4, "whole pictures per step", "run", least=1)
+    lr: float = setting(1e-3, "peak learning rate of AdamW", "run", above=0)
+    muon_lr: float = setting(0.02, "peak learning rate of Muon, for matrices", "run", above=0)
+    encoder_rate: float = setting(0.3, "a teacher's encoder learns at this share of them", "run", above=0)
     weight_decay: float = 0.05
     warmup: float = 0.05
     gradient_clip: float = 5.0
-    augment: float = 1.0
-    precision: str = "auto"
-    accelerator: str = "auto"
-    devices: int = 1
-    num_workers: int = 0
-    seed: int = 0
-    val_fraction: float = 0.1
-    resume: Path | None = None
-    """`checkpoints/last.ckpt` of an interrupted run with the same flags."""
+    augment: float = setting(1.0, "strength of the augmentations, 0 for none", "run", least=0)
+    resume: Path | None = setting(
+        None, "checkpoints/last.ckpt of an interrupted run, whose other flags are repeated", "run", metavar="CKPT"
+    )
+    seed: int = setting(0, "of weights, order and augmentation", "run", least=0)
+    precision: str = setting("auto", "auto: what the hardware is fast in", "machine", choices=PRECISIONS)
+    accelerator: str = setting("auto", "auto: a GPU where there is one", "machine", choices=ACCELERATORS)
+    devices: int = setting(1, "GPUs, or CPU processes", "machine", least=1)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "crops_per_step", "scenes", "devices"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"--{name} {getattr(self, name)}: must be at least 1")
-        if not 0 < self.labels <= 1:
+        refuse(problem(self))
+        if self.labels > 1:
             raise ConfigError(f"--labels {self.labels}: a share of the subjects, above 0 to 1")
-        for name in ("lr", "muon_lr", "encoder_rate"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
-        for name in ("max_minutes", "max_steps"):
-            if getattr(self, name) is not None and getattr(self, name) <= 0:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be above 0")
         if not self.data:
-            raise ConfigError("--data is missing: give tables with boxes and landmarks, crops and whole pictures alike")
+            raise ConfigError("--data is missing: give tables with ear boxes, crops and whole pictures alike")
         if self.freeze_encoder and self.teacher is None:
             raise ConfigError("--freeze-encoder with --random-init: frozen random layers never learn; give --teacher")
 
@@ -131,4 +124,4 @@ class DetectorRun:
         """Flags that differ from those of another run's `to_dict` and change what is learned."""
         own = self.to_dict()
         free = ("out", "resume", "accelerator", "devices", "num_workers", "max_minutes")
-        return [f"--{name.replace('_', '-')}" for name in own if name not in free and own[name] != values.get(name)]
+        return [flag(name) for name in own if name not in free and own[name] != values.get(name)]

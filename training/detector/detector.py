@@ -17,7 +17,7 @@ from bundle.landmarks import LETTERBOX_PX
 from training.detector.checkpoint import read_detector
 from training.detector.config import DetectorConfig
 from training.detector.features import features_at
-from training.detector.heads import UNIT_PX, Coarse, Fine, CoarseStage, FineStage
+from training.detector.heads import UNIT_PX, Coarse, CoarseStage, Fine, FineStage
 from training.detector.zoom import square_around, zoom
 from training.errors import CheckpointError
 from training.networks.encoder import EarEncoder
@@ -124,7 +124,7 @@ class EarDetector(nn.Module):
         return self.settle(images, self.coarse_stage(images))
 
     def settle(self, images: Tensor, coarse: Coarse) -> Detections:
-        """From the coarse stage at (B, 3, 640, 640) float32 letterboxes in [-1, 1] to detections after the fine stage."""
+        """From the coarse stage at (B, 3, 640, 640) float32 letterboxes in [-1, 1] to detections."""
         boxes, scores, right = self.propose(coarse)
         for _ in range(self.config.passes):
             squares = square_around(boxes, self.config.context)

@@ -1,6 +1,6 @@
 """Framed ears for the fine stage, framed as carelessly as the coarse stage frames them, and things that are no ear.
 
-Pixels come from `bundle.image.frame`, as everywhere. A look is a function of the generator it is given.
+Pixels come from `bundle.image.frame`, as everywhere. A crop is a function of its generator.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bundle import image
-from bundle.errors import BundleError
+from bundle.errors import BadBox
 from bundle.framing import Box, Framing
 from training.data.crops import HIDDEN
 from training.data.records import EarRecord
@@ -22,7 +22,7 @@ from training.detector.sources import free_picture, read
 
 NO_EAR = 1 / 6
 WRONG_SIDE = 0.15
-"""Share of crops at an ear that is not in left orientation: the coarse stage's side is not always right."""
+"""Share of crops of an ear that is not in left orientation: the coarse stage's side is not always right."""
 SHIFT, SCALE = 0.12, 0.25
 """How far the square may be off: its centre as a share of the box's longer side, its side as a natural log."""
 DETAIL_PX = (36.0, 200.0)
@@ -63,7 +63,7 @@ class CropMaker:
         self._framing = Framing(size_px=side, margin=0.0)
 
     def __call__(self, number: int, generator: np.random.Generator) -> FramedCrop:
-        """A look at record `number`'s ear, or now and then at no ear at all."""
+        """Record `number`'s ear, or now and then a part of its picture without one."""
         record = self._records[number]
         if generator.random() < NO_EAR:
             pixels = free_picture(record, generator)
@@ -74,11 +74,7 @@ class CropMaker:
     def _ear(self, record: EarRecord, generator: np.random.Generator) -> FramedCrop:
         picture, box = read(record)
         square = self._square(box, generator)
-        try:
-            crop = image.frame(picture, square, self._framing)
-        except BundleError:  # mostly outside the picture
-            square = self._square(box, None)
-            crop = image.frame(picture, square, self._framing)
+        crop = self._framed(picture, square)
         points = np.full((self._landmarks, 2), np.nan)
         visible = np.zeros(self._landmarks)
         if record.landmarks is not None and record.visible is not None:
@@ -98,6 +94,18 @@ class CropMaker:
             float(mirrored != swapped), 1.0, float(record.side is not None),
         )  # fmt: skip
 
+    def _framed(self, picture: image.Picture, square: Box) -> image.Picture:
+        """The square, edge pixels repeated outside the picture, however little of it is inside: crops may be tight."""
+        try:
+            return image.frame(picture, square, self._framing)
+        except BadBox:
+            height, width = picture.shape[:2]
+            left, top = max(math.ceil(-square[0]), 0), max(math.ceil(-square[1]), 0)
+            right, bottom = max(math.ceil(square[2] - width), 0), max(math.ceil(square[3] - height), 0)
+            padded = np.pad(picture, ((top, bottom), (left, right), (0, 0)), mode="edge")
+            x1, y1, x2, y2 = square
+            return image.frame(padded, (x1 + left, y1 + top, x2 + left, y2 + top), self._framing)
+
     def _nothing(self, pixels: NDArray[np.uint8], generator: np.random.Generator) -> FramedCrop:
         height, width = pixels.shape[:2]
         side = generator.uniform(0.3, 1.0) * min(height, width)
@@ -106,13 +114,12 @@ class CropMaker:
         nothing = np.zeros(self._landmarks, np.float32)
         return FramedCrop(crop, np.zeros((self._landmarks + AXES, 2), np.float32), nothing, nothing, 0.0, 0.0, 0.0)
 
-    def _square(self, box: Box, generator: np.random.Generator | None) -> Box:
+    def _square(self, box: Box, generator: np.random.Generator) -> Box:
         x1, y1, x2, y2 = box
         longer = max(x2 - x1, y2 - y1)
         centre_x, centre_y, half = (x1 + x2) / 2, (y1 + y2) / 2, longer * (0.5 + self._context)
-        if generator is not None:
-            centre_x, centre_y = np.array([centre_x, centre_y]) + generator.uniform(-SHIFT, SHIFT, 2) * longer
-            half *= math.exp(generator.uniform(-SCALE, SCALE))
+        centre_x, centre_y = np.array([centre_x, centre_y]) + generator.uniform(-SHIFT, SHIFT, 2) * longer
+        half *= math.exp(generator.uniform(-SCALE, SCALE))
         return (float(centre_x - half), float(centre_y - half), float(centre_x + half), float(centre_y + half))
 
 

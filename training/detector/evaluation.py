@@ -5,7 +5,7 @@ Works through `Finder`, so torch and an exported graph are judged by one code. W
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -100,9 +100,7 @@ class Figures:
         return {name: value if np.isfinite(value) else None for name, value in asdict(self).items()}
 
 
-def detect_all(
-    finder: Finder, records: Iterable[EarRecord], batch: int = 4, tell: Callable[[int], None] = lambda _: None
-) -> list[PhotoResult]:
+def detect_all(finder: Finder, records: Iterable[EarRecord], batch: int = 4) -> list[PhotoResult]:
     """Letterbox and find, every photo of `records`."""
     photos: list[PhotoResult] = []
     waiting: list[tuple[EarRecord, Letterboxed]] = []
@@ -111,9 +109,10 @@ def detect_all(
         waiting.append((record, letterbox(read(record)[0])))
         if len(waiting) == batch or number + 1 == len(records):
             found = finder.find([square for _, square in waiting], LEAST_SCORE)
-            photos += [_photo_result(record, square, ears) for (record, square), ears in zip(waiting, found, strict=True)]
+            photos += [
+                _photo_result(record, square, ears) for (record, square), ears in zip(waiting, found, strict=True)
+            ]
             waiting = []
-            tell(len(photos))
     return photos
 
 
@@ -140,7 +139,9 @@ def operating_threshold(photos: Sequence[PhotoResult]) -> float:
     return best_threshold(precision_curve(*_columns(photos), FOUND_OVERLAP))
 
 
-def figures(photos: Sequence[PhotoResult], threshold: float, visible: Sequence[NDArray[np.bool_] | None] = ()) -> Figures:
+def figures(
+    photos: Sequence[PhotoResult], threshold: float, visible: Sequence[NDArray[np.bool_] | None] = ()
+) -> Figures:
     """Everything there is to say of these photos at an operating threshold."""
     columns = _columns(photos)
     aps = [average_precision(precision_curve(*columns, overlap)) for overlap in COCO_OVERLAPS]
@@ -150,7 +151,9 @@ def figures(photos: Sequence[PhotoResult], threshold: float, visible: Sequence[N
     overlaps = np.array([_overlap(photo, ear) for photo, ear in zip(ears, best, strict=True)])
     hit = overlaps >= FOUND_OVERLAP
     by_box, by_size = errors(ears, best, hit)
-    sides = [(photo.side, ear.side) for photo, ear, ok in zip(ears, best, hit, strict=True) if ok and ear and photo.side]
+    sides = [
+        (photo.side, ear.side) for photo, ear, ok in zip(ears, best, hit, strict=True) if ok and ear and photo.side
+    ]
     alarms = [any(ear.score >= threshold for ear in photo.found) for photo in free]
     known = ~np.isnan(by_box)
     return Figures(

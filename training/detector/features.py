@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.networks.attention import run_layer, run_neck
 from training.networks.sam import SamEncoder
 
 
@@ -34,9 +35,8 @@ def features_at(sam: SamEncoder, images: Tensor, side: int) -> Tensor:
     tokens = encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)
     hidden = tokens + fit_grid(encoder.pos_embed, side // sam.shape.patch_size_px)
     for layer in encoder.layers:
-        hidden = layer(hidden)
-    features: Tensor = encoder.neck(hidden)
-    return features
+        hidden = run_layer(layer, hidden)
+    return run_neck(encoder.neck, hidden)
 
 
 def resize(images: Tensor, side: int) -> Tensor:

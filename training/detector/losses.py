@@ -58,7 +58,9 @@ def coarse_terms(outputs: Coarse, boxes: Tensor, right: Tensor, present: Tensor)
     # An offset counts as a share of the ear, as its size does.
     near = F.smooth_l1_loss(outputs.offset * UNIT_PX / size, offset * UNIT_PX / size, beta=BOX_BETA, reduction="none")
     large = F.smooth_l1_loss(outputs.size, torch.log(size / UNIT_PX), beta=BOX_BETA, reduction="none")
-    turned = F.binary_cross_entropy_with_logits(outputs.side, right.gather(1, rows).view_as(outputs.side), reduction="none")
+    turned = F.binary_cross_entropy_with_logits(
+        outputs.side, right.gather(1, rows).view_as(outputs.side), reduction="none"
+    )
     return {
         "first_heat": focal(outputs.heat, heat),
         "first_box": ((near + large).sum(1) * weight).sum() / total,

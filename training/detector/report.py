@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +18,17 @@ from training.detector.evaluation import (
     TorchFinder,
     by_size,
     ced_curve,
-    figures,
     detect_all,
     detect_free,
+    figures,
     operating_threshold,
 )
 from training.detector.scenes import is_wide
 from training.detector.sources import load_sources
 from training.detector.trainer import spread
 
-Say = Callable[[str], None]
+log = logging.getLogger(__name__)
+
 COLUMNS = {
     "ears": "ears", "found": "found", "mean_iou": "IoU", "ap_50": "AP50", "map": "mAP", "nme_box": "NME (box)",
     "nme_box_median": "median", "nme_size": "NME (size)", "failures": "failed", "side_accuracy": "side",
@@ -34,7 +36,7 @@ COLUMNS = {
 
 
 def evaluate_checkpoint(
-    checkpoint: Path, data: Sequence[Path], out: Path, limit: int | None, batch: int, say: Say
+    checkpoint: Path, data: Sequence[Path], out: Path, limit: int | None, batch: int
 ) -> dict[str, Any]:
     """Judge a detector on the validation rows of each data set, and on the ear-free parts of their pictures.
 
@@ -49,24 +51,24 @@ def evaluate_checkpoint(
     for path in data:
         val = load_sources([path], detector.config.num_landmarks).val
         records = val if limit is None else spread(val, limit)
-        say(f"{path.name}: {len(records)} photos")
+        log.info("%s: %d photos", path.name, len(records))
         sets[path.name] = (detect_all(finder, records, batch), records)
         free += detect_free(finder, [record for record in records if is_wide(record)], batch=batch)
-    threshold = operating_threshold([one for seen, _ in sets.values() for one in seen] + free)
+    threshold = operating_threshold([photo for photos, _ in sets.values() for photo in photos] + free)
     report: dict[str, Any] = {"threshold": threshold, "sets": {}, "ced_at": CED_AT.tolist()}
-    for name, (seen, records) in sets.items():
+    for name, (photos, records) in sets.items():
         visible = [record.visible for record in records]
         report["sets"][name] = {
-            **figures(seen, threshold, visible).to_dict(),
-            "by_ear_height": {size: found.to_dict() for size, found in by_size(seen, threshold).items()},
-            "ced": ced_curve(seen, threshold).tolist(),
+            **figures(photos, threshold, visible).to_dict(),
+            "by_ear_height": {size: found.to_dict() for size, found in by_size(photos, threshold).items()},
+            "ced": ced_curve(photos, threshold).tolist(),
         }
-    everything = [one for seen, _ in sets.values() for one in seen] + free
+    everything = [photo for photos, _ in sets.values() for photo in photos] + free
     report["with ear-free pictures"] = figures(everything, threshold).to_dict()
     report["ear-free pictures"] = len(free)
     write(report, out)
     _remember(checkpoint, report)
-    say(f"report: {out / 'detector.json'}, {out / 'ced.png'}")
+    log.info("report: %s, %s", out / "detector.json", out / "ced.png")
     return report
 
 

@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from bundle import image
-from bundle.framing import Box
+from bundle.errors import BadBox
+from bundle.framing import Box, check_box
 from training.data.crops import landmark_count
 from training.data.records import EarRecord
 from training.data.splits import load_splits
@@ -26,16 +28,25 @@ LEAST_PX = 24
 """Least side of an ear-free window."""
 
 
+class Unusable(NamedTuple):
+    """A picture that is left out."""
+
+    name: str
+    reason: str
+
+
 class Sources(NamedTuple):
     """Records of both splits."""
 
     train: list[EarRecord]
     val: list[EarRecord]
     landmark_names: tuple[str, ...]
+    """Empty where no picture has landmarks."""
+    unusable: list[Unusable] = []
 
 
 def load_sources(paths: Sequence[Path], num_landmarks: int | None = None, val_fraction: float = 0.1) -> Sources:
-    """Read several data sets as one.
+    """Read several data sets as one; pictures that cannot be used are left out and listed.
 
     Args:
         paths: tables, teacher files or folders; each is split as `ear-teacher train` would split it.
@@ -43,24 +54,53 @@ def load_sources(paths: Sequence[Path], num_landmarks: int | None = None, val_fr
         val_fraction: share of the subjects held out where a data set has no split of its own.
 
     Raises:
-        DataError: a record without a box, other numbers of landmarks, or a subject on both sides.
+        DataError: no picture can be used, other numbers of landmarks, or a subject on both sides.
     """
     splits = [load_splits(path, None, val_fraction) for path in paths]
-    train = [record for split in splits for record in split.train]
-    val = [record for split in splits for record in split.val]
-    bare = [record.path.name for record in (*train, *val) if record.box is None]
-    if bare:
-        raise DataError(
-            f"--data: {len(bare)} pictures have no ear box, the first: {bare[0]}; a detector learns from them"
-        )
+    unusable: list[Unusable] = []
+    train = _usable([record for split in splits for record in split.train], unusable)
+    val = _usable([record for split in splits for record in split.val], unusable)
+    for name, records in (("training", train), ("validation", val)):
+        if not records:
+            first = f"; the first: {unusable[0].name}: {unusable[0].reason}" if unusable else ""
+            raise DataError(f"--data: no {name} picture has an ear box to learn from{first}")
     both = {r.subject for r in train if r.subject} & {r.subject for r in val if r.subject}
     if both:
         raise DataError(f"--data: subjects {sorted(both)[:3]} are in training and in validation")
     count = landmark_count([*train, *val])
     if num_landmarks is not None and count not in (0, num_landmarks):
         raise DataError(f"--data has {count} landmarks; the detector has {num_landmarks}")
-    names = next((found for path in paths if (found := landmark_names(path))), ())
-    return Sources(train, val, names or tuple(f"landmark_{number}" for number in range(count)))
+    names = next((columns for path in paths if (columns := landmark_names(path))), ())
+    if len(names) != count:
+        names = tuple(f"landmark_{number}" for number in range(count))
+    return Sources(train, val, names, unusable)
+
+
+def _usable(records: Sequence[EarRecord], unusable: list[Unusable]) -> list[EarRecord]:
+    """The records whose picture and box can be used; the others are added to `unusable`."""
+    usable = []
+    for record in records:
+        problem = _problem(record)
+        if problem is None:
+            usable.append(record)
+        else:
+            unusable.append(Unusable(record.path.name, problem))
+    return usable
+
+
+def _problem(record: EarRecord) -> str | None:
+    """Why a picture cannot be used, in few words; opens the file's header only."""
+    if record.box is None:
+        return "no ear box"
+    try:
+        with Image.open(record.path) as picture:
+            width, height = picture.size
+        check_box(record.box, width, height)
+    except BadBox:
+        return "box outside the picture or too small"
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return "cannot be read"
+    return None
 
 
 def landmark_names(path: Path) -> tuple[str, ...]:

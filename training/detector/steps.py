@@ -19,7 +19,7 @@ from bundle.landmarks import LETTERBOX_PX, letterbox
 from training.data.augment import draw
 from training.data.records import EarRecord
 from training.detector.config import DetectorConfig, DetectorRun
-from training.detector.ear_crops import FramedCrop, CropMaker
+from training.detector.ear_crops import CropMaker, FramedCrop
 from training.detector.scenes import Scene, SceneMaker
 from training.detector.sources import read
 
@@ -107,8 +107,8 @@ def _scenes(scenes: Sequence[Scene]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _crops(crops: Sequence[FramedCrop]) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     labels = np.array([(crop.mirrored, crop.ear, crop.oriented) for crop in crops], np.float32)
     columns = [np.stack([getattr(crop, name) for crop in crops]) for name in ("crop", "points", "weights", "visible")]
-    crops, points, weights, visible = map(torch.from_numpy, columns)
-    return crops, points, weights, visible, torch.from_numpy(labels)
+    pictures, points, weights, visible = map(torch.from_numpy, columns)
+    return pictures, points, weights, visible, torch.from_numpy(labels)
 
 
 class Photos(Dataset[ValBatch]):

@@ -146,7 +146,8 @@ def _reported(metrics: dict[str, float]) -> str:
 
 def _out_of_memory(available_bytes: int) -> Exception:
     return OutOfMemory(
-        f"out of memory with {available_bytes / 2**30:.1f} GiB: give fewer --crops-per-step or --scenes, or --freeze-encoder"
+        f"out of memory with {available_bytes / 2**30:.1f} GiB: give fewer --crops-per-step or --scenes, or "
+        "--freeze-encoder"
     )
 
 

@@ -84,7 +84,7 @@ class KeptCheckpoints(ModelCheckpoint):
 
         best = {here(path): score for path, score in state_dict["best_k_models"].items() if here(path)}
         worst = max(best, key=lambda path: float(best[path])) if best else ""
-        moved = {name: here(state_dict[name]) for name in ("best_model_path", "last_model_path")}
+        moved: dict[str, Any] = {name: here(state_dict[name]) for name in ("best_model_path", "last_model_path")}
         moved |= {"dirpath": self.dirpath, "best_k_models": best, "kth_best_model_path": worst}
         if worst:
             moved["kth_value"] = best[worst]

@@ -6,8 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
-from lightning.pytorch.loggers.logger import rank_zero_experiment
 
 
 def make_loggers(folder: Path, resumed_step: int | None) -> list[Logger]:
@@ -20,7 +20,9 @@ def make_loggers(folder: Path, resumed_step: int | None) -> list[Logger]:
     version = None if resumed_step is None else _last_version(folder / "csv")
     return [
         ContinuedCsv(folder, version, resumed_step),
-        TensorBoardLogger(folder, name="tensorboard", version=version, default_hp_metric=False, purge_step=resumed_step),
+        TensorBoardLogger(
+            folder, name="tensorboard", version=version, default_hp_metric=False, purge_step=resumed_step
+        ),
     ]
 
 
@@ -50,8 +52,11 @@ class ContinuedCsv(CSVLogger):
         if self._experiment is not None or self._resumed_step is None:
             return super().experiment
         path = Path(self.log_dir) / "metrics.csv"
-        rows = list(csv.DictReader(path.open(newline=""))) if path.is_file() else []
-        path.unlink(missing_ok=True)
+        rows: list[dict[str, str]] = []
+        if path.is_file():
+            with path.open(newline="") as stream:
+                rows = list(csv.DictReader(stream))
+            path.unlink()
         writer: Any = super().experiment
         kept = [row for row in rows if int(row["step"]) < self._resumed_step]
         if kept:

@@ -1,6 +1,6 @@
 """How a run goes, while it goes: a progress bar on a terminal, lines of log elsewhere, and how to go on after its end.
 
-Lines are INFO records of this module's logger; `common/console.py` prints them.
+Lines are INFO records of this module's logger; `common/progress.py` shows them.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ class Speed(lightning.Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self._pictures += len(batch[0]) * trainer.world_size
+        count = len(batch[0])
+        self._pictures += count * trainer.world_size
         self.pictures_per_s = self._pictures / max(time.monotonic() - self._since, 1e-9)
         pl_module.log("learning_rate", trainer.optimizers[0].param_groups[0]["lr"], on_step=True, on_epoch=False)
         if trainer.is_last_batch:
-            pl_module.log("images_per_s", self.pictures_per_s, on_step=False, on_epoch=True)
+            pl_module.log("images_per_s", self.pictures_per_s, on_step=False, on_epoch=True, batch_size=count)
 
 
 class Progress(lightning.Callback):
@@ -98,7 +99,12 @@ class Progress(lightning.Callback):
 
 
 def progress_callbacks(clock: TimeLimit, summary: Summary) -> list[lightning.Callback]:
-    """Speed, lines and, where stdout is a terminal, a bar."""
-    speed, bar = Speed(), sys.stdout.isatty()
+    """Speed, lines and, on a terminal, a bar."""
+    speed, bar = Speed(), on_terminal()
     lines = Progress(clock, speed, summary, every_s=None if bar else 10.0)
     return [speed, lines, *([RichProgressBar(leave=False)] if bar else [])]
+
+
+def on_terminal() -> bool:
+    """Whether somebody watches: a bar needs both streams, or it would be cut by lines."""
+    return sys.stdout.isatty() and sys.stderr.isatty()

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from training.config import LossWeights, TrainConfig
-from training.model_config import ModelConfig
 from training.losses.kl import kl
 from training.losses.objective import Objective
+from training.model_config import ModelConfig
 from training.networks.vae import EarVAE
 
 

@@ -1,4 +1,4 @@
-"""What a run says before it starts: parameters, memory, disk, pictures, and what is missing; and what it refuses then."""
+"""What a run says before it starts (parameters, memory, disk, pictures, what is missing) and what it refuses."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def disk_bytes(model: EarVAE) -> int:
 def disk_line(config: TrainConfig, model: EarVAE) -> str:
     """What the run's folder will take, beside what there is."""
     needed, free = disk_bytes(model) / 1e9, _free_bytes(config.out) / 1e9
-    return f"{checkpoint_bytes(model) / 1e9:.2g} GB a checkpoint, up to {needed:.2g} GB in {config.out} ({free:.0f} GB free)"
+    each = checkpoint_bytes(model) / 1e9
+    return f"{each:.2g} GB a checkpoint, up to {needed:.2g} GB in {config.out} ({free:.0f} GB free)"
 
 
 def check_disk(config: TrainConfig, model: EarVAE) -> None:

@@ -70,10 +70,10 @@ def fit(config: TrainConfig) -> Path:
     """
     log_on_first_device_only()
     check_accelerator(config.accelerator)
+    check_data(config)
     config = replace(
         config, precision=resolve_precision(config.precision, config.accelerator), data=config.data.absolute()
     )
-    check_data(config)
     _check_out(config)
     lightning.seed_everything(config.seed, verbose=False)
     model, started = build_model(config)

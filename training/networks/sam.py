@@ -1,12 +1,14 @@
 """The SAM image encoder (Kirillov et al. 2023, "Segment Anything") with a frozen prefix.
 
-Wraps Hugging Face's `SamVisionModel`, neck included. Pixels come in as everywhere in this project, [-1, 1] at the
-crop's own size; upsampling and SAM's mean and standard deviation are applied here. It does not know where weights come
-from (`training/weights.py`).
+Holds the weights of Hugging Face's `SamVisionModel`, neck included, and runs them by `training/networks/attention.py`.
+Pixels come in as everywhere in this project, [-1, 1] at the crop's own size; upsampling and SAM's mean and standard
+deviation are applied here. It does not know where weights come from (`training/weights.py`).
 """
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -15,6 +17,7 @@ from torch.nn import functional as F
 from transformers import SamVisionConfig, SamVisionModel
 
 from training.model_config import SamShape
+from training.networks.attention import run_layer, run_neck
 
 # SAM's published pixel statistics, for values in [0, 1], RGB.
 PIXEL_MEAN = (0.485, 0.456, 0.406)
@@ -44,7 +47,8 @@ class SamEncoder(nn.Module):
     Args:
         shape: sizes of the encoder.
         freeze_layers: with n > 0 the patch embedding, the position embedding and the first n layers are frozen: they
-            get no gradient, run without an autograd graph and stay in evaluation mode whatever `train()` says.
+            get no gradient, run without an autograd graph and stay in evaluation mode whatever `train()` says. While
+            training in bfloat16 they run wholly in it, from a copy of their weights, not by autocast.
     """
 
     pixel_mean: Tensor
@@ -64,6 +68,7 @@ class SamEncoder(nn.Module):
             encoder.pos_embed.requires_grad_(False)
             for module in self._frozen_modules():
                 module.requires_grad_(False)
+        self._half_prefix: tuple[list[int], Sequence[nn.Module], Tensor] | None = None
         self.train(self.training)
 
     def _frozen_modules(self) -> list[nn.Module]:
@@ -106,13 +111,41 @@ class SamEncoder(nn.Module):
             hidden = self._prefix(images)
         encoder = self.vision.vision_encoder
         for layer in encoder.layers[self.freeze_layers :]:
-            hidden = layer(hidden)
-        features: Tensor = encoder.neck(hidden)
-        return features
+            hidden = run_layer(layer, hidden)
+        return run_neck(encoder.neck, hidden)
 
     def _prefix(self, images: Tensor) -> Tensor:
+        """Patch embedding, position embedding and the frozen layers: (B, G, G, C)."""
+        kind = images.device.type
+        if self.freeze_layers and self.training and _computes_bfloat16(kind):
+            with torch.autocast(kind, enabled=False):
+                modules, position = self._half(torch.bfloat16)
+                return self._embed(self.pixels(images.float()).bfloat16(), modules, position).float()
         encoder = self.vision.vision_encoder
-        hidden: Tensor = encoder.patch_embed(self.pixels(images)) + encoder.pos_embed
-        for layer in encoder.layers[: self.freeze_layers]:
-            hidden = layer(hidden)
+        modules = [encoder.patch_embed, *encoder.layers[: self.freeze_layers]]
+        return self._embed(self.pixels(images), modules, encoder.pos_embed)
+
+    def _embed(self, pixels: Tensor, modules: Sequence[nn.Module], position: Tensor) -> Tensor:
+        hidden: Tensor = modules[0](pixels) + position
+        for layer in modules[1:]:
+            hidden = run_layer(layer, hidden)
         return hidden
+
+    def _half(self, dtype: torch.dtype) -> tuple[Sequence[nn.Module], Tensor]:
+        """Copies of the frozen modules and of the position embedding, made anew where the weights were loaded anew."""
+        position: Tensor = self.vision.vision_encoder.pos_embed
+        frozen = [*(p for module in self._frozen_modules() for p in module.parameters()), position]
+        state = [number for tensor in frozen for number in (tensor.data_ptr(), tensor._version)]
+        if self._half_prefix is None or self._half_prefix[0] != state:
+            copies = [copy.deepcopy(module).to(dtype) for module in self._frozen_modules()]
+            self._half_prefix = (state, copies, position.detach().to(dtype))
+        return self._half_prefix[1], self._half_prefix[2]
+
+
+def _computes_bfloat16(kind: str) -> bool:
+    """Whether autocast is on and means bfloat16; a meta device has none."""
+    return (
+        torch.amp.is_autocast_available(kind)
+        and torch.is_autocast_enabled(kind)
+        and torch.get_autocast_dtype(kind) == torch.bfloat16
+    )

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.checkpoint import read_checkpoint
-from training.model_config import ModelConfig
 from training.errors import CheckpointError
+from training.model_config import ModelConfig
 from training.networks.decoder import EarDecoder
 from training.networks.encoder import EarEncoder
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bundle.landmarks import FoundEar
-from training.detector.evaluation import PhotoResult, by_size, ced_curve, figures, detect_all, operating_threshold
+from training.detector.evaluation import PhotoResult, by_size, ced_curve, detect_all, figures, operating_threshold
 from training.detector.sources import load_sources, read
 
 BOX = (10.0, 10.0, 40.0, 50.0)  # its diagonal is 50 px

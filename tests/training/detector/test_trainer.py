@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import ear_teacher
+from tests.training.conftest import logged
 from tests.training.detector.shapes import TINY
 from training import EarDetector
 from training.command_detector import parser
@@ -26,8 +27,8 @@ def micro_run(photos, out, **more):
 
 
 def test_a_run_leaves_a_detector_and_its_metrics(photos, tmp_path):
-    said: list[str] = []
-    path = fit_detector(micro_run(photos, tmp_path / "run"), said.append, TINY)
+    with logged() as lines:
+        path = fit_detector(micro_run(photos, tmp_path / "run"), shape=TINY)
     checkpoint = read_detector(path)
     assert checkpoint.landmark_names == ("top", "middle", "bottom")
     assert checkpoint.provenance["train_pictures"] == 12
@@ -36,18 +37,18 @@ def test_a_run_leaves_a_detector_and_its_metrics(photos, tmp_path):
     assert "/" not in json.dumps(checkpoint.provenance["flags"])
     header = (tmp_path / "run" / "logs" / "csv" / "version_0" / "metrics.csv").read_text().splitlines()[0]
     assert {"train_loss_epoch", "train_landmark_epoch", "val_nme"} <= set(header.split(","))
-    assert any("12 training pictures of 6 subjects" in line for line in said)
+    assert any("12 training pictures of 6 subjects" in line for line in lines)
     EarDetector.load_from_checkpoint(path)
 
 
 def test_a_run_does_not_overwrite_a_detector(photos, tmp_path):
     (tmp_path / "detector.ckpt").touch()
     with pytest.raises(ConfigError, match="holds a detector already"):
-        fit_detector(micro_run(photos, tmp_path), print, TINY)
+        fit_detector(micro_run(photos, tmp_path), shape=TINY)
 
 
 def test_a_resumed_run_ends_as_one_that_was_never_interrupted(photos, tmp_path, monkeypatch):
-    straight = read_detector(fit_detector(micro_run(photos, tmp_path / "straight"), print, TINY))
+    straight = read_detector(fit_detector(micro_run(photos, tmp_path / "straight"), shape=TINY))
     run = micro_run(photos, tmp_path / "run")
 
     def interrupt(module):
@@ -56,9 +57,9 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(photos, tmp_path, 
 
     monkeypatch.setattr(DetectorModule, "on_train_epoch_start", interrupt)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
-        fit_detector(run, print, TINY)
+        fit_detector(run, shape=TINY)
     monkeypatch.undo()
-    resumed = read_detector(fit_detector(replace(run, resume=run.out / "checkpoints" / "last.ckpt"), print, TINY))
+    resumed = read_detector(fit_detector(replace(run, resume=run.out / "checkpoints" / "last.ckpt"), shape=TINY))
     assert resumed.provenance["steps"] == straight.provenance["steps"]
     for name, tensor in straight.state_dict.items():
         assert torch.equal(tensor, resumed.state_dict[name]), name
@@ -66,15 +67,15 @@ def test_a_resumed_run_ends_as_one_that_was_never_interrupted(photos, tmp_path, 
 
 def test_a_resumed_run_must_be_given_the_same_flags(photos, tmp_path):
     run = micro_run(photos, tmp_path / "run", epochs=1)
-    fit_detector(run, print, TINY)
+    fit_detector(run, shape=TINY)
     (run.out / "detector.ckpt").unlink()
     last = run.out / "checkpoints" / "last.ckpt"
     with pytest.raises(ConfigError, match="--resume with other --lr, --seed"):
-        fit_detector(replace(run, resume=last, seed=4, lr=0.1), print, TINY)
+        fit_detector(replace(run, resume=last, seed=4, lr=0.1), shape=TINY)
 
 
 def test_a_run_ends_when_its_time_is_over(photos, tmp_path):
-    path = fit_detector(micro_run(photos, tmp_path / "run", epochs=500, max_minutes=0.005), lambda _: None, TINY)
+    path = fit_detector(micro_run(photos, tmp_path / "run", epochs=500, max_minutes=0.005), shape=TINY)
     assert read_detector(path).provenance["steps"] < 1500
 
 
@@ -131,5 +132,5 @@ def test_freezing_random_layers_is_refused(photos, tmp_path):
 
 def test_a_run_of_so_many_steps_takes_them_whatever_the_labels(photos, tmp_path):
     run = micro_run(photos, tmp_path / "run", max_steps=5, labels=0.5)
-    provenance = read_detector(fit_detector(run, lambda _: None, TINY)).provenance
+    provenance = read_detector(fit_detector(run, shape=TINY)).provenance
     assert (provenance["steps"], provenance["train_subjects"]) == (5, 3)

@@ -2,8 +2,11 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,23 +15,25 @@ import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.training.conftest import micro_config
+from tests.training.conftest import logged, micro_config
 from tests.training.shapes import MICRO
 from training.checkpoint import read_checkpoint, read_raw
 from training.config import LossWeights
 from training.data.dataset import to_unit
 from training.errors import ConfigError, DataError, OutOfMemory, WeightsMissing
-from training.fit.trainer import build_model, fit, resolve_precision
+from training.fit.module import EarModule
+from training.fit.session import resolve_precision
+from training.fit.trainer import build_model, fit
 from training.networks.vae import EarVAE
 
 
 @pytest.fixture(scope="module")
 def finished(ears, tmp_path_factory):
-    """A run of four epochs, and what it said."""
-    said: list[str] = []
+    """A run of four epochs, and what it logged."""
     config = replace(micro_config(ears, tmp_path_factory.mktemp("finished") / "run"), epochs=4)
-    path = fit(config, said.append)
-    return config, path, said
+    with logged() as lines:
+        path = fit(config)
+    return config, path, lines
 
 
 def test_run_ends_with_a_model_that_opens(finished):
@@ -151,9 +156,9 @@ def test_interrupted_run_continues_exactly(finished, ears, tmp_path):
     """Four epochs at once, and two and two: the same weights, optimiser and validation loss, to the last bit."""
     config, _, _ = finished
     halves = replace(config, out=tmp_path / "halves", stop_after_epochs=2)
-    fit(halves, lambda _: None)
+    fit(halves)
     assert read_raw(halves.out / "checkpoints" / "last.ckpt")["epoch"] == 1
-    fit(replace(halves, stop_after_epochs=None, resume=halves.out / "checkpoints" / "last.ckpt"), lambda _: None)
+    fit(replace(halves, stop_after_epochs=None, resume=halves.out / "checkpoints" / "last.ckpt"))
     straight, resumed = (read_raw(run.out / "checkpoints" / "last.ckpt") for run in (config, halves))
     assert straight["epoch"] == resumed["epoch"] == 3
     assert straight["global_step"] == resumed["global_step"] == 12
@@ -167,21 +172,20 @@ def test_interrupted_run_continues_exactly(finished, ears, tmp_path):
 
 def test_run_with_muon_and_averaged_weights_resumes(micro_run):
     run = replace(micro_run, optimizer="muon", ema_decay=0.9, stop_after_epochs=1)
-    fit(run, lambda _: None)
+    fit(run)
     last = run.out / "checkpoints" / "last.ckpt"
-    fit(replace(run, stop_after_epochs=None, resume=last), lambda _: None)
+    fit(replace(run, stop_after_epochs=None, resume=last))
     assert read_raw(last)["global_step"] == 6
 
 
 def test_fast_dev_run_writes_everything_after_one_step(micro_run):
-    said: list[str] = []
-    fit(replace(micro_run, fast_dev_run=True, batch_size=1, epochs=60), said.append)
+    fit(replace(micro_run, fast_dev_run=True, batch_size=1, epochs=60))
     assert read_raw(micro_run.out / "checkpoints" / "last.ckpt")["global_step"] == 1
     EarVAE.load_from_checkpoint(micro_run.out / "model.ckpt")
 
 
 def test_time_limit_stops_and_ends_the_schedule(micro_run):
-    fit(replace(micro_run, epochs=100_000, max_minutes=0.02), lambda _: None)
+    fit(replace(micro_run, epochs=100_000, max_minutes=0.02))
     last = read_raw(micro_run.out / "checkpoints" / "last.ckpt")
     assert 0 < last["global_step"] < 30_000
     assert last["progress"] == pytest.approx(1.0, abs=0.3)
@@ -200,7 +204,7 @@ def test_time_limit_stops_and_ends_the_schedule(micro_run):
 )
 def test_every_way_of_training_runs(micro_run, changes):
     config = replace(micro_run, epochs=1, model=replace(MICRO, keypoints=4, norm_features=True), **changes)
-    path = fit(config, lambda _: None)
+    path = fit(config)
     found = read_checkpoint(path)
     assert found.metrics["val_psnr"] > 5
     flat = {key: value for key, value in changes.items() if key != "losses"}
@@ -216,27 +220,27 @@ def test_head_is_fitted_to_views_where_no_subject_is_known(micro_run, ears, tmp_
     for path in sorted(ears.glob("*.png")):
         shutil.copy(path, pictures)
     config = replace(micro_run, data=pictures, val=None, val_fraction=0.3, epochs=1, identity_head="fitted")
-    weight = read_checkpoint(fit(config, lambda _: None)).state_dict["identity.weight"]
+    weight = read_checkpoint(fit(config)).state_dict["identity.weight"]
     assert not torch.equal(weight, torch.eye(24))
     assert torch.isfinite(weight).all()
 
 
 def test_head_that_nothing_trained_stays_the_identity(micro_run):
-    path = fit(replace(micro_run, epochs=1, losses=LossWeights(perceptual=0, contrastive=0)), lambda _: None)
+    path = fit(replace(micro_run, epochs=1, losses=LossWeights(perceptual=0, contrastive=0)))
     assert torch.equal(read_checkpoint(path).state_dict["identity.weight"], torch.eye(24))
 
 
 def test_folder_that_holds_a_run_is_not_written_over(finished):
     config, _, _ = finished
     with pytest.raises(ConfigError, match=r"holds a run already.*--resume"):
-        fit(config, lambda _: None)
+        fit(config)
 
 
 def test_missing_weights_end_the_run_before_it_reads_pictures(micro_run, tmp_path):
     with pytest.raises(WeightsMissing, match="holds no SAM model"):
-        fit(replace(micro_run, sam_weights=str(tmp_path)), lambda _: None)
+        fit(replace(micro_run, sam_weights=str(tmp_path)))
     with pytest.raises(WeightsMissing, match="--perceptual-weight 0"):
-        fit(replace(micro_run, losses=LossWeights(), vgg_weights=tmp_path / "absent.pth"), lambda _: None)
+        fit(replace(micro_run, losses=LossWeights(), vgg_weights=tmp_path / "absent.pth"))
     assert not micro_run.out.exists()
 
 
@@ -246,10 +250,10 @@ def test_unreadable_pictures_are_told_or_skipped(micro_run, ears, tmp_path):
     copied = shutil.copytree(ears, tmp_path / "ears")
     (copied / "s0_0.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"1 of 24 train pictures.*--skip-unreadable"):
-        fit(replace(micro_run, data=copied), lambda _: None)
-    said: list[str] = []
-    fit(replace(micro_run, data=copied, skip_unreadable=True, fast_dev_run=True), said.append)
-    assert any("left out: 1 pictures" in line for line in said)
+        fit(replace(micro_run, data=copied))
+    with logged() as lines:
+        fit(replace(micro_run, data=copied, skip_unreadable=True, fast_dev_run=True))
+    assert any("left out: 1 pictures" in line for line in lines)
 
 
 def test_running_out_of_memory_ends_with_advice(micro_run, monkeypatch):
@@ -258,7 +262,7 @@ def test_running_out_of_memory_ends_with_advice(micro_run, monkeypatch):
 
     monkeypatch.setattr("training.fit.module.EarModule.training_step", exhausted)
     with pytest.raises(OutOfMemory, match=r"out of memory at --batch-size 8.*--batch-size 7 should fit"):
-        fit(micro_run, lambda _: None)
+        fit(micro_run)
 
 
 def test_interrupt_says_how_to_go_on(micro_run, monkeypatch):
@@ -272,10 +276,9 @@ def test_interrupt_says_how_to_go_on(micro_run, monkeypatch):
         return step(self, batch, batch_idx)
 
     monkeypatch.setattr(EarModule, "training_step", interrupted)
-    said: list[str] = []
-    with pytest.raises(KeyboardInterrupt):
-        fit(micro_run, said.append)
-    assert any("interrupted in epoch 2: continue with --resume" in line for line in said)
+    with logged() as lines, pytest.raises(KeyboardInterrupt):
+        fit(micro_run)
+    assert any("interrupted in epoch 2: continue with --resume" in line for line in lines)
     assert read_raw(micro_run.out / "checkpoints" / "last.ckpt")["epoch"] == 0
 
 
@@ -297,7 +300,141 @@ def test_seed_decides_the_first_weights(micro_run):
 
     def weights(seed):
         lightning.seed_everything(seed, verbose=False)
-        return build_model(micro_run).encoder.to_mu.weight
+        return build_model(micro_run)[0].encoder.to_mu.weight
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
+
+
+def test_resumed_run_goes_on_in_the_same_logs(finished, micro_run, tmp_path):
+    """One metrics.csv with every step once, one TensorBoard version, and a line that says where it began."""
+    config = replace(micro_run, stop_after_epochs=1)
+    fit(config)
+    with logged() as lines:
+        fit(replace(config, stop_after_epochs=None, resume=config.out / "checkpoints" / "last.ckpt"))
+    assert "resumed at epoch 2, step 3" in lines
+    assert [path.name for path in (config.out / "logs" / "csv").iterdir()] == ["version_0"]
+    assert [path.name for path in (config.out / "logs" / "tensorboard").iterdir()] == ["version_0"]
+    with (config.out / "logs" / "csv" / "version_0" / "metrics.csv").open() as stream:
+        validated = [row["epoch"] for row in csv.DictReader(stream) if row["val_loss"]]
+    assert validated == ["0", "1"]
+
+
+def test_run_that_ended_may_be_made_longer(micro_run):
+    fit(replace(micro_run, epochs=1))
+    last = micro_run.out / "checkpoints" / "last.ckpt"
+    with logged() as lines:
+        fit(replace(micro_run, epochs=1, resume=last))
+    assert any("give more --epochs to train on" in line for line in lines)
+    fit(replace(micro_run, epochs=3, resume=last))
+    content = read_raw(last)
+    assert content["epoch"] == 2
+    assert content["progress"] == pytest.approx(8 / 9)
+
+
+def test_other_pictures_are_refused_on_resume(micro_run, ears, tmp_path):
+    fit(replace(micro_run, epochs=1))
+    other = shutil.copytree(ears, tmp_path / "other")
+    Image.new("RGB", (40, 48)).save(other / "s0_0.png")
+    resume = micro_run.out / "checkpoints" / "last.ckpt"
+    with pytest.raises(ConfigError, match=r"not those that the run was trained on \(data_sha256 .*--init-from"):
+        fit(replace(micro_run, data=other, resume=resume))
+
+
+def test_run_may_be_moved_and_lack_the_weights_it_started_from(micro_run, tmp_path):
+    from transformers import SamVisionModel
+
+    from training.command_train import config_from
+    from training.networks.sam import vision_config
+
+    SamVisionModel(vision_config(MICRO.sam)).save_pretrained(tmp_path / "sam")
+    config = replace(micro_run, sam_weights=str(tmp_path / "sam"), stop_after_epochs=1)
+    fit(config)
+    shutil.rmtree(tmp_path / "sam")
+    moved = tmp_path / "elsewhere" / "run"
+    moved.parent.mkdir()
+    config.out.rename(moved)
+    resumed = config_from({"resume": moved / "checkpoints" / "last.ckpt"})
+    assert resumed.out == moved
+    assert fit(resumed) == moved / "model.ckpt"
+    assert not config.out.exists()
+    assert len([path for path in (moved / "checkpoints").iterdir() if path.name != "last.ckpt"]) == 2
+    assert read_checkpoint(moved / "model.ckpt").provenance["sam"]["contents"] == "untrained"
+
+
+def test_relative_data_is_found_again_from_another_folder(micro_run, ears, tmp_path, monkeypatch):
+    from training.command_train import config_from
+
+    monkeypatch.chdir(ears.parent)
+    fit(replace(micro_run, data=Path(ears.name), stop_after_epochs=1))
+    monkeypatch.chdir(tmp_path)
+    fit(config_from({"resume": micro_run.out / "checkpoints" / "last.ckpt"}))
+    assert read_raw(micro_run.out / "checkpoints" / "last.ckpt")["epoch"] == 1
+
+
+def test_data_that_is_gone_is_named_before_anything_is_built(micro_run, tmp_path):
+    with pytest.raises(DataError, match=r"--data .*absent: no such file or folder$"):
+        fit(replace(micro_run, data=tmp_path / "absent"))
+    with pytest.raises(DataError, match="give --data where it is now"):
+        fit(replace(micro_run, data=tmp_path / "absent", resume=tmp_path / "last.ckpt"))
+
+
+def test_landmark_term_without_landmarks_is_refused(micro_run, ears, tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for path in sorted(ears.glob("*.png")):
+        shutil.copy(path, pictures)
+    losses = LossWeights(perceptual=0, landmark=1.0)
+    with pytest.raises(ConfigError, match="--landmark-weight 1: the data has no landmarks"):
+        fit(replace(micro_run, data=pictures, val_fraction=0.3, losses=losses))
+
+
+def test_gpu_that_is_not_there_is_said_in_one_sentence(micro_run, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"--accelerator gpu: .*give --accelerator cpu"):
+        fit(replace(micro_run, accelerator="gpu"))
+
+
+def test_disk_is_announced_and_refused_where_it_is_too_small(micro_run, monkeypatch):
+    from training.fit import summary
+
+    with logged() as lines:
+        fit(replace(micro_run, fast_dev_run=True))
+    assert any(line.startswith("disk: ") and "GB a checkpoint" in line for line in lines)
+    monkeypatch.setattr(summary, "_free_bytes", lambda _: 1000)
+    with pytest.raises(ConfigError, match=r"the run's checkpoints take up to .* are free there"):
+        fit(replace(micro_run, out=micro_run.out / "other"))
+
+
+def test_sigterm_says_how_to_go_on(micro_run, monkeypatch):
+    step = EarModule.training_step
+
+    def terminated(self, batch, batch_idx):
+        if self.current_epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(EarModule, "training_step", terminated)
+    with logged() as lines, pytest.raises(SystemExit) as ended:
+        fit(micro_run)
+    assert ended.value.code == 143
+    assert any("ended by SIGTERM in epoch 2: continue with --resume" in line for line in lines)
+
+
+def test_terminal_gets_a_bar_and_no_lines_within_an_epoch(micro_run, monkeypatch, capsys):
+    monkeypatch.setattr("training.fit.progress.on_terminal", lambda: True)
+    with logged() as lines:
+        fit(replace(micro_run, epochs=1))
+    assert not [line for line in lines if "step 1/" in line]
+    assert "3/3" in capsys.readouterr().out
+
+
+def test_new_run_starts_from_the_networks_of_a_checkpoint(finished, micro_run):
+    _, path, _ = finished
+    config = replace(micro_run, init_from=path, epochs=1, lr=1e-9, augment=0.0)
+    made = read_checkpoint(fit(config))
+    before = read_checkpoint(path)
+    for name in ("encoder.to_mu.weight", "decoder.to_rgb.weight", "identity.weight"):
+        torch.testing.assert_close(made.state_dict[name], before.state_dict[name], atol=1e-5, rtol=0)
+    assert made.provenance["init_from"]["name"] == "model.ckpt"
+    assert made.provenance["init_from"]["provenance"]["train_subjects"] == 6

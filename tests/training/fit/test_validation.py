@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from training.config import LossWeights
-from training.fit.validation import Seen, figures, identification, join
+from training.fit.validation import Validated, figures, identification, join
 from training.losses.objective import Objective, psnr
 
 
@@ -26,19 +26,20 @@ def _columns(count=6):
 def test_join_restores_order_and_drops_repeats():
     columns = _columns()
     shuffled = torch.tensor([3, 0, 5, 2, 1, 4, 0, 5])
-    seen = join({name: column[shuffled] for name, column in columns.items()})
+    validated = join({name: column[shuffled] for name, column in columns.items()})
     for name in ("l1", "similarity"):
-        torch.testing.assert_close(seen.values[name], columns[name])
-    torch.testing.assert_close(seen.mu, columns["mu"])
-    assert seen.labels.tolist() == [0, 0, 0, 1, 1, 1]
+        torch.testing.assert_close(validated.values[name], columns[name])
+    torch.testing.assert_close(validated.mu, columns["mu"])
+    assert validated.labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_loss_is_the_weighted_sum_of_the_means(micro_run):
     run = replace(micro_run, losses=replace(micro_run.losses, contrastive=0.0, edge=2.0))
-    seen = Seen({"l1": torch.tensor([1.0, 3.0]), "edge": torch.tensor([0.5, 0.5]), "psnr": torch.tensor([20.0, 30.0]),
+    validated = Validated({"l1": torch.tensor([1.0, 3.0]), "edge": torch.tensor([0.5, 0.5]),
+                 "psnr": torch.tensor([20.0, 30.0]),
                  "ssim": torch.tensor([0.2, 0.4]), "similarity": torch.tensor([0.8, 0.6])},
                 torch.zeros(2, 2), torch.eye(2), torch.arange(2))  # fmt: skip
-    found = figures(seen, Objective(run.losses), run)
+    found = figures(validated, Objective(run.losses), run)
     assert found["loss"].item() == pytest.approx(2.0 + 2.0 * 0.5 + 0.6 * 0.3)
     assert found["psnr"].item() == 25
     assert found["ssim"].item() == pytest.approx(0.7)

@@ -25,6 +25,77 @@ def test_features_equal_hugging_face_on_the_same_pixels():
     torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("size", [32, 40, 24], ids=["padded windows", "larger grid", "whole windows"])
+def test_features_and_gradients_equal_hugging_face(size):
+    """Relative positions, biases and norms have values of their own, so that each counts."""
+    torch.manual_seed(0)
+    encoder = SamEncoder(replace(MICRO.sam, image_size_px=size))
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    images = _crops(side=size)
+
+    def run(forward):
+        encoder.zero_grad()
+        features = forward(images)
+        (features * torch.linspace(-1, 1, features.numel()).view(features.shape)).sum().backward()
+        return features.detach(), {name: p.grad.clone() for name, p in encoder.named_parameters()}
+
+    ours, our_gradients = run(encoder)
+    theirs, their_gradients = run(lambda x: encoder.vision(pixel_values=encoder.pixels(x)).last_hidden_state)
+    assert (ours - theirs).norm() < 1e-4 * theirs.norm()
+    for name, gradient in their_gradients.items():
+        assert (our_gradients[name] - gradient).norm() <= 1e-4 * gradient.norm(), name
+
+
+def test_no_layer_makes_a_matrix_of_tokens_by_tokens():
+    """Its arithmetic on a meta device, which lists every tensor that it makes."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    made = []
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            made.extend(t.shape for t in (result if isinstance(result, tuple) else (result,)) if torch.is_tensor(t))
+            return result
+
+    encoder = SamEncoder(replace(MICRO.sam, image_size_px=64, global_layers=(0, 1, 2)))
+    with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.FLASH_ATTENTION), Recorder():
+        encoder(_crops(side=64))
+    tokens = 16 * 16
+    assert made
+    assert not [shape for shape in made if list(shape[-2:]) == [tokens, tokens]]
+
+
+def test_frozen_prefix_in_bfloat16_gives_the_features_of_autocast():
+    torch.manual_seed(0)
+    encoder = SamEncoder(MICRO.sam, freeze_layers=2).train()
+    for parameter in encoder.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    precise = encoder.eval()(_crops())
+    with torch.autocast("cpu", torch.bfloat16):
+        by_autocast = encoder.eval()(_crops())
+        by_copy = encoder.train()(_crops())
+    error, usual = (by_copy - precise).norm(), (by_autocast - precise).norm()
+    assert usual < 0.05 * precise.norm()
+    assert error < 3 * usual + 0.01 * precise.norm()
+
+
+def test_bfloat16_prefix_follows_weights_that_are_loaded_anew():
+    torch.manual_seed(0)
+    encoder, other = SamEncoder(MICRO.sam, freeze_layers=2).train(), SamEncoder(MICRO.sam, freeze_layers=2).train()
+
+    def run(module):
+        with torch.autocast("cpu", torch.bfloat16):
+            return module(_crops())
+
+    first, loaded = run(encoder), run(other)
+    encoder.load_state_dict(other.state_dict())
+    assert not torch.equal(first, loaded)
+    torch.testing.assert_close(run(encoder), loaded, atol=0, rtol=0)
+    assert not [name for name in encoder.state_dict() if "half" in name]
+
+
 def test_frozen_prefix_gives_the_same_features():
     torch.manual_seed(0)
     free = SamEncoder(MICRO.sam)
@@ -59,8 +130,9 @@ def test_frozen_prefix_stays_in_evaluation_mode_and_gets_no_gradient():
 def test_frozen_prefix_records_no_graph():
     encoder = SamEncoder(MICRO.sam, freeze_layers=2).train()
     seen = []
-    encoder.vision.vision_encoder.layers[1].register_forward_hook(lambda _m, _i, out: seen.append(out.requires_grad))
-    encoder.vision.vision_encoder.layers[2].register_forward_hook(lambda _m, _i, out: seen.append(out.requires_grad))
+    for number in (1, 2):
+        mlp = encoder.vision.vision_encoder.layers[number].mlp
+        mlp.register_forward_hook(lambda _m, _i, out: seen.append(out.requires_grad))
     encoder(_crops())
     assert seen == [False, True]
 

@@ -9,8 +9,8 @@ import torch
 
 from tests.training.shapes import MICRO
 from training.checkpoint import Checkpoint, write_checkpoint
-from training.model_config import ModelConfig
 from training.errors import CheckpointError
+from training.model_config import ModelConfig
 from training.networks.vae import EarVAE, IdentityHead, sample
 from training.presets import PRESETS
 
