@@ -2,7 +2,7 @@
 
 Decomposed relative positions (Li et al. 2022, MViTv2, section 4.1) are folded into query and key:
 softmax(s q k' + down + across) v = softmax(s [q, down / s, across / s] [k, row, column]') v, where row and column are
-the one-hot place of each key. Exact, and kernels for attention without a bias (flash, cuDNN) can run it. Knows no encoder.
+the one-hot place of each key. Exact, and kernels for attention without a bias (flash, cuDNN) can run.
 """
 
 from __future__ import annotations
