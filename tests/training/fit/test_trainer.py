@@ -2,11 +2,8 @@
 
 import csv
 import json
-import os
 import shutil
-import signal
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +18,6 @@ from training.checkpoint import read_checkpoint, read_raw
 from training.config import LossWeights
 from training.data.dataset import to_unit
 from training.errors import ConfigError, DataError, OutOfMemory, WeightsMissing
-from training.fit.module import EarModule
 from training.fit.session import resolve_precision
 from training.fit.trainer import build_model, fit
 from training.networks.vae import EarVAE
@@ -152,32 +148,6 @@ def test_each_epoch_leaves_a_picture_of_reconstructions(finished):
         assert picture.size == (8 * 32, 2 * 32)
 
 
-def test_interrupted_run_continues_exactly(finished, ears, tmp_path):
-    """Four epochs at once, and two and two: the same weights, optimiser and validation loss, to the last bit."""
-    config, _, _ = finished
-    halves = replace(config, out=tmp_path / "halves", stop_after_epochs=2)
-    fit(halves)
-    assert read_raw(halves.out / "checkpoints" / "last.ckpt")["epoch"] == 1
-    fit(replace(halves, stop_after_epochs=None, resume=halves.out / "checkpoints" / "last.ckpt"))
-    straight, resumed = (read_raw(run.out / "checkpoints" / "last.ckpt") for run in (config, halves))
-    assert straight["epoch"] == resumed["epoch"] == 3
-    assert straight["global_step"] == resumed["global_step"] == 12
-    for name, tensor in straight["state_dict"].items():
-        assert torch.equal(tensor, resumed["state_dict"][name]), name
-    for first, second in zip(straight["optimizer_states"], resumed["optimizer_states"], strict=True):
-        torch.testing.assert_close(first["state"], second["state"], atol=0, rtol=0)
-    best = [sorted(p.name for p in (run.out / "checkpoints").iterdir()) for run in (config, halves)]
-    assert best[0] == best[1]
-
-
-def test_run_with_muon_and_averaged_weights_resumes(micro_run):
-    run = replace(micro_run, optimizer="muon", ema_decay=0.9, stop_after_epochs=1)
-    fit(run)
-    last = run.out / "checkpoints" / "last.ckpt"
-    fit(replace(run, stop_after_epochs=None, resume=last))
-    assert read_raw(last)["global_step"] == 6
-
-
 def test_fast_dev_run_writes_everything_after_one_step(micro_run):
     fit(replace(micro_run, fast_dev_run=True, batch_size=1, epochs=60))
     assert read_raw(micro_run.out / "checkpoints" / "last.ckpt")["global_step"] == 1
@@ -265,23 +235,6 @@ def test_running_out_of_memory_ends_with_advice(micro_run, monkeypatch):
         fit(micro_run)
 
 
-def test_interrupt_says_how_to_go_on(micro_run, monkeypatch):
-    from training.fit.module import EarModule
-
-    step = EarModule.training_step
-
-    def interrupted(self, batch, batch_idx):
-        if self.current_epoch == 1:
-            raise KeyboardInterrupt
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(EarModule, "training_step", interrupted)
-    with logged() as lines, pytest.raises(KeyboardInterrupt):
-        fit(micro_run)
-    assert any("interrupted in epoch 2: continue with --resume" in line for line in lines)
-    assert read_raw(micro_run.out / "checkpoints" / "last.ckpt")["epoch"] == 0
-
-
 def test_precision_follows_the_hardware(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert resolve_precision("bf16-mixed") == "bf16-mixed"
@@ -304,79 +257,6 @@ def test_seed_decides_the_first_weights(micro_run):
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
-
-
-def test_resumed_run_goes_on_in_the_same_logs(finished, micro_run, tmp_path):
-    """One metrics.csv with every step once, one TensorBoard version, and a line that says where it began."""
-    config = replace(micro_run, stop_after_epochs=1)
-    fit(config)
-    with logged() as lines:
-        fit(replace(config, stop_after_epochs=None, resume=config.out / "checkpoints" / "last.ckpt"))
-    assert "resumed at epoch 2, step 3" in lines
-    assert [path.name for path in (config.out / "logs" / "csv").iterdir()] == ["version_0"]
-    assert [path.name for path in (config.out / "logs" / "tensorboard").iterdir()] == ["version_0"]
-    with (config.out / "logs" / "csv" / "version_0" / "metrics.csv").open() as stream:
-        validated = [row["epoch"] for row in csv.DictReader(stream) if row["val_loss"]]
-    assert validated == ["0", "1"]
-
-
-def test_run_that_ended_may_be_made_longer(micro_run):
-    fit(replace(micro_run, epochs=1))
-    last = micro_run.out / "checkpoints" / "last.ckpt"
-    with logged() as lines:
-        fit(replace(micro_run, epochs=1, resume=last))
-    assert any("give more --epochs to train on" in line for line in lines)
-    fit(replace(micro_run, epochs=3, resume=last))
-    content = read_raw(last)
-    assert content["epoch"] == 2
-    assert content["progress"] == pytest.approx(8 / 9)
-
-
-def test_other_pictures_are_refused_on_resume(micro_run, ears, tmp_path):
-    fit(replace(micro_run, epochs=1))
-    other = shutil.copytree(ears, tmp_path / "other")
-    Image.new("RGB", (40, 48)).save(other / "s0_0.png")
-    resume = micro_run.out / "checkpoints" / "last.ckpt"
-    with pytest.raises(ConfigError, match=r"not those that the run was trained on \(data_sha256 .*--init-from"):
-        fit(replace(micro_run, data=other, resume=resume))
-
-
-def test_run_may_be_moved_and_lack_the_weights_it_started_from(micro_run, tmp_path):
-    from transformers import SamVisionModel
-
-    from training.command_train import config_from
-    from training.networks.sam import vision_config
-
-    SamVisionModel(vision_config(MICRO.sam)).save_pretrained(tmp_path / "sam")
-    config = replace(micro_run, sam_weights=str(tmp_path / "sam"), stop_after_epochs=1)
-    fit(config)
-    shutil.rmtree(tmp_path / "sam")
-    moved = tmp_path / "elsewhere" / "run"
-    moved.parent.mkdir()
-    config.out.rename(moved)
-    resumed = config_from({"resume": moved / "checkpoints" / "last.ckpt"})
-    assert resumed.out == moved
-    assert fit(resumed) == moved / "model.ckpt"
-    assert not config.out.exists()
-    assert len([path for path in (moved / "checkpoints").iterdir() if path.name != "last.ckpt"]) == 2
-    assert read_checkpoint(moved / "model.ckpt").provenance["sam"]["contents"] == "untrained"
-
-
-def test_relative_data_is_found_again_from_another_folder(micro_run, ears, tmp_path, monkeypatch):
-    from training.command_train import config_from
-
-    monkeypatch.chdir(ears.parent)
-    fit(replace(micro_run, data=Path(ears.name), stop_after_epochs=1))
-    monkeypatch.chdir(tmp_path)
-    fit(config_from({"resume": micro_run.out / "checkpoints" / "last.ckpt"}))
-    assert read_raw(micro_run.out / "checkpoints" / "last.ckpt")["epoch"] == 1
-
-
-def test_data_that_is_gone_is_named_before_anything_is_built(micro_run, tmp_path):
-    with pytest.raises(DataError, match=r"--data .*absent: no such file or folder$"):
-        fit(replace(micro_run, data=tmp_path / "absent"))
-    with pytest.raises(DataError, match="give --data where it is now"):
-        fit(replace(micro_run, data=tmp_path / "absent", resume=tmp_path / "last.ckpt"))
 
 
 def test_landmark_term_without_landmarks_is_refused(micro_run, ears, tmp_path):
@@ -404,21 +284,6 @@ def test_disk_is_announced_and_refused_where_it_is_too_small(micro_run, monkeypa
     monkeypatch.setattr(summary, "_free_bytes", lambda _: 1000)
     with pytest.raises(ConfigError, match=r"the run's checkpoints take up to .* are free there"):
         fit(replace(micro_run, out=micro_run.out / "other"))
-
-
-def test_sigterm_says_how_to_go_on(micro_run, monkeypatch):
-    step = EarModule.training_step
-
-    def terminated(self, batch, batch_idx):
-        if self.current_epoch == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return step(self, batch, batch_idx)
-
-    monkeypatch.setattr(EarModule, "training_step", terminated)
-    with logged() as lines, pytest.raises(SystemExit) as ended:
-        fit(micro_run)
-    assert ended.value.code == 143
-    assert any("ended by SIGTERM in epoch 2: continue with --resume" in line for line in lines)
 
 
 def test_terminal_gets_a_bar_and_no_lines_within_an_epoch(micro_run, monkeypatch, capsys):
