@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from synth.arrays import Floats, Ints
-from synth.render.compiled import compiled
+from synth.compiled import compiled
 
 FAR = 1e9
 """Depth of a pixel that nothing covers."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synth.arrays import Floats, unit
-from synth.render.compiled import compiled
+from synth.compiled import compiled
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from synth.arrays import Floats
-from synth.render.compiled import compiled
+from synth.compiled import compiled
 
 
 @compiled

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from synth.arrays import Bools, Floats, dot, unit
-from synth.render.compiled import compiled
+from synth.compiled import compiled
 
 SCATTERING_DM = ((0.007, 0.022, 0.40), (0.004, 0.011, 0.30), (0.003, 0.007, 0.25))
 """Per channel: radii of a narrow and a wide blur under the skin, and the wide one's share."""

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from synth.arrays import Floats
+from synth.compiled import compiled
 from synth.people.appearance import Appearance
 from synth.render.bust import Bust
-from synth.render.compiled import compiled
 from synth.render.noise import noise, slope, spots
 
 SCALP_COVER = {"bald": 0.12, "buzz": 0.75, "short": 0.9, "medium": 0.95, "long": 0.95}

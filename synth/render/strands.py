@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter, shift
 
 from synth.arrays import Floats, dot, smoothstep, unit
 from synth.camera.pose import Camera
-from synth.render.compiled import compiled
+from synth.compiled import compiled
 from synth.render.hair import Hair
 from synth.render.lighting import Light
 
