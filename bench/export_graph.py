@@ -28,7 +28,7 @@ from common.machine import physical_cores
 from common.provenance import commit
 from export.bench.hardware import this_machine, versions
 from export.bench.peak import CPU, measure_peak
-from export.graph.attention_forms import FoldedAttention
+from export.graph.attention import FoldedAttention
 from export.graph.flops import matmul_gflop
 from export.graph.onnx_export import GraphSpec, export_onnx
 from export.graph.rewrite import rewrite

@@ -29,8 +29,7 @@ from bundle.tensorrt.cache import EngineCache
 from bundle.tensorrt.cuda import gpu_present
 from bundle.tensorrt.flavour import installed_flavours
 from export.bench.clock import measure_until_stable
-from export.parity.judge import ParityRow, judge_encoder
-from export.parity.limits import LIMITS
+from export.parity.judge import LIMITS, ParityRow, judge_encoder
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "demo" / "bundle"
@@ -222,7 +221,7 @@ def _peak_flops(torch: Any) -> float:
 
 def _export_teacher(folder: Path) -> Path:
     from export.config import ExportConfig
-    from export.graph.attention_forms import attention_form
+    from export.graph.attention import attention_form
     from export.graph.rewrite import rewrite
     from export.parity.variants import write_variant
 

@@ -12,6 +12,7 @@ def main(argv: list[str]) -> int:
     from bundle.engines import build_engines
     from bundle.tensorrt.build import CURRENT_GPU, BuildOptions
     from bundle.tensorrt.cache import EngineCache
+    from common.progress import show_progress
 
     options = BuildOptions(
         batches=tuple(arguments.batches),
@@ -20,9 +21,8 @@ def main(argv: list[str]) -> int:
         target=arguments.target or CURRENT_GPU,
     )
     cache = EngineCache(arguments.cache)
-    engines = build_engines(
-        arguments.bundle, arguments.runtime, arguments.precision, options, cache, arguments.anew, report=_say
-    )
+    show_progress()
+    engines = build_engines(arguments.bundle, arguments.runtime, arguments.precision, options, cache, arguments.anew)
     for engine in engines:
         _say(f"{engine.variant.graph}: {engine.path} ({engine.size_bytes / 1e6:.1f} MB, {engine.built_s:.1f} s)")
     return 0

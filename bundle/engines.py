@@ -6,8 +6,8 @@ the bundle: they belong to one GPU and one TensorRT version.
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from bundle.session import AUTO
 from bundle.tensorrt.build import DEFAULT_OPTIONS, BuildOptions, check_target
 from bundle.tensorrt.cache import EngineCache, engine_key
 from bundle.tensorrt.flavour import FLAVOURS, INSTALL, Flavour, FlavourName, installed_flavours, load_flavour
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,8 @@ def build_engines(
     options: BuildOptions = DEFAULT_OPTIONS,
     cache: EngineCache | None = None,
     anew: bool = False,
-    report: Callable[[str], None] = lambda line: None,
 ) -> list[BundleEngine]:
-    """Build what is missing of a bundle's engines. report: takes a line before each, for whoever waits.
+    """Build what is missing of a bundle's engines; each is logged before it is built.
 
     Raises what `load_flavour`, `build_plan` and the bundle's own checks raise.
     """
@@ -65,7 +66,15 @@ def build_engines(
     for variant in engine_variants(manifest, flavour.name, precision):
         onnx = Path(folder) / variant.file
         key = engine_key(onnx, flavour, variant.precision, options)
-        report(f"{variant.graph} {variant.precision}: {flavour.name} {flavour.version} for {key.gpu} {key.sm} ...")
+        logger.info(
+            "%s %s: %s %s for %s %s ...",
+            variant.graph,
+            variant.precision,
+            flavour.name,
+            flavour.version,
+            key.gpu,
+            key.sm,
+        )
         start = time.perf_counter()
         plan = cache.build(onnx, key, flavour, options, anew)
         engines.append(BundleEngine(variant, cache.plan_path(key), len(plan), time.perf_counter() - start))

@@ -118,19 +118,19 @@ def _read(folder: str | Path) -> dict[str, NDArray[Any]]:
         raise GoldenMismatch(f"{path} cannot be read: {error}") from error
 
 
-def _worst_cosine(given: NDArray[Any], golden: NDArray[Any]) -> float:
-    a, b = given.astype(np.float64), golden.astype(np.float64)
+def _worst_cosine(outputs: NDArray[Any], golden: NDArray[Any]) -> float:
+    a, b = outputs.astype(np.float64), golden.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return float(((a * b).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
 
 
-def _relative_error(given: NDArray[Any], golden: NDArray[Any]) -> float:
+def _relative_error(outputs: NDArray[Any], golden: NDArray[Any]) -> float:
     truth = golden.astype(np.float64)
     first, second = np.triu_indices(len(truth), k=1)
     spread = float(np.median(np.linalg.norm(truth[first] - truth[second], axis=1)))
-    return float(np.linalg.norm(given.astype(np.float64) - truth, axis=1).max()) / max(spread, 1e-12)
+    return float(np.linalg.norm(outputs.astype(np.float64) - truth, axis=1).max()) / max(spread, 1e-12)
 
 
-def _worst_psnr(given: NDArray[Any], golden: NDArray[Any]) -> float:
-    error = np.square(given.astype(np.float64) - golden.astype(np.float64)).mean(axis=(1, 2, 3)).max()
+def _worst_psnr(outputs: NDArray[Any], golden: NDArray[Any]) -> float:
+    error = np.square(outputs.astype(np.float64) - golden.astype(np.float64)).mean(axis=(1, 2, 3)).max()
     return float("inf") if error == 0 else float(10.0 * np.log10(255.0**2 / error))

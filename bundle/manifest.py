@@ -22,7 +22,7 @@ MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 1
 
 Graph = Literal["encoder", "decoder", "landmarks"]
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16"]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 """A plain name inside the bundle's folder: no path may lead out of it."""
 
@@ -68,7 +68,7 @@ class Variant(_Strict):
     default_for: list[str] = []
     """Runtimes on which `precision="auto"` takes this variant, by the exporter's measurement."""
     parity: dict[str, Any] = {}
-    """The gate's figures for this file."""
+    """The parity judge's figures for this file."""
 
 
 class GoldenTolerance(_Strict):
@@ -80,10 +80,9 @@ class GoldenTolerance(_Strict):
     """Of the decoded picture against torch's, for the worst crop."""
 
 
-DEFAULT_GOLDEN: dict[Precision, GoldenTolerance] = {
+DEFAULT_GOLDEN: dict[str, GoldenTolerance] = {
     "fp32": GoldenTolerance(cosine_min=0.9999, psnr_min_db=48.0),
     "fp16": GoldenTolerance(cosine_min=0.999, psnr_min_db=40.0),
-    "int8": GoldenTolerance(cosine_min=0.98, psnr_min_db=30.0),
 }
 
 
@@ -104,7 +103,8 @@ class Manifest(_Strict):
     tensors: dict[Graph, GraphContract]
     files: dict[FileName, FileEntry]
     variants: list[Variant]
-    golden: dict[Precision, GoldenTolerance] = DEFAULT_GOLDEN
+    golden: dict[str, GoldenTolerance] = DEFAULT_GOLDEN
+    """By precision; a bundle may name precisions that this version no longer reads."""
     parity: dict[str, Any] = {}
     training: dict[str, Any] = {}
     """Metrics and provenance: data hash, git commit, versions, seed."""

@@ -96,7 +96,7 @@ def load(
 
     runtime: one of `bundle.session.RUNTIMES`, or "auto": the fastest that loads and, where there is a choice, passes
     the golden check. A TensorRT runtime asked for by name builds engines that are missing (minutes); "auto" does not.
-    precision: fp32, fp16, int8, or "auto": what the exporter measured as best for the runtime. threads: of the CPU,
+    precision: fp32, fp16, or "auto": what the exporter measured as best for the runtime. threads: of the CPU,
     0 for one a physical core. build: False: an engine that is missing is EngineAbsent.
     Raises ManifestError, ChecksumError, ContractError, RuntimeUnavailable, EngineError or GoldenMismatch.
     """
@@ -128,24 +128,24 @@ def load(
 def choose_variant(manifest: Manifest, graph: Graph, runtime: str, precision: str = AUTO) -> Variant:
     """The file for a graph on a runtime: the exporter's default for it, else fp32 on CPU and fp16 on a GPU if present.
 
-    What the export's gate refused on this runtime is not taken. Raises RuntimeUnavailable with what there is.
+    What the export's parity judge refused on this runtime is not used. Raises RuntimeUnavailable with what there is.
     """
     refused = _refused(manifest, graph, runtime)
     if precision in refused:
         raise RuntimeUnavailable(
-            f"the export's gate refused the {graph} at {precision} on {runtime}: {refused[precision]}"
+            f"the export's parity judge refused the {graph} at {precision} on {runtime}: {refused[precision]}"
         )
-    of_graph = [one for one in manifest.variants if one.graph == graph and one.precision not in refused]
-    wanted = [variant for variant in of_graph if precision in (AUTO, variant.precision)]
-    if not wanted:
-        there = ", ".join(sorted({variant.precision for variant in of_graph})) or "none"
-        raise RuntimeUnavailable(f"the bundle has no {graph} at precision {precision!r}; it has: {there}")
-    preferred = ("fp32", "fp16", "int8") if runtime == "onnxruntime-cpu" else ("fp16", "fp32", "int8")
-    return min(wanted, key=lambda variant: (runtime not in variant.default_for, preferred.index(variant.precision)))
+    of_graph = [item for item in manifest.variants if item.graph == graph and item.precision not in refused]
+    matching = [variant for variant in of_graph if precision in (AUTO, variant.precision)]
+    if not matching:
+        available = ", ".join(sorted({variant.precision for variant in of_graph})) or "none"
+        raise RuntimeUnavailable(f"the bundle has no {graph} at precision {precision!r}; it has: {available}")
+    preferred = ("fp32", "fp16") if runtime == "onnxruntime-cpu" else ("fp16", "fp32")
+    return min(matching, key=lambda variant: (runtime not in variant.default_for, preferred.index(variant.precision)))
 
 
 def _refused(manifest: Manifest, graph: Graph, runtime: str) -> dict[str, str]:
-    """Precision -> the first of the gate's reasons, of what it refused of a graph on a runtime."""
+    """Precision -> the first reason why the parity judge refused a graph on a runtime."""
     rows = [row for row in manifest.parity.get("rows", []) if (row["graph"], row["runtime"]) == (graph, runtime)]
     return {row["precision"]: row["refusals"][0] for row in rows if row["refusals"]}
 
@@ -177,12 +177,12 @@ def _open_model(
 
 def check_contract(signature: Signature, contract: GraphContract, name: str) -> None:
     """Raise ContractError unless a session's edges are those of the manifest; free sizes must be free in both."""
-    for kind, found, wanted in (
+    for kind, edges, tensors in (
         ("input", signature.inputs, contract.inputs),
         ("output", signature.outputs, contract.outputs),
     ):
-        expected = {tensor.name: (tensor.dtype, _free(tensor.shape)) for tensor in wanted}
-        actual = {key: (dtype, _free(shape)) for key, (dtype, shape) in found.items()}
+        expected = {tensor.name: (tensor.dtype, _free(tensor.shape)) for tensor in tensors}
+        actual = {key: (dtype, _free(shape)) for key, (dtype, shape) in edges.items()}
         if actual != expected:
             raise ContractError(f"{name}: {kind}s are {actual}; the manifest says {expected}")
 

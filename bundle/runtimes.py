@@ -1,6 +1,6 @@
 """Which runtimes there are here, and a session of one of them.
 
-Each lives in its own `session_*.py`, imported only when asked for: whoever has no TensorRT never imports it.
+Each lives in its own `session_*.py`, imported only when asked for.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def open_session(
 
 def candidates() -> tuple[str, ...]:
     """Runtimes that are installed here and worth trying, the fastest first. TensorRT counts only beside a GPU."""
-    found: list[str] = []
+    runtimes: list[str] = []
     from bundle.tensorrt.flavour import installed_flavours
 
     if flavours := installed_flavours():
         from bundle.tensorrt.cuda import gpu_present
 
-        found += flavours if gpu_present() else ()
+        runtimes += flavours if gpu_present() else ()
     try:
         from bundle.session_onnx import providers
     except RuntimeUnavailable:
-        return tuple(found)
-    return (*found, *(("onnxruntime-cuda",) if "CUDAExecutionProvider" in providers() else ()), "onnxruntime-cpu")
+        return tuple(runtimes)
+    return (*runtimes, *(("onnxruntime-cuda",) if "CUDAExecutionProvider" in providers() else ()), "onnxruntime-cpu")
 
 
 def _open(path: Path, runtime: str, threads: int, precision: str, build: bool) -> Session:

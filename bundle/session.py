@@ -37,7 +37,7 @@ class Session(Protocol):
     runtime: str
     """One of RUNTIMES: what really computes, not what was asked for."""
     precision: str
-    """fp32, fp16 or int8."""
+    """fp32 or fp16."""
     buckets: tuple[int, ...] | None
     """Batches that a smaller one is padded up to and costs as much as, rising; None: any size runs as it is."""
 
@@ -59,10 +59,10 @@ def check_inputs(inputs: Arrays, signature: Signature) -> None:
     for name, array in inputs.items():
         dtype, shape = signature.inputs[name]
         fits = array.dtype.name == dtype and array.ndim == len(shape) and 0 not in array.shape
-        for size, wanted in zip(array.shape, shape, strict=False):
-            if isinstance(wanted, str):
-                wanted = free.setdefault(wanted, size)
-            fits = fits and wanted in (-1, size)
+        for size, expected in zip(array.shape, shape, strict=False):
+            if isinstance(expected, str):
+                expected = free.setdefault(expected, size)
+            fits = fits and expected in (-1, size)
         if not fits:
             raise ContractError(f"input {name} is {array.shape} {array.dtype}; the graph takes {shape} {dtype}")
 

@@ -82,12 +82,12 @@ def load_provider(path: Path, provider: str, threads: int, settings: Mapping[str
     options.enable_mem_pattern = provider != CPU
     _share_memory()
     options.add_session_config_entry("session.use_env_allocators", "1")
-    # Threads that wait for work by spinning take the cores from whoever decodes pictures and answers requests.
+    # Threads that wait for work by spinning take the cores from decoding and HTTP.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # CPU stands behind CUDA for the few shape operators that run there by design.
-    wanted: list[Any] = [(provider, dict(settings))] + ([CPU] if provider != CPU else [])
+    chain: list[Any] = [(provider, dict(settings))] + ([CPU] if provider != CPU else [])
     try:
-        session = ort.InferenceSession(str(path), options, providers=wanted)
+        session = ort.InferenceSession(str(path), options, providers=chain)
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise ContractError(f"{path} cannot be loaded by ONNX Runtime: {str(error).splitlines()[0]}") from error
     if session.get_providers()[0] != provider:

@@ -35,18 +35,18 @@ def verify_bundle(
         return False
     megabytes = sum(entry.size_bytes for entry in manifest.files.values()) / 1e6
     report(True, f"files: {len(manifest.files)} with size and SHA-256 as stated, {megabytes:.1f} MB")
-    if strays := _strays(folder, manifest):
-        report(True, f"note: {', '.join(strays)} is not in the manifest and is never read")
-    verdicts = []  # of every variant, also after one failed: the reader wants the whole list
+    if unlisted := _unlisted(folder, manifest):
+        report(True, f"note: {', '.join(unlisted)} is not in the manifest and is never read")
+    verdicts = []  # a failed variant does not end the checks
     for variant in manifest.variants:
         name = f"{variant.graph} {variant.precision} ({variant.file})"
         try:
-            found = _verify_variant(folder, manifest, variant, runtime, golden, threads)
+            summary = _verify_variant(folder, manifest, variant, runtime, golden, threads)
         except BundleError as error:
             report(False, f"{name}: {error}")
             verdicts.append(False)
         else:
-            report(True, f"{name}: {found}")
+            report(True, f"{name}: {summary}")
             verdicts.append(True)
     return all(verdicts)
 
@@ -67,6 +67,6 @@ def _verify_variant(
         session.close()
 
 
-def _strays(folder: Path, manifest: Manifest) -> list[str]:
-    known = {MANIFEST_NAME, *manifest.files}
-    return sorted(entry.name for entry in folder.iterdir() if entry.name not in known)
+def _unlisted(folder: Path, manifest: Manifest) -> list[str]:
+    listed = {MANIFEST_NAME, *manifest.files}
+    return sorted(entry.name for entry in folder.iterdir() if entry.name not in listed)

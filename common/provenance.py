@@ -1,4 +1,4 @@
-"""Which code and which versions run: the git commit of this tree, and the installed packages."""
+"""Which code and which versions run, and when: git commit, installed packages, time stamp."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import subprocess
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 
@@ -30,3 +31,8 @@ def installed(packages: Iterable[str]) -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
+
+
+def utc_now() -> str:
+    """ISO 8601, UTC, whole seconds: `2026-11-28T07:30:00Z`."""
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

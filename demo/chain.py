@@ -90,7 +90,7 @@ def export(checkpoint: Path, places: Places, tell: Tell) -> None:
     framer = Framer(Framing())
     crops = np.stack([framer(record).crop for record in records])
     people = [str(record.subject) for record in records]
-    export_bundle(checkpoint, places.bundle, crops, people, ExportConfig(force=True), tell)
+    export_bundle(checkpoint, places.bundle, crops, people, ExportConfig(force=True))
 
 
 def fill(places: Places, model: EarModel, people: People) -> int:

@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from export.config import batches
 from export.errors import OptionError
-from export.flags import batches
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bundle.manifest import Manifest
-    from export.bench.case import Job
+    from export.bench.jobs import Job
 
 REGRESSED = 1
 """Exit status where `--against` shows something worse than the margin allows."""
@@ -30,16 +30,16 @@ def main(argv: list[str]) -> int:
     from rich.markup import escape
 
     from bundle.manifest import read_manifest, verify_files
-    from export.bench import report, run
+    from common.progress import show_progress
+    from export.bench import jobs, report
 
     console = Console()
     if not console.is_terminal:
         console.width = LOG_WIDTH
     manifest = read_manifest(options.bundle)
     verify_files(options.bundle, manifest)
-    with console.status("") as status:
-        measured = run.measure(_jobs(options, manifest), status.update)
-    figures = run.report(manifest, *measured)
+    show_progress()
+    figures = jobs.report(manifest, *jobs.measure(_jobs(options, manifest)))
     console.print(escape(report.setting(figures)))
     for table in report.rich_tables(figures):
         console.print(table)
@@ -55,7 +55,7 @@ def main(argv: list[str]) -> int:
 
 
 def _check(options: argparse.Namespace) -> Any:
-    """The report of `--against`, if any. Mistakes are told before minutes of measuring, not after."""
+    """The report of `--against`, if any. Mistakes are reported before minutes of measuring."""
     if options.plot and options.plot.suffix not in PLOTS:
         raise OptionError(f"--plot {options.plot}: give a name that ends in {' or '.join(PLOTS)}")
     for flag in ("json", "markdown", "plot"):
@@ -79,7 +79,7 @@ def _check(options: argparse.Namespace) -> Any:
 
 def _jobs(options: argparse.Namespace, manifest: Manifest) -> list[Job]:
     from bundle.runtimes import candidates
-    from export.bench.case import Job
+    from export.bench.jobs import Job
 
     runtimes = candidates() if options.runtime == "auto" else options.runtime.split(",")
     present = [variant.precision for variant in manifest.variants if variant.graph == "encoder"]
@@ -116,13 +116,13 @@ def _gflop(manifest: Manifest) -> float | None:
 def _against(old: dict[str, Any], options: argparse.Namespace, report: dict[str, Any], console: Console) -> int:
     from export.bench.compare import changes, regressions
 
-    found = changes(old, report, options.other_hardware)
-    worse = regressions(found, options.margin)
-    for change in sorted(found, key=lambda change: -change.ratio):
+    figures = changes(old, report, options.other_hardware)
+    worse = regressions(figures, options.margin)
+    for change in sorted(figures, key=lambda change: -change.ratio):
         colour = "red" if change in worse else "green" if change.ratio < 1 - options.margin else "white"
-        figures = f"{change.figure}: {change.before:.4g} -> {change.now:.4g}"
-        console.print(f"[{colour}]{change.ratio - 1:+7.1%}[/]  {change.case}, {figures}")
-    verdict = f"{len(worse)} of {len(found)} figures are worse by more than {options.margin:.0%}"
+        text = f"{change.figure}: {change.before:.4g} -> {change.now:.4g}"
+        console.print(f"[{colour}]{change.ratio - 1:+7.1%}[/]  {change.case}, {text}")
+    verdict = f"{len(worse)} of {len(figures)} figures are worse by more than {options.margin:.0%}"
     console.print(f"[{'red' if worse else 'green'}]{verdict}[/]")
     return REGRESSED if worse else 0
 

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.config import DEFAULT_PRECISIONS, PRECISIONS, ExportConfig
+from common.progress import show_progress
+from export.config import PRECISIONS, ExportConfig
 from export.parity.judge import ParityError
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 LOG_WIDTH = 160
 REFUSED = 1
-"""Exit status where the gate refused something; the bundle, if one was written, does without it."""
+"""Exit status where a variant was refused; the bundle, if one was written, does without it."""
 
 
 def main(argv: list[str]) -> int:
-    """Export a checkpoint. 0: everything passed the gate; 1: something was refused."""
+    """Export a checkpoint. 0: everything agrees with torch; 1: something was refused."""
     options = _parser().parse_args(argv)
     config = ExportConfig(
         precisions=tuple(options.precision.split(",")),
@@ -49,15 +50,14 @@ def _export(options: argparse.Namespace, config: ExportConfig, console: Console)
     from training.checkpoint import read_checkpoint
     from training.data.prepare import framing
 
+    show_progress()
     start = time.perf_counter()
     size_px = read_checkpoint(options.checkpoint).config.image_size_px
     crops = load_crops(options.crops, framing(size_px), options.crops_limit, options.crop == "box")
     for problem in crops.skipped:
         console.print(f"[yellow]left out[/] {problem}")
     try:
-        manifest = export_bundle(
-            options.checkpoint, options.out, crops.pixels, crops.identities, config, lambda text: console.print(text)
-        )
+        manifest = export_bundle(options.checkpoint, options.out, crops.pixels, crops.identities, config)
     except ParityError as error:
         _show(console, [row.to_dict() for row in error.rows])
         raise
@@ -79,19 +79,16 @@ def _conclude(console: Console, out: Path, manifest: Manifest, seconds: float) -
         f"{out}: {len(manifest.variants)} variants, {size_mb:.0f} MB, space {manifest.space_id}, "
         f"{manifest.parity['crops']} crops compared, {seconds:.0f} s"
     )
-    int8 = manifest.parity.get("int8")
-    if int8 and int8["why_not"]:
-        console.print(f"no int8 in the bundle: {int8['why_not']}", style="yellow", markup=False)
     if refused:
-        console.print(f"[red]refused by the gate and not in the bundle: {', '.join(refused)}[/]")
+        console.print(f"[red]refused by the parity judge and not in the bundle: {', '.join(refused)}[/]")
     if elsewhere:
-        console.print(f"[red]refused by the gate and not taken there: {', '.join(elsewhere)}[/]")
+        console.print(f"[red]refused by the parity judge and not used there: {', '.join(elsewhere)}[/]")
     return REFUSED if refused or elsewhere else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="ear-teacher export", description="Checkpoint -> bundle, behind a parity gate."
+        prog="ear-teacher export", description="Checkpoint -> bundle, behind a parity check."
     )
     parser.add_argument("checkpoint", type=Path, help="a .ckpt written by ear-teacher train")
     parser.add_argument("--out", type=Path, required=True, help="the bundle's folder; must not exist (see --force)")
@@ -106,21 +103,20 @@ def _parser() -> argparse.ArgumentParser:
         "--parity-crops",
         type=int,
         default=None,
-        help="crops the gate compares (default: what 20 s of torch allow, 3 to 256)",
+        help="crops to compare on (default: what 20 s of torch allow, 3 to 256)",
     )
-    data.add_argument("--max-batch", type=int, default=32, help="largest batch the gate runs (default %(default)s)")
+    data.add_argument("--max-batch", type=int, default=32, help="largest batch compared (default %(default)s)")
     graph = parser.add_argument_group("graphs")
     graph.add_argument(
         "--precision",
-        default=",".join(DEFAULT_PRECISIONS),
-        help=f"variants of {','.join(PRECISIONS)}, comma-separated (default %(default)s); fp32 is a must, and int8 "
-        "ships only where it is faster than fp32 here",
+        default=",".join(PRECISIONS),
+        help=f"variants of {','.join(PRECISIONS)}, comma-separated (default %(default)s); fp32 is a must",
     )
     graph.add_argument(
         "--keep-float32",
         default="",
         metavar="NAMES",
-        help="modules, comma-separated, that stay float32 in fp16 graphs (the gate names those that should)",
+        help="modules, comma-separated, that stay float32 in fp16 graphs (a refusal names those that should)",
     )
     graph.add_argument("--opset", type=int, default=ExportConfig.opset, help="ONNX operator set (default %(default)s)")
     graph.add_argument(

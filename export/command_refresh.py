@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Flags for training follow after --, such as: -- --preset tiny --max-minutes 30",
     )
     parser.add_argument("--data", type=Path, required=True, help="pictures to train on, as for ear-teacher train")
-    parser.add_argument("--val", type=Path, help="validation pictures: to judge by, and for export's gate")
+    parser.add_argument("--val", type=Path, help="validation pictures, for evaluation and for export to compare on")
     parser.add_argument("--out", type=Path, required=True, help="folder for the run, its report and the bundle; the "
                         "service must see it under the same path")  # fmt: skip
     parser.add_argument("--precision", help="variants to export, comma-separated (default: as ear-teacher export)")
@@ -45,27 +45,27 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the verb; the status is that of the first stage that failed or was refused."""
-    own, train_flags = divided(argv)
-    given = parser().parse_args(own)
+    own, train_flags = split_flags(argv)
+    options = parser().parse_args(own)
     config = RefreshConfig(
-        data=given.data,
-        out=given.out,
-        val=given.val,
-        url=given.url,
-        precision=given.precision,
-        activate=given.activate,
-        force=given.force,
-        skip=tuple(given.skip),
-        until=given.until,
+        data=options.data,
+        out=options.out,
+        val=options.val,
+        url=options.url,
+        precision=options.precision,
+        activate=options.activate,
+        force=options.force,
+        skip=tuple(options.skip),
+        until=options.until,
         train_flags=train_flags,
     )
-    if given.dry_run:
-        return carried_out(stages(config), lambda stage: 0)
+    if options.dry_run:
+        return run_stages(stages(config), lambda stage: 0)
     remember(config)
-    return carried_out(stages(config), run)
+    return run_stages(stages(config), run)
 
 
-def divided(argv: list[str]) -> tuple[list[str], tuple[str, ...]]:
+def split_flags(argv: list[str]) -> tuple[list[str], tuple[str, ...]]:
     """Our flags, and training's after the first `--`."""
     if "--" not in argv:
         return argv, ()
@@ -73,8 +73,8 @@ def divided(argv: list[str]) -> tuple[list[str], tuple[str, ...]]:
     return argv[:at], tuple(argv[at + 1 :])
 
 
-def carried_out(chain: list[Stage], run: Callable[[Stage], int]) -> int:
-    """Run what is not done, each stage told before it begins. Stops at the first that fails."""
+def run_stages(chain: list[Stage], run: Callable[[Stage], int]) -> int:
+    """Run what is not done, each stage is printed before it begins. Stops at the first that fails."""
     for number, stage in enumerate(chain, start=1):
         head = f"[{number}/{len(chain)}] {stage.name}"
         if stage.is_done:

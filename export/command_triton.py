@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from export.flags import batches
+from export.config import batches
 
 
 def main(argv: list[str]) -> int:

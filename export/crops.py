@@ -1,4 +1,4 @@
-"""The pictures an export is judged on: framed crops, and whose ear each shows where that is known.
+"""The pictures an export is compared on: framed crops, and whose ear each shows where that is known.
 
 Reads what training reads, with training's own code; takes the validation pictures where the data tells them apart.
 """

@@ -5,7 +5,7 @@ ExportError             every mistake a user can mend; the command line prints i
 |- NoCrops              the pictures given to --crops leave nothing to compare on
 |- TargetExists         the output folder is there already
 |- GraphError           the exported graph does not hold its contract
-`- ParityError          the gate refused: the message carries its table (export.parity.judge)
+`- ParityError          an exported graph disagrees with torch (export.parity.judge)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Detector checkpoint -> `landmarks.onnx` in a bundle: exported, judged against torch, named in the manifest.
+"""Detector checkpoint -> `landmarks.onnx` in a bundle: exported, compared with torch, named in the manifest.
 
 The bundle's encoder and decoder stay what they are, and so does its `space_id`; its `bundle_id` is a new one. The
 folder is replaced as a whole or not at all.
@@ -7,8 +7,9 @@ folder is replaced as a whole or not at all.
 from __future__ import annotations
 
 import copy
+import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +23,17 @@ from bundle.landmarks_bundle import write_golden_ears
 from bundle.manifest import FileEntry, GraphContract, Manifest, Variant, read_manifest, verify_files, write_manifest
 from bundle.manifest import Tensor as Edge
 from bundle.runtimes import open_session
-from export.docs.model_card import write_papers
 from export.errors import NoCrops
-from export.graph.fp16_weights import store_half
+from export.folder import move_into_place, staging
+from export.graph.fp16 import store_half
 from export.graph.onnx_export import GraphSpec, export_onnx
 from export.graph.rewrite import fold_batch_norms
 from export.graph.sam import SamGraph
+from export.model_card import write_papers
 from export.parity.judge import ParityError
 from export.parity.landmarks_judge import EarParity, judge_ears
-from export.parity.run import run_session, run_torch
+from export.parity.reference import run_session, run_torch
 from export.parity.variants import RUNTIME
-from export.write import _move_into_place as move_into_place
-from export.write import _staging as staging
 from training.detector.checkpoint import DetectorCheckpoint, read_detector
 from training.detector.detector import EarDetector
 from training.detector.features import resize, resized
@@ -42,11 +42,11 @@ from training.errors import TrainingError
 
 FILE = "landmarks.onnx"
 OPSET = 18
-Tell = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 
 class LandmarkGraph(nn.Module):
-    """Letterboxes -> candidates, with SAM's forward rewritten for graphs at both of its sizes.
+    """Letterboxed photos -> candidate ears, with SAM's forward rewritten for graphs at both of its sizes.
 
     Args:
         detector: the networks; a copy is taken.
@@ -82,18 +82,16 @@ def add_landmarks(
     photos: int = 16,
     threshold: float | None = None,
     half_weights: bool = False,
-    tell: Tell = lambda _: None,
 ) -> Manifest:
     """Add a detector to a bundle, or replace the one it has.
 
     Args:
         checkpoint: `detector.ckpt`.
         bundle: folder of a whole bundle.
-        data: data sets whose validation photos the gate compares on.
+        data: data sets whose validation photos are compared on.
         photos: how many of them.
-        threshold: least score of an ear that the service will tell of; None: what `detector evaluate` found best.
+        threshold: least score of an ear that the service reports; None: what `detector evaluate` found best.
         half_weights: keep the graph's weights as float16 on disk; the arithmetic stays float32.
-        tell: is called with a line of text at each step.
 
     Raises:
         ParityError: the exported graph does not agree with torch; the bundle stays as it was.
@@ -106,21 +104,21 @@ def add_landmarks(
     squares = _photos(data, photos, detector.config.num_landmarks)
     with staging(bundle) as folder:
         shutil.copytree(bundle, folder, dirs_exist_ok=True)
-        tell(f"{FILE}: exporting, opset {OPSET}")
+        logger.info("%s: exporting, opset %d", FILE, OPSET)
         export_onnx(LandmarkGraph(detector), _spec(), folder / FILE)
         if half_weights:
             store_half(folder / FILE)
-        tell(f"{FILE}: comparing on {len(squares)} photos")
+        logger.info("%s: comparing on %d photos", FILE, len(squares))
         parity = _judge(folder / FILE, detector, squares)
         if parity.refusals:
             raise ParityError(
                 f"{FILE} does not agree with torch, the bundle stays as it was: {'; '.join(parity.refusals)}"
             )
         golden = write_golden_ears(folder, lambda pictures: run_torch(detector, pictures, OUTPUTS, 1))
-        manifest = _named(manifest, folder, golden.name, detector, saved, parity, threshold)
+        manifest = _with_graph(manifest, folder, golden.name, detector, saved, parity, threshold)
         manifest = write_manifest(folder, write_papers(folder, manifest))
         move_into_place(folder, bundle, True)
-    tell(f"{bundle}: bundle {manifest.bundle_id}, space {manifest.space_id} as before")
+    logger.info("%s: bundle %s, space %s as before", bundle, manifest.bundle_id, manifest.space_id)
     return manifest
 
 
@@ -139,14 +137,13 @@ def _photos(data: Sequence[Path], count: int, landmarks: int) -> NDArray[np.uint
 
 
 def _judge(path: Path, detector: EarDetector, squares: NDArray[np.uint8]) -> EarParity:
-    wanted = run_torch(detector, squares, OUTPUTS, 2)
+    expected = run_torch(detector, squares, OUTPUTS, 2)
     session = open_session(path, RUNTIME)
     try:
-        each = run_session(session, INPUT, squares, 1)
-        several = run_session(session, INPUT, squares, 3)
+        outputs = {f"batch {batch}": run_session(session, INPUT, squares, batch) for batch in (1, 3)}
     finally:
         session.close()
-    return judge_ears(wanted, {"batch 1": each, "batch 3": several})
+    return judge_ears(expected, outputs)
 
 
 def contract(detector: EarDetector) -> GraphContract:
@@ -165,7 +162,7 @@ def contract(detector: EarDetector) -> GraphContract:
     )
 
 
-def _named(
+def _with_graph(
     manifest: Manifest,
     folder: Path,
     golden: str,
@@ -175,20 +172,20 @@ def _named(
     threshold: float | None,
 ) -> Manifest:
     """The manifest with the graph in it; its identity is still the old one."""
-    described: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "landmarks": list(saved.landmark_names),
         "threshold": saved.metrics.get("threshold", THRESHOLD) if threshold is None else threshold,
         "metrics": _finite(saved.metrics),
         "provenance": saved.provenance,
     }
     others = [variant for variant in manifest.variants if variant.graph != "landmarks"]
-    mine = Variant(graph="landmarks", precision="fp32", file=FILE, parity=parity.to_dict())
+    variant = Variant(graph="landmarks", precision="fp32", file=FILE, parity=parity.to_dict())
     return manifest.model_copy(
         update={
             "tensors": {**manifest.tensors, "landmarks": contract(detector)},
             "files": {**manifest.files, **{name: FileEntry.of(folder / name) for name in (FILE, golden)}},
-            "variants": [*others, mine],
-            "training": {**manifest.training, "detector": described},
+            "variants": [*others, variant],
+            "training": {**manifest.training, "detector": facts},
         }
     )
 

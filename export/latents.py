@@ -1,6 +1,6 @@
-"""What the crops' latents give a bundle: eigenears, and a calibration where the checkpoint brings none.
+"""What the latents of the comparison crops add to a bundle: `eigenears.npz`, and a calibration where there is none.
 
-The crops are encoded by the exported float32 file, not by torch: it is there, judged, and faster.
+The crops are encoded by the exported float32 file rather than by torch: it was compared already, and is faster.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 
 from bundle.runtimes import open_session
 from export.crops import Crops
-from export.eigenears import write_eigenears
 from export.graph.wrappers import ENCODER_INPUT
-from export.parity.run import Outputs, run_session
-from export.parity.variants import RUNTIME, Reference, file_name
+from export.parity.reference import Outputs, Reference, run_session
+from export.parity.variants import RUNTIME, file_name
 from measure.calibration import calibrate
 from measure.errors import MeasureError
 from measure.protocol import compare
 
 BUDGET_S = 60.0
-"""Most time that encoding crops beyond the gate's may take."""
+"""Most time that encoding crops beyond the reference's may take."""
 CHUNK = 64
 
 
@@ -68,3 +67,44 @@ def _calibration(embedding: NDArray[np.float32], identities: Sequence[Hashable])
         return calibrate(pairs.similarity[pairs.same], pairs.similarity[~pairs.same]).to_dict()
     except MeasureError:
         return None
+
+
+EIGENEARS_NAME = "eigenears.npz"
+MOST_COMPONENTS = 64
+
+
+def principal_components(latents: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """PCA of mu.
+
+    Args:
+        latents: (N, D) float32, N >= 2.
+
+    Returns:
+        mean (D,); components (K, D), orthonormal rows by falling variance, K = min(64, N - 1, D), each with its largest
+        entry positive; explained_variance (K,), in squared latent units; explained_variance_ratio (K,), shares of the
+        total variance. All float32.
+    """
+    values = latents.astype(np.float64)
+    mean = values.mean(axis=0)
+    _, singular, rows = np.linalg.svd(values - mean, full_matrices=False)
+    variance = singular**2 / (len(values) - 1)
+    kept = min(MOST_COMPONENTS, len(values) - 1, values.shape[1])
+    components = rows[:kept]
+    largest = components[np.arange(kept), np.abs(components).argmax(axis=1)]
+    components = components * np.where(largest < 0, -1.0, 1.0)[:, None]  # the sign that SVD gives is arbitrary
+    ratio = variance / max(float(variance.sum()), 1e-30)
+    arrays = {
+        "mean": mean,
+        "components": components,
+        "explained_variance": variance[:kept],
+        "explained_variance_ratio": ratio[:kept],
+    }
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def write_eigenears(folder: Path, latents: NDArray[np.float32]) -> Path:
+    """Write `eigenears.npz` for latents (N, D) float32."""
+    path = folder / EIGENEARS_NAME
+    arrays = principal_components(latents)
+    np.savez_compressed(path, count=np.int64(len(latents)), **arrays)  # type: ignore[arg-type]
+    return path

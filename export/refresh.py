@@ -51,9 +51,9 @@ class RefreshConfig:
             raise OptionError(f"no stage {unknown[0]!r}: --skip and --until take {', '.join(STAGES)}")
         if self.force and not self.activate:
             raise OptionError("--force without --activate forces nothing: give both, or neither")
-        taken = [one for one in self.train_flags if one in ("--data", "--val", "--out", "--resume")]
-        if taken:
-            raise OptionError(f"{taken[0]} after -- : a refresh sets it itself")
+        reserved = [flag for flag in self.train_flags if flag in ("--data", "--val", "--out", "--resume")]
+        if reserved:
+            raise OptionError(f"{reserved[0]} after -- : a refresh sets it itself")
         if "train" not in self.skip and not self.data.exists():
             raise OptionError(f"--data {self.data} does not exist")
 
@@ -70,20 +70,20 @@ class RefreshConfig:
 
 def stages(config: RefreshConfig) -> list[Stage]:
     """The stages that were asked for, in order."""
-    wanted = STAGES[: STAGES.index(config.until) + 1]
-    made = (_train(config), _evaluate(config), _export(config), _promote(config))
-    return [stage for stage in made if stage.name in wanted and stage.name not in config.skip]
+    chosen = STAGES[: STAGES.index(config.until) + 1]
+    every = (_train(config), _evaluate(config), _export(config), _promote(config))
+    return [stage for stage in every if stage.name in chosen and stage.name not in config.skip]
 
 
 def remember(config: RefreshConfig) -> None:
-    """Hold a folder to one training: results of other pictures or flags must not be taken for this one's."""
-    given = {"data": str(config.data.resolve()), "val": str(config.val), "train_flags": list(config.train_flags)}
+    """Hold a folder to one training: results of other pictures or flags must not be mistaken for this one's."""
+    plan = {"data": str(config.data.resolve()), "val": str(config.val), "train_flags": list(config.train_flags)}
     file = config.out / PLAN
-    if file.is_file() and (begun := json.loads(file.read_text(encoding="utf-8"))) != given:
-        differing = ", ".join(name for name in given if begun.get(name) != given[name])
+    if file.is_file() and (begun := json.loads(file.read_text(encoding="utf-8"))) != plan:
+        differing = ", ".join(name for name in plan if begun.get(name) != plan[name])
         raise OptionError(f"{config.out} was begun with other {differing}: give a new --out, or those of {file}")
     config.out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(given, indent=1) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
 
 
 def _train(config: RefreshConfig) -> Stage:
@@ -110,7 +110,7 @@ def _export(config: RefreshConfig) -> Stage:
 
 
 def _promote(config: RefreshConfig) -> Stage:
-    flags = [flag for flag, given in (("--activate", config.activate), ("--force", config.force)) if given]
+    flags = [flag for flag, is_set in (("--activate", config.activate), ("--force", config.force)) if is_set]
     return Stage("promote", ("promote", str(config.bundle), "--url", config.url, *flags), None)
 
 

@@ -112,15 +112,15 @@ def _place(bundle: Path, file: str, sha256: str, folder: Path) -> int:
     """Copy a graph into the next version's folder, complete or not at all: Triton may be polling."""
     numbers = sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
     for number in numbers:
-        there = folder / str(number) / MODEL_FILE
-        if there.is_file() and sha256_file(there) == sha256:
+        existing = folder / str(number) / MODEL_FILE
+        if existing.is_file() and sha256_file(existing) == sha256:
             return number
     version = (numbers or [0])[-1] + 1
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as name:  # Triton reads folders with a number only
         staging = Path(name) / "version"
         staging.mkdir(mode=0o755)
         shutil.copyfile(bundle / file, staging / MODEL_FILE)
-        shutil.copyfile(bundle / MANIFEST_NAME, staging / MANIFEST_NAME)  # Triton lets it be; people want to know
+        shutil.copyfile(bundle / MANIFEST_NAME, staging / MANIFEST_NAME)  # Triton ignores it; it says what runs
         os.rename(staging, folder / str(version))
     return version
 

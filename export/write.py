@@ -1,16 +1,13 @@
-"""Checkpoint -> bundle folder: exports every variant, lets the gate judge it, writes the manifest last.
+"""Checkpoint -> bundle folder: exports every variant, has the parity judge compare it, writes the manifest last.
 
-Everything is written into a folder beside the target, which takes the target's name only when it is complete: a bundle
-is there whole or not at all. Knows the order of the steps; each step lives in a module of its own.
+Knows the order of the steps; each step lives in a module of its own.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import logging
+import platform
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,37 +19,37 @@ from bundle.fingerprint import space_id
 from bundle.framing import Framing
 from bundle.golden import write_golden
 from bundle.manifest import FileEntry, Graph, Manifest, Precision, Variant, write_manifest
+from common.provenance import commit, installed, utc_now
 from export.config import ExportConfig
 from export.crops import Crops
-from export.docs.model_card import write_papers
-from export.errors import TargetExists
-from export.graph.attention_forms import attention_form
-from export.graph.fp16_weights import store_half
+from export.folder import move_into_place, refuse_existing, staging
+from export.graph.attention import attention_form
+from export.graph.fp16 import store_half
 from export.graph.rewrite import rewrite
 from export.latents import latent_statistics
-from export.parity.int8_variant import Int8Outcome, add_int8
-from export.parity.judge import ParityError, ParityRow
-from export.parity.limits import LIMITS
-from export.parity.reference import golden_outputs, make_reference
-from export.parity.runtimes import judge_elsewhere, ships
+from export.model_card import write_papers
+from export.parity.judge import LIMITS, ParityError, ParityRow
+from export.parity.reference import Reference, golden_outputs, make_reference
 from export.parity.variants import (
     RUNTIME,
-    Reference,
     contracts,
+    decides,
     file_name,
-    judge_half,
+    judge_emulated_fp16,
+    judge_other_runtimes,
     judge_variant,
-    offenders,
+    unstable_modules,
     write_variant,
 )
-from export.provenance import made_with, now
 from training.checkpoint import Checkpoint, read_checkpoint
 from training.networks.vae import EarVAE
+
+logger = logging.getLogger(__name__)
 
 GRAPHS: tuple[Graph, ...] = ("encoder", "decoder")
 NO_FIGURES = ("calibration", "slices", "judged_on")
 """Entries of a checkpoint's metrics that have places of their own in the manifest."""
-Tell = Callable[[str], None]
+PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
 
 
 def export_bundle(
@@ -61,22 +58,20 @@ def export_bundle(
     crops: NDArray[np.uint8],
     identities: Sequence[Hashable] | None = None,
     config: ExportConfig | None = None,
-    tell: Tell = lambda _: None,
 ) -> Manifest:
-    """Export a checkpoint.
+    """Export a checkpoint. Steps are logged.
 
     Args:
         checkpoint: a `.ckpt` written by `ear-teacher train`.
         out: the bundle's folder; must not exist unless `config.force`.
         crops: (N, S, S, 3) uint8 RGB, framed, left orientation, N >= 3, best of people the model has not seen.
-        identities: whose ear each crop shows, where known: the gate then compares rank-1 and EER too, and a bundle
-            whose checkpoint brings no calibration gets one.
+        identities: whose ear each crop shows, where known: rank-1 and EER are then compared too, and a bundle whose
+            checkpoint brings no calibration gets one.
         config: what to export and how strictly.
-        tell: is called with a line of text at each step.
 
     Returns:
-        The manifest. `manifest.parity["refused"]` names variants that the gate kept out, and `["refused_on"]` those
-        that it keeps from a runtime of this machine.
+        The manifest. `manifest.parity["refused"]` names variants that are not in the bundle because they disagree with
+        torch, and `["refused_on"]` those that do so on one runtime of this machine.
 
     Raises:
         TargetExists: `out` is there.
@@ -85,62 +80,61 @@ def export_bundle(
         CheckpointError: `checkpoint` cannot be read.
     """
     config, out = config or ExportConfig(), Path(out)
-    _refuse_existing(out, config.force)
+    refuse_existing(out, config.force)
     saved = read_checkpoint(checkpoint)
     vae = EarVAE.load_from_checkpoint(checkpoint).requires_grad_(False)
-    given = Crops(crops, None if identities is None else tuple(identities))
-    reference = make_reference(vae, given, config, tell)
-    with _staging(out) as folder:
-        rows = _write_variants(vae, reference, folder, config, tell)
+    comparison = Crops(crops, None if identities is None else tuple(identities))
+    reference = make_reference(vae, comparison, config)
+    with staging(out) as folder:
+        rows = _write_variants(vae, reference, folder, config)
         _refuse_broken(rows)
-        int8 = add_int8(folder, reference, config.max_batch, tell) if "int8" in config.precisions else None
-        tell("golden crops, eigenears, model card")
+        logger.info("golden crops, eigenears, model card")
         write_golden(folder, *golden_outputs(vae, len(reference.crops)))
-        calibration = latent_statistics(folder, given, reference, saved.metrics)
-        manifest = _manifest(vae, saved, folder, rows, int8, reference, config, calibration)
+        calibration = latent_statistics(folder, comparison, reference, saved.metrics)
+        manifest = _manifest(vae, saved, folder, rows, reference, config, calibration)
         manifest = write_manifest(folder, write_papers(folder, manifest))
-        _move_into_place(folder, out, config.force)
+        move_into_place(folder, out, config.force)
     return manifest
 
 
-def _write_variants(
-    vae: EarVAE, reference: Reference, folder: Path, config: ExportConfig, tell: Tell
-) -> list[ParityRow]:
+def _write_variants(vae: EarVAE, reference: Reference, folder: Path, config: ExportConfig) -> list[ParityRow]:
     """Export and judge every graph at every precision; the file of a refused one is deleted."""
     rows: list[ParityRow] = []
-    exported = [precision for precision in config.precisions if precision != "int8"]  # int8 is made of fp32's file
-    for precision in cast(list[Precision], exported):
+    for precision in cast(tuple[Precision, ...], config.precisions):
         form = attention_form(precision, config.opset, config.portable)
         rewritten = rewrite(vae, form)
         for graph in GRAPHS:
-            tell(f"{file_name(graph, precision)}: exporting, opset {config.opset}")
+            logger.info("%s: exporting, opset %d", file_name(graph, precision), config.opset)
             path = write_variant(rewritten, graph, precision, folder, config.opset, config.keep_float32)
             if config.half_weights and precision == "fp32":
                 store_half(path)
-            judged = judge_variant(path, graph, precision, reference, config.max_batch, tell)
+            judged = judge_variant(path, graph, precision, reference, config.max_batch)
             if precision == "fp16":
-                judged.append(_witness(rewritten, graph, reference, config, sound=all(row.passed for row in judged)))
+                passed = all(row.passed for row in judged)
+                judged.append(_emulated_row(rewritten, graph, reference, config, passed))
             rows += judged
             if all(row.passed for row in judged):
-                rows += judge_elsewhere(path, graph, precision, reference, config.max_batch, tell)
+                rows += judge_other_runtimes(path, graph, precision, reference, config.max_batch)
             else:
                 path.unlink()
     return rows
 
 
-def _witness(rewritten: EarVAE, graph: Graph, reference: Reference, config: ExportConfig, sound: bool) -> ParityRow:
-    """The fp16 variant as a GPU would compute it and, where it fails there or in the runtime, the layers to blame."""
-    row = judge_half(rewritten, graph, reference, config.keep_float32)
-    if row.passed and sound:
+def _emulated_row(
+    rewritten: EarVAE, graph: Graph, reference: Reference, config: ExportConfig, passed: bool
+) -> ParityRow:
+    """The fp16 variant as a GPU would compute it and, where it fails there or in the runtime, the modules at fault."""
+    row = judge_emulated_fp16(rewritten, graph, reference, config.keep_float32)
+    if row.passed and passed:
         return row
-    named = [str(offender) for offender in offenders(rewritten, graph, reference, config.keep_float32)]
-    blame = "; ".join(named) or "no single layer: attention scores, residual sums or the runtime"
-    return replace(row, refusals=(*row.refusals, f"does not bear float16: {blame}"))
+    modules = [str(module) for module in unstable_modules(rewritten, graph, reference, config.keep_float32)]
+    cause = "; ".join(modules) or "no single layer: attention scores, residual sums or the runtime"
+    return replace(row, refusals=(*row.refusals, f"does not bear float16: {cause}"))
 
 
 def _refuse_broken(rows: Sequence[ParityRow]) -> None:
     """A bundle cannot do without its float32 graphs."""
-    broken = [row for row in rows if row.precision == "fp32" and ships(row) and not row.passed]
+    broken = [row for row in rows if row.precision == "fp32" and decides(row) and not row.passed]
     if broken:
         what = "; ".join(f"{row.graph} at batch {row.batch}: {', '.join(row.refusals)}" for row in broken)
         raise ParityError(f"the float32 graphs do not agree with torch, no bundle was written: {what}", tuple(rows))
@@ -150,19 +144,17 @@ def _manifest(
     vae: EarVAE,
     saved: Checkpoint,
     folder: Path,
-    exported: Sequence[ParityRow],
-    int8: Int8Outcome | None,
+    rows: Sequence[ParityRow],
     reference: Reference,
     config: ExportConfig,
     calibration: dict[str, Any] | None,
 ) -> Manifest:
-    rows = [*exported, *(int8.rows if int8 else ())]
     files = {path.name: FileEntry.of(path) for path in sorted(folder.iterdir())}
     architecture = saved.config.to_dict()
     framing = Framing(size_px=saved.config.image_size_px)
     return Manifest(
         space_id=space_id(encoder_tensors(vae), encoder_architecture(architecture), framing),
-        created=now(),
+        created=utc_now(),
         preset=saved.config.preset,
         sam_size_px=saved.config.sam.image_size_px,
         latent_dim=saved.config.latent_dim,
@@ -170,7 +162,7 @@ def _manifest(
         tensors=contracts(saved.config),
         files=files,
         variants=[variant for variant in _variants(rows, saved.config.sam.image_size_px) if variant.file in files],
-        parity=_parity(rows, reference, config) | ({"int8": int8.to_dict()} if int8 else {}),
+        parity=_parity(rows, reference, config),
         training={
             "metrics": {name: value for name, value in saved.metrics.items() if name not in NO_FIGURES},
             "slices": saved.metrics.get("slices", []),
@@ -198,9 +190,9 @@ def encoder_architecture(architecture: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _variants(rows: Sequence[ParityRow], sam_size_px: int) -> list[Variant]:
-    found: dict[tuple[str, str], list[ParityRow]] = {}
-    for row in filter(ships, rows):
-        found.setdefault((row.graph, row.precision), []).append(row)
+    rows_of: dict[tuple[str, str], list[ParityRow]] = {}
+    for row in filter(decides, rows):
+        rows_of.setdefault((row.graph, row.precision), []).append(row)
     return [
         Variant(
             graph=cast(Graph, graph),
@@ -210,7 +202,7 @@ def _variants(rows: Sequence[ParityRow], sam_size_px: int) -> list[Variant]:
             default_for=[RUNTIME] if precision == "fp32" else [],
             parity=max(judged, key=lambda row: row.crops).to_dict(),
         )
-        for (graph, precision), judged in found.items()
+        for (graph, precision), judged in rows_of.items()
         if all(row.passed for row in judged)
     ]
 
@@ -221,44 +213,14 @@ def _parity(rows: Sequence[ParityRow], reference: Reference, config: ExportConfi
         "crops": len(reference.crops),
         "limits": {precision: LIMITS[precision].to_dict() for precision in config.precisions},
         "rows": [row.to_dict() for row in rows],
-        "refused": sorted({f"{row.graph} {row.precision}" for row in rows if ships(row) and not row.passed}),
+        "refused": sorted({f"{row.graph} {row.precision}" for row in rows if decides(row) and not row.passed}),
         "refused_on": sorted(
-            {f"{row.graph} {row.precision} on {row.runtime}" for row in rows if not ships(row) and not row.passed}
+            {f"{row.graph} {row.precision} on {row.runtime}" for row in rows if not decides(row) and not row.passed}
         ),
-        "made_with": made_with(config.opset),
+        "made_with": {
+            "commit": commit(),
+            "python": platform.python_version(),
+            "opset": config.opset,
+            "versions": installed(PACKAGES),
+        },
     }
-
-
-def _refuse_existing(out: Path, force: bool) -> None:
-    if out.exists() and not force:
-        raise TargetExists(f"--out {out} exists already; give --force to replace it, or another folder")
-    if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
-        raise TargetExists(
-            f"--out {out} is not a bundle (it has no manifest.json); it is not replaced, even by --force"
-        )
-
-
-@contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, gone afterwards unless it was moved away."""
-    out = out.resolve()  # where a link points, so that moving crosses no file system
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-    folder.chmod(0o755)  # mkdtemp makes it private
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _move_into_place(folder: Path, out: Path, force: bool) -> None:
-    """Give the finished folder its name. The bundle it replaces leaves only then; a link keeps pointing there."""
-    out = out.resolve()
-    if not out.exists():
-        os.rename(folder, out)
-        return
-    _refuse_existing(out, force)
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    os.rename(out, old)
-    os.rename(folder, out)
-    shutil.rmtree(old)

@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     model = parser.add_argument_group("the model")
     model.add_argument("--bundle", required=True, metavar="FOLDER", help="the bundle that embeds")
     model.add_argument("--runtime", default="auto", help="what runs it (default: the fastest that loads)")
-    model.add_argument("--precision", default="auto", choices=["auto", "fp32", "fp16", "int8"])
+    model.add_argument("--precision", default="auto", choices=["auto", "fp32", "fp16"])
     model.add_argument("--threads", type=int, default=0, help="threads of one model run (default: one per core)")
     model.add_argument("--batch", type=int, default=16, metavar="PICTURES", help="pictures in one run (default 16)")
     work = parser.add_argument_group("the work")

@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     who.add_argument("--cors-origins", metavar="ORIGINS", help="other web pages that may call this service")
     run = parser.add_argument_group("how it runs")
     run.add_argument("--runtime", choices=["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx"])
-    run.add_argument("--precision", choices=["auto", "fp32", "fp16", "int8"])
+    run.add_argument("--precision", choices=["auto", "fp32", "fp16"])
     run.add_argument("--threads", type=int, help="threads of one model run (default: one per core)")
     run.add_argument("--max-batch", type=int, metavar="PICTURES", help="most pictures in one model run (default 16)")
     run.add_argument("--queue-size", type=int, metavar="PICTURES", help="pictures that may wait (default 256)")

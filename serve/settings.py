@@ -18,7 +18,7 @@ from common.machine import usable_cpus
 from serve.errors import ConfigurationError
 
 Runtime = Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx"]
-Precision = Literal["auto", "fp32", "fp16", "int8"]
+Precision = Literal["auto", "fp32", "fp16"]
 NeighboursKind = Literal["auto", "exact", "hnsw", "ivf"]
 MANY_CONNECTIONS = 10_000
 KEPT_FILES = 256

@@ -1,9 +1,12 @@
+<<<<<<< HEAD
 """`ear-teacher detector train|evaluate|export`: a teacher's encoder learns to find ears and landmarks in photos."""
+=======
+"""`ear-teacher detector train|evaluate`: a teacher's eyes learn to find ears and their landmarks in photos."""
+>>>>>>> b3e47d8 (Name export's parts as the field does, 34 files for 49: parity judge, unstable modules, execution slots, progress in the log; int8, which auto never took, goes)
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,16 @@ from training.errors import ConfigError
 
 def main(argv: list[str]) -> int:
     """Run one of the actions."""
+<<<<<<< HEAD
     flags = vars(parser().parse_args(argv))
     action = flags.pop("action")
     show_progress()
     result: int = {"train": _train, "evaluate": _evaluate, "export": _export}[action](flags)
+=======
+    given = vars(parser().parse_args(argv))
+    action = given.pop("action")
+    result: int = {"train": _train, "evaluate": _evaluate}[action](given)
+>>>>>>> b3e47d8 (Name export's parts as the field does, 34 files for 49: parity judge, unstable modules, execution slots, progress in the log; int8, which auto never took, goes)
     return result
 
 
@@ -28,17 +37,15 @@ def parser() -> argparse.ArgumentParser:
         prog="ear-teacher detector",
         description="Let a trained encoder learn to find ears and their landmarks in photos.",
     )
+<<<<<<< HEAD
     actions = whole.add_subparsers(dest="action", required=True, metavar="train|evaluate|export")
     _train_flags(actions.add_parser("train", help="pictures with boxes and, where known, landmarks -> detector",
+=======
+    actions = whole.add_subparsers(dest="action", required=True, metavar="train|evaluate")
+    _train_flags(actions.add_parser("train", help="teacher + pictures with boxes and landmarks -> detector.ckpt",
+>>>>>>> b3e47d8 (Name export's parts as the field does, 34 files for 49: parity judge, unstable modules, execution slots, progress in the log; int8, which auto never took, goes)
                                     argument_default=argparse.SUPPRESS))  # fmt: skip
     _evaluate_flags(actions.add_parser("evaluate", help="boxes, landmarks, sides and false alarms on held-out photos"))
-    export = actions.add_parser("export", help="add landmarks.onnx to a bundle, behind a parity gate")
-    export.add_argument("checkpoint", type=Path, help="detector.ckpt")
-    export.add_argument("--bundle", type=Path, required=True, help="folder of the bundle; it gets a new bundle_id")
-    export.add_argument("--data", type=Path, nargs="+", required=True, help="photos to compare on")
-    export.add_argument("--photos", type=int, default=16, help="how many (default %(default)s)")
-    export.add_argument("--half-weights", action="store_true", help="keep weights as float16 on disk: half the size")
-    export.add_argument("--threshold", type=float, help="least score of an ear (default: the evaluation's, else 0.35)")
     return whole
 
 
@@ -75,6 +82,7 @@ def _evaluate(flags: dict[str, Any]) -> int:
     report = evaluate_checkpoint(flags["checkpoint"], flags["data"], flags["out"], flags["limit"], flags["batch_size"])
     print(table(report))
     return 0
+<<<<<<< HEAD
 
 
 def _export(flags: dict[str, Any]) -> int:
@@ -86,3 +94,5 @@ def _export(flags: dict[str, Any]) -> int:
     manifest = add(*(flags[name] for name in names), lambda line: print(line, flush=True))
     print(json.dumps({"bundle_id": manifest.bundle_id, "space_id": manifest.space_id}))
     return 0
+=======
+>>>>>>> b3e47d8 (Name export's parts as the field does, 34 files for 49: parity judge, unstable modules, execution slots, progress in the log; int8, which auto never took, goes)

@@ -12,7 +12,7 @@ from typing import Any
 
 from bundle.errors import EngineError, RuntimeUnavailable
 from bundle.tensorrt.cuda import Cuda
-from bundle.tensorrt.flavour import Flavour, complaints
+from bundle.tensorrt.flavour import Flavour, logged_errors
 
 CURRENT_GPU = "current"
 
@@ -74,7 +74,7 @@ def build_plan(
         config.set_timing_cache(config.create_timing_cache(timing_cache), ignore_mismatch=False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        reason = complaints(logger) or "no reason given"
+        reason = logged_errors(logger) or "no reason given"
         if "OutOfMemory" in reason or "workspace" in reason:
             reason += f"; end --batches ({','.join(map(str, options.batches))}) at a smaller size, or allow more memory"
         raise EngineError(f"{flavour.name} {flavour.version} cannot build {onnx.name}: {reason}")
@@ -92,10 +92,10 @@ def check_target(flavour: Flavour, options: BuildOptions) -> None:
     elif flavour.name != "tensorrt-rtx":
         raise RuntimeUnavailable(f"--target builds ahead with TensorRT-RTX only; {flavour.name} needs the GPU itself")
     else:
-        known = [name.lower() for name in flavour.trt.ComputeCapability.__members__ if name.startswith("SM")]
-        if options.target not in known:
+        targets = [name.lower() for name in flavour.trt.ComputeCapability.__members__ if name.startswith("SM")]
+        if options.target not in targets:
             raise EngineError(
-                f"--target is {options.target!r}; TensorRT-RTX {flavour.version} knows {', '.join(known)}"
+                f"--target is {options.target!r}; TensorRT-RTX {flavour.version} knows {', '.join(targets)}"
             )
 
 
@@ -129,7 +129,7 @@ def _create(make: Any, flavour: Flavour, logger: Any) -> Any:
         return make()
     except TypeError as error:  # pybind11's words for "the constructor gave no object": no driver, or too old a one
         raise RuntimeUnavailable(
-            f"{flavour.name} {flavour.version} cannot start: {complaints(logger) or error}"
+            f"{flavour.name} {flavour.version} cannot start: {logged_errors(logger) or error}"
         ) from error
 
 

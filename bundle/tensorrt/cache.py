@@ -76,11 +76,11 @@ class EngineCache:
         facts = _read_facts(self._facts_path(key))
         if facts is None:
             return None
-        stray = [name for name, value in _plain(key).items() if facts.get(name) != value]
-        if stray:
-            was, now = facts.get(stray[0]), _plain(key)[stray[0]]
+        differing = [name for name, value in _plain(key).items() if facts.get(name) != value]
+        if differing:
+            was, now = facts.get(differing[0]), _plain(key)[differing[0]]
             raise EngineError(
-                f"{self._facts_path(key)} is of another engine: {stray[0]} is {was!r}, here it is {now!r}"
+                f"{self._facts_path(key)} is of another engine: {differing[0]} is {was!r}, here it is {now!r}"
             )
         try:
             plan = self.plan_path(key).read_bytes()
@@ -92,20 +92,20 @@ class EngineCache:
 
     def why_absent(self, key: EngineKey) -> str:
         """One sentence on the nearest plan there is: stale, foreign, or none at all."""
-        wanted = _plain(key)
-        nearest: tuple[int, str] = (len(wanted), "")
+        expected = _plain(key)
+        nearest: tuple[int, str] = (len(expected), "")
         for path in sorted(self.folder.glob("*.json")):
             try:
                 facts = _read_facts(path) or {}
             except EngineError:  # damaged facts explain nothing
                 continue
-            stray = [name for name, value in wanted.items() if facts.get(name) != value]
-            if 0 < len(stray) < nearest[0]:
-                told = ", ".join(f"{name} {facts.get(name)!r} (here {wanted[name]!r})" for name in stray)
-                nearest = (len(stray), told)
-        told = f"; the nearest is for {nearest[1]}" if nearest[1] else ""
+            differing = [name for name, value in expected.items() if facts.get(name) != value]
+            if 0 < len(differing) < nearest[0]:
+                description = ", ".join(f"{name} {facts.get(name)!r} (here {expected[name]!r})" for name in differing)
+                nearest = (len(differing), description)
+        description = f"; the nearest is for {nearest[1]}" if nearest[1] else ""
         build = "`ear-teacher engine BUNDLE` builds it"
-        return f"{self.folder} has no {key.flavour} engine for this file and GPU{told}; {build}"
+        return f"{self.folder} has no {key.flavour} engine for this file and GPU{description}; {build}"
 
     def build(self, onnx: Path, key: EngineKey, flavour: Flavour, options: BuildOptions, anew: bool = False) -> bytes:
         """The plan of a key, built if need be (or `anew`) while other processes that want it wait."""

@@ -1,7 +1,7 @@
 """One CUDA stream and everything that runs on it: pinned and device memory, an execution context and a graph a bucket.
 
 For one caller at a time. A CUDA graph holds for one context and one shape, so every bucket has its own context; they
-share the lane's activation memory, as only one of them runs at a time. TensorRT-RTX captures its graphs itself.
+share the slot's activation memory, as only one of them runs at a time. TensorRT-RTX captures its graphs itself.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Program:
     graph: Any = None
 
 
-class Lane:
+class ExecutionSlot:
     """See the module. Every method runs on the calling thread and returns when the stream is done."""
 
     def __init__(self, cuda: Cuda, flavour: Flavour, engine: Any, signature: Signature, max_batch: int) -> None:
@@ -82,7 +82,7 @@ class Lane:
         return copied_in, computed, copied_out
 
     def close(self) -> None:
-        """Give everything back."""
+        """Free all memory."""
         for program in self._programs.values():
             if program.graph is not None:
                 self._cuda.destroy_graph(program.graph)
@@ -135,7 +135,7 @@ class Lane:
         return self._programs[bucket]
 
     def _context(self, bucket: int, profile: int) -> Any:
-        """An execution context fixed to one batch and to this lane's memory."""
+        """An execution context fixed to one batch and to this slot's memory."""
         context = self._create_context()
         if context is None:
             raise EngineError(f"{self._flavour.name} gave no execution context; is the GPU's memory full?")

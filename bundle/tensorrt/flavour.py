@@ -1,7 +1,7 @@
 """The two TensorRTs behind one name: the full library and TensorRT-RTX, with nearly the same Python interface.
 
-Finds and checks the installed one and says in one sentence what is missing. Both are used strongly typed only: the
-precision is in the ONNX file (TensorRT 11 knows nothing else).
+Checks which is installed, and says in one sentence what is missing. Both are used strongly typed only: the
+precision is in the ONNX file (TensorRT 11 supports nothing else).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Flavour:
     """The Python module."""
 
     def logger(self) -> Any:
-        """The flavour's logger, which keeps errors for our messages (see `complaints`), with none so far."""
+        """The flavour's logger, which keeps errors for our messages (see `logged_errors`), with none so far."""
         if self.name not in LOGGERS:
             LOGGERS[self.name] = _make_logger(self.trt)
         LOGGERS[self.name].errors.clear()
@@ -72,8 +72,8 @@ def check_version(flavour: Flavour) -> Flavour:
     return flavour
 
 
-def complaints(logger: Any) -> str:
-    """What TensorRT logged as errors, in one line; empty where it said nothing."""
+def logged_errors(logger: Any) -> str:
+    """What TensorRT logged as errors, in one line; empty where there is nothing."""
     return "; ".join(dict.fromkeys(logger.errors))
 
 

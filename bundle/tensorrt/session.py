@@ -1,8 +1,8 @@
 """TensorRT and TensorRT-RTX sessions: a plan, run without torch.
 
-A lane is one stream with its memory; a caller has a lane to itself. Batches are padded to a bucket (a power of two
-within the plan's profiles), and copies in, kernels and copies out of a bucket are one CUDA graph. Building plans is
-`bundle.tensorrt.cache`'s.
+An execution slot is one stream with its memory; a caller has a slot to itself. Batches are padded to a bucket (a power
+of two within the plan's profiles), and copies in, kernels and copies out of a bucket are one CUDA graph. Plans come
+from `bundle.tensorrt.cache`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from bundle.session import Arrays, Signature, check_inputs
 from bundle.tensorrt.build import DEFAULT_OPTIONS, BuildOptions
 from bundle.tensorrt.cache import EngineCache, engine_key
 from bundle.tensorrt.cuda import Cuda
-from bundle.tensorrt.execution_slot import Lane
-from bundle.tensorrt.flavour import Flavour, FlavourName, complaints, load_flavour
+from bundle.tensorrt.execution_slot import ExecutionSlot
+from bundle.tensorrt.flavour import Flavour, FlavourName, load_flavour, logged_errors
 
 DTYPES = {"UINT8": "uint8", "FLOAT": "float32", "HALF": "float16", "INT32": "int32", "INT64": "int64"}
 
@@ -64,17 +64,17 @@ def load_engine(flavour: Flavour, plan: bytes, name: str) -> Any:
     engine = flavour.trt.Runtime(logger).deserialize_cuda_engine(plan)
     if engine is None:
         raise EngineError(
-            f"{flavour.name} {flavour.version} refuses the plan of {name}: {complaints(logger) or 'no reason given'}; "
-            "build it anew with `ear-teacher engine BUNDLE --anew`"
+            f"{flavour.name} {flavour.version} refuses the plan of {name}: {logged_errors(logger) or 'no reason given'}"
+            "; build it anew with `ear-teacher engine BUNDLE --anew`"
         )
     return engine
 
 
 class TensorRtSession:
-    """A loaded plan. See `bundle.session.Session`; callers beyond the number of lanes wait their turn."""
+    """A loaded plan. See `bundle.session.Session`; callers beyond the number of slots wait."""
 
-    def __init__(self, engine: Any, flavour: Flavour, cuda: Cuda, precision: str, lanes: int = 1) -> None:
-        """lanes: streams that may run at once, each with the engine's whole activation memory."""
+    def __init__(self, engine: Any, flavour: Flavour, cuda: Cuda, precision: str, slots: int = 1) -> None:
+        """slots: streams that may run at once, each with the engine's whole activation memory."""
         self.runtime: str = flavour.name
         self.precision = precision
         self._engine = engine
@@ -83,10 +83,10 @@ class TensorRtSession:
         self.max_batch = self.profiles[-1].high
         padded = {self._bucket(size)[0] for size in range(1, self.max_batch + 1)}
         self.buckets: tuple[int, ...] | None = tuple(sorted(padded))
-        self._all = [Lane(cuda, flavour, engine, self._signature, self.max_batch) for _ in range(lanes)]
-        self._free: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()
-        for lane in self._all:
-            self._free.put(lane)
+        self._slots = [ExecutionSlot(cuda, flavour, engine, self._signature, self.max_batch) for _ in range(slots)]
+        self._free: queue.SimpleQueue[ExecutionSlot | None] = queue.SimpleQueue()
+        for slot in self._slots:
+            self._free.put(slot)
 
     def signature(self) -> Signature:
         """As the engine declares it, the batch free."""
@@ -97,11 +97,11 @@ class TensorRtSession:
         check_inputs(inputs, self._signature)
         batch = len(next(iter(inputs.values())))
         parts = []
-        with self._lane() as lane:
+        with self._slot() as slot:
             for start in range(0, batch, self.max_batch):
                 rows = slice(start, start + self.max_batch)
                 size = min(self.max_batch, batch - start)
-                parts.append(lane.run({name: array[rows] for name, array in inputs.items()}, size, *self._bucket(size)))
+                parts.append(slot.run({name: array[rows] for name, array in inputs.items()}, size, *self._bucket(size)))
         if len(parts) == 1:
             return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._signature.outputs}
@@ -113,36 +113,36 @@ class TensorRtSession:
         if size > self.max_batch:
             raise ContractError(f"batch {size} is beyond the plan's largest, {self.max_batch}")
         bucket, profile = self._bucket(size)
-        with self._lane() as lane:
-            return lane.times_ms(inputs, bucket, profile)
+        with self._slot() as slot:
+            return slot.times_ms(inputs, bucket, profile)
 
     def close(self) -> None:
-        """Wait for the lanes and free the GPU's memory."""
-        for _ in self._all:
-            lane = self._free.get()
-            if lane is not None:
-                lane.close()
-        self._all = []
-        self._free.put(None)  # whoever waits for a lane must not wait for ever
+        """Wait for the slots and free the GPU's memory."""
+        for _ in self._slots:
+            slot = self._free.get()
+            if slot is not None:
+                slot.close()
+        self._slots = []
+        self._free.put(None)  # a caller that waits for a slot must not wait for ever
         self._engine = None
 
     @contextmanager
-    def _lane(self) -> Iterator[Lane]:
-        lane = self._free.get()
+    def _slot(self) -> Iterator[ExecutionSlot]:
+        slot = self._free.get()
         try:
-            if lane is None:
+            if slot is None:
                 raise ContractError(f"the {self.runtime} session was closed")
-            yield lane
+            yield slot
         finally:
-            self._free.put(lane)
+            self._free.put(slot)
 
     def _bucket(self, batch: int) -> tuple[int, int]:
         """The padded batch and the index of the profile that takes it."""
-        wanted = min(1 << (batch - 1).bit_length(), self.max_batch)
+        padded = min(1 << (batch - 1).bit_length(), self.max_batch)
         for profile in self.profiles:
-            if wanted <= profile.high:
-                return max(wanted, profile.low), profile.index
-        raise AssertionError(f"no profile for a batch of {wanted}")
+            if padded <= profile.high:
+                return max(padded, profile.low), profile.index
+        raise AssertionError(f"no profile for a batch of {padded}")
 
 
 def read_signature(engine: Any, trt: Any) -> Signature:

@@ -1,4 +1,4 @@
-"""How a latency is measured so that it may be believed: warm-up, windows, and perf_analyzer's rule of stability.
+"""How a latency is measured so that it can be repeated: warm-up, windows, and perf_analyzer's rule of stability.
 
 Knows clocks and windows, not what is run.
 """
@@ -15,7 +15,7 @@ from measure.latency import Latency, stable
 WINDOWS = 3
 """Windows that must agree."""
 TOLERANCE = 0.10
-"""How nearly: a share of their mean."""
+"""Largest deviation, a share of their mean."""
 
 
 @dataclass(frozen=True)

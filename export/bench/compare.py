@@ -43,17 +43,17 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any], other_hardware: bool
             "--other-hardware to compare all the same"
         )
     before = dict(_figures(old))
-    found = [
+    figures = [
         Change(case, name, before[case, name], now) for (case, name), now in _figures(new) if (case, name) in before
     ]
-    if not found:
+    if not figures:
         raise NotComparable("--against holds no case (runtime, precision, batch) of this run")
-    return found
+    return figures
 
 
-def regressions(found: list[Change], margin: float) -> list[Change]:
+def regressions(figures: list[Change], margin: float) -> list[Change]:
     """Those that are worse by more than `margin`, a share."""
-    return [change for change in found if change.ratio > 1 + margin]
+    return [change for change in figures if change.ratio > 1 + margin]
 
 
 def _figures(report: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], float]]:

@@ -1,6 +1,6 @@
 """What a measurement was taken on: processor, cores, memory, GPU, versions. Two files are comparable where these agree.
 
-Reads what the system tells; runs nothing but `nvidia-smi`, and only where it is there.
+Reads what the system reports; runs nothing but `nvidia-smi`, and only where it is there.
 """
 
 from __future__ import annotations
@@ -63,17 +63,17 @@ def versions() -> dict[str, str]:
 
 def gpu_line() -> str | None:
     """`NVIDIA H200, 143771 MiB, driver 570.124`, or None without one."""
-    told = _smi("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
-    if not told:
+    output = _smi("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
+    if not output:
         return None
-    name, memory, driver = (part.strip() for part in told.splitlines()[0].split(","))
+    name, memory, driver = (part.strip() for part in output.splitlines()[0].split(","))
     return f"{name}, {memory}, driver {driver}"
 
 
 def gpu_memory_mib(pid: int) -> int | None:
     """GPU memory of a process in MiB; None without a GPU, or in a container that hides processes."""
-    told = _smi("--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits")
-    for line in (told or "").splitlines():
+    output = _smi("--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits")
+    for line in (output or "").splitlines():
         owner, _, used = line.partition(",")
         if owner.strip() == str(pid) and used.strip().isdigit():
             return int(used)
@@ -81,7 +81,7 @@ def gpu_memory_mib(pid: int) -> int | None:
 
 
 def peak_memory_mib(pid: int | str = "self") -> int:
-    """Largest resident memory that a process has had, MiB; 0 where the system does not tell."""
+    """Largest resident memory that a process has had, MiB; 0 where the system does not say."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:

@@ -24,7 +24,7 @@ from PIL import Image
 from bundle.framing import Framing
 from bundle.image import Picture, decode, frame
 from bundle.session import Session
-from export.bench.case import STAGES
+from export.bench.jobs import STAGES
 
 UPLOAD_SIZE_PX = (640, 480)
 """Pictures made from crops, where none are given, are as large as a webcam's."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.bench.case import PARTS, STAGES
+from export.bench.jobs import PARTS, STAGES
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -22,9 +22,9 @@ from bundle.model import choose_variant
 from bundle.runtimes import open_session
 from bundle.session import Session
 from common.machine import physical_cores
-from export.bench.case import PARTS, Job, Result, Row
 from export.bench.clock import Timing, measure_until_stable
 from export.bench.hardware import gpu_memory_mib, peak_memory_mib
+from export.bench.jobs import PARTS, Job, Result, Row
 from export.bench.peak import measure_peak
 from export.bench.pipeline import Pipeline, picture_files
 
@@ -70,7 +70,7 @@ def _row(session: Session, manifest: Manifest, job: Job, crops: Picture, batch: 
     device = measure_until_stable(lambda: session.run(inputs), job.window_s)
     whole, stages_ms = _end_to_end(session, manifest, job, crops, batch)
     after = measure_peak(session.runtime, session.precision, job.threads)
-    peak = max((found.gflops for found in (before, after) if found is not None), default=None)
+    peak = max((peak.gflops for peak in (before, after) if peak is not None), default=None)
     work = job.gflop * batch if job.gflop else None
     seconds = device.latency.mean_ms / 1000
     return Row(
@@ -92,8 +92,8 @@ def _row(session: Session, manifest: Manifest, job: Job, crops: Picture, batch: 
 def _end_to_end(
     session: Session, manifest: Manifest, job: Job, crops: Picture, batch: int
 ) -> tuple[Timing, dict[str, float]]:
-    given = [Path(name).read_bytes() for name in job.pictures] or picture_files(crops)
-    files = [given[number % len(given)] for number in range(batch)]
+    sources = [Path(name).read_bytes() for name in job.pictures] or picture_files(crops)
+    files = [sources[number % len(sources)] for number in range(batch)]
     pipeline = Pipeline(session, manifest.framing, job.threads or physical_cores())
     try:
         timing = measure_until_stable(lambda: pipeline.request(files), job.window_s)
@@ -104,18 +104,18 @@ def _end_to_end(
 
 def _parts_ms(session: Session, inputs: dict[str, Any]) -> dict[str, float] | None:
     """Copy in, compute, copy out, from sessions that can tell them apart (TensorRT, by CUDA events)."""
-    timed = getattr(session, "device_times_ms", None)
-    if timed is None:
+    timer = getattr(session, "device_times_ms", None)
+    if timer is None:
         return None
     try:
-        samples = np.asarray([timed(inputs) for _ in range(20)])
+        samples = np.asarray([timer(inputs) for _ in range(20)])
     except ContractError:  # beyond the engine's largest batch, which `run` cuts into parts
         return None
     return dict(zip(PARTS, np.median(samples, axis=0).round(4).tolist(), strict=True))
 
 
 def main() -> int:
-    """Job on stdin, Result on stdout; what a user can mend is one sentence on stderr and status 2."""
+    """Job on stdin, Result on stdout; a mistake that a user can correct is one sentence on stderr and status 2."""
     try:
         print(json.dumps(run_job(Job.from_dict(json.load(sys.stdin))).to_dict()))
     except BundleError as error:

@@ -1,17 +1,23 @@
-"""Half precision by design, not by chance: which parts of a graph compute in float16 and which stay in float32.
+"""Half precision, in two independent forms.
 
-Transformer, convolution blocks and decoder stages are float16. Layer norms (their statistics overflow), softmax and the
-linear heads are float32, and so are all edges. The casts are in the graph itself, so that a strongly typed TensorRT
-obeys them.
+`to_half`: the arithmetic of chosen regions in float16, for GPUs. Transformer, convolution blocks and decoder stages are
+float16; layer norms (their statistics overflow), softmax, linear heads and all edges stay float32, by casts in the
+graph, which a strongly typed TensorRT obeys. `store_half`: float32 arithmetic whose weights lie on disk as float16,
+each followed by a Cast that runtimes fold as they load: half the size.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from export.errors import OptionError
@@ -33,8 +39,8 @@ def to_half(vae: EarVAE, keep_float32: Collection[str] = ()) -> EarVAE:
     Raises:
         OptionError: `keep_float32` names a module that is not there.
     """
-    known = {name for name, _ in vae.named_modules()}
-    if unknown := sorted(set(keep_float32) - known):
+    names = {name for name, _ in vae.named_modules()}
+    if unknown := sorted(set(keep_float32) - names):
         raise OptionError(
             f"--keep-float32 {','.join(unknown)}: no such module; names are like encoder.sam.layers.3.lin1, "
             f"decoder.stages.0 or a whole region ({', '.join(HALF_REGIONS)})"
@@ -75,3 +81,49 @@ def _cast_around(module: nn.Module, inside: torch.dtype, outside: torch.dtype) -
 
 def _is_float(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point()
+
+
+LEAST_NUMBERS = 1024
+"""Smaller tensors (biases, scales, constants of the arithmetic) stay float32."""
+MOST_ERROR = 1e-3
+"""Root mean square of the rounding over that of the weight; beyond it (numbers below float16's range) it stays."""
+EXACT = "identity."
+"""The identity head stays: rounding its weights alone turned embeddings of the shipped model to a cosine of 0.99997,
+rounding all others together to 0.999997 at worst."""
+SUFFIX = ".float16"
+
+
+def store_half(path: Path) -> int:
+    """Rewrite an ONNX file in place. Returns how many tensors are float16 now."""
+    model = onnx.load(path)
+    graph = model.graph
+    casts, kept = [], []
+    for tensor in graph.initializer:
+        half = _rounded(tensor)
+        if half is None:
+            kept.append(tensor)
+            continue
+        kept.append(numpy_helper.from_array(half, tensor.name + SUFFIX))
+        cast = helper.make_node("Cast", [tensor.name + SUFFIX], [tensor.name], f"{tensor.name}.cast")
+        cast.attribute.append(helper.make_attribute("to", TensorProto.FLOAT))
+        casts.append(cast)
+    nodes = [*casts, *graph.node]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return len(casts)
+
+
+def _rounded(tensor: TensorProto) -> NDArray[np.float16] | None:
+    """The tensor in float16, or None where it should stay."""
+    small = int(np.prod(tensor.dims)) < LEAST_NUMBERS
+    if tensor.data_type != TensorProto.FLOAT or small or tensor.name.startswith(EXACT):
+        return None
+    values = numpy_helper.to_array(tensor)
+    with np.errstate(over="ignore"):
+        half = values.astype(np.float16)
+    error = np.sqrt(np.mean((half.astype(np.float32) - values) ** 2))
+    fits = np.isfinite(half).all() and error <= MOST_ERROR * np.sqrt(np.mean(values**2))
+    return half if fits else None

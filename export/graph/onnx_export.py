@@ -79,14 +79,14 @@ def check_onnx(path: Path, spec: GraphSpec) -> None:
             )
 
 
-def _check_names(kind: str, found: Sequence[str], wanted: Sequence[str], spec: GraphSpec) -> None:
-    if list(found) != list(wanted):
-        raise GraphError(f"{spec.name}: {kind}s are {list(found)}; they must be {list(wanted)}")
+def _check_names(kind: str, actual: Sequence[str], expected: Sequence[str], spec: GraphSpec) -> None:
+    if list(actual) != list(expected):
+        raise GraphError(f"{spec.name}: {kind}s are {list(actual)}; they must be {list(expected)}")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence what torch's exporter says on every export and a user can do nothing about."""
+    """Silence what torch's exporter logs on every export and a user cannot act on."""
     registry = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registry.level
     registry.setLevel(logging.ERROR)  # "torchvision is not installed. Skipping torchvision::nms": we use none of it

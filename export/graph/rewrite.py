@@ -12,15 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from export.graph.attention import GraphAttention
 from export.graph.sam import SamGraph
-from export.graph.sam_attention import GraphAttention
 from training.networks.vae import EarVAE, IdentityHead
 
 
 def rewrite(vae: EarVAE, attention: type[GraphAttention] = GraphAttention) -> EarVAE:
     """A copy of `vae`, in evaluation mode, that computes the same with fewer operations. It cannot be trained.
 
-    attention: the form of SAM's attention (`export/graph/attention_forms.py`): what is fastest depends on the runtime.
+    attention: the form of SAM's attention (`export/graph/attention.py`): what is fastest depends on the runtime.
     """
     rewritten = copy.deepcopy(vae).eval().requires_grad_(False)
     rewritten.encoder.sam = SamGraph(rewritten.encoder.sam, vae.config.image_size_px, attention)  # type: ignore[assignment]

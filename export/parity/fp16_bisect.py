@@ -1,7 +1,8 @@
 """Which layer does not bear float16: a bisection over the networks' modules, in the order in which they compute.
 
 Every module in question gets its weights and its output rounded to float16 (past 65504: infinite) in an otherwise
-float32 run of torch. The shortest prefix that fails ends at an offender; it is excused and the search goes on.
+float32 run of torch. The shortest prefix that fails ends at an unstable module; it is kept in float32, and the search
+goes on.
 """
 
 from __future__ import annotations
@@ -18,49 +19,49 @@ from bundle.manifest import Graph
 from export.graph.fp16 import FLOAT32_TYPES, HALF_REGIONS
 from training.networks.vae import EarVAE
 
-MOST_OFFENDERS = 8
+MOST_MODULES = 8
 LARGEST_HALF = 65504.0
 
 
 @dataclass(frozen=True)
-class Offender:
-    """A module whose rounding to float16 makes the gate refuse."""
+class UnstableModule:
+    """A module whose rounding to float16 makes the parity judge refuse."""
 
     name: str
     """As in `EarVAE`, for `--keep-float32`."""
     largest: float
-    """Largest absolute value it gave in float32."""
+    """Largest absolute value of its output in float32."""
 
     def __str__(self) -> str:
         cause = ", past float16's 65504" if self.largest > LARGEST_HALF else ""
         return f"{self.name} (largest output {self.largest:.4g}{cause})"
 
 
-def find_offenders(
+def find_unstable(
     vae: EarVAE, graph: Graph, passes: Callable[[EarVAE], bool], keep_float32: Sequence[str] = ()
-) -> list[Offender]:
+) -> list[UnstableModule]:
     """Name the modules of a graph that do not bear float16.
 
     Args:
         vae: rewritten networks, float32 (`export.graph.rewrite`).
         graph: which half of them is in question.
-        passes: runs the networks it is given and judges what they give.
+        passes: runs the networks and judges their outputs.
         keep_float32: names of modules that stay float32 anyway.
 
     Returns:
-        At most `MOST_OFFENDERS`, in the order of the networks; empty where rounding every module passes, so that the
+        At most `MOST_MODULES`, in the order of the networks; empty where rounding every module passes, so that the
         fault lies between modules (attention scores, residual sums) or is not one of precision.
     """
-    excused: list[str] = list(keep_float32)
-    found: list[Offender] = []
-    while len(found) < MOST_OFFENDERS:
-        suspects = half_modules(vae, graph, excused)
-        culprit = _first_failing(vae, suspects, passes)
-        if culprit is None:
+    kept_float32: list[str] = list(keep_float32)
+    unstable: list[UnstableModule] = []
+    while len(unstable) < MOST_MODULES:
+        suspects = half_modules(vae, graph, kept_float32)
+        name = _first_failing(vae, suspects, passes)
+        if name is None:
             break
-        found.append(Offender(culprit, _largest_output(vae, culprit, passes)))
-        excused.append(culprit)
-    return found
+        unstable.append(UnstableModule(name, _largest_output(vae, name, passes)))
+        kept_float32.append(name)
+    return unstable
 
 
 def half_modules(vae: EarVAE, graph: Graph, keep_float32: Sequence[str] = ()) -> list[str]:
@@ -106,14 +107,14 @@ def _passes_rounded(vae: EarVAE, names: Sequence[str], passes: Callable[[EarVAE]
 
 
 def _largest_output(vae: EarVAE, name: str, passes: Callable[[EarVAE], bool]) -> float:
-    seen = [0.0]
+    maxima = [0.0]
 
-    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        seen.append(float(output.abs().max()))
+    def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        maxima.append(float(output.abs().max()))
 
-    with _hooked(vae.get_submodule(name), note):
+    with _hooked(vae.get_submodule(name), record):
         passes(vae)
-    return max(seen)
+    return max(maxima)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What float16 does on a GPU, computed on a CPU: products accumulate in float32, every result is rounded to float16.
 
-ONNX Runtime on x86 is no witness: it runs float16 graphs in float32 and rounds only here and there, so that a value
+ONNX Runtime on x86 cannot show it: it runs float16 graphs in float32 and rounds only here and there, so that a value
 past 65504 goes unnoticed. Here it becomes infinite, as it would on the device.
 """
 
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from export.parity.run import Outputs, run_torch
+from export.parity.reference import Outputs, run_torch
 
 RUNTIME = "torch-fp16"
-"""Name of this witness in parity rows."""
+"""Name of this emulation in parity rows."""
 
 _aten = torch.ops.aten
 _PRODUCTS = {  # as inference mode shows them, and as other modes do

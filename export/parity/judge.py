@@ -1,7 +1,7 @@
-"""The parity gate: judges what a runtime gave against what torch gave for the same crops. Fails closed.
+"""The parity judge: compares what a runtime gave with what torch gave for the same crops, and refuses past the limits.
 
-Numbers only: it runs nothing (`export/parity/run.py` does) and knows no file. A figure that cannot be computed,
-because an output is of the wrong shape, not finite or constant, is a refusal and never a pass.
+Fails closed: a figure that cannot be computed, because an output has the wrong shape, is not finite or does not vary,
+is a refusal. Runs nothing and knows no file (`export.parity.variants` does).
 """
 
 from __future__ import annotations
@@ -14,12 +14,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ExportError
-from export.parity.limits import MIN_SPREAD, NEIGHBOURS, ParityLimits
 from measure.errors import MeasureError
 from measure.neighbours import cosine_report, median_distance, overlap_at_k
 from measure.picture import psnr
 from measure.protocol import evaluate
 from measure.vectors import unit
+
+
+@dataclass(frozen=True)
+class ParityLimits:
+    """Limits of one precision; a figure exactly at its limit passes."""
+
+    cosine_min: float
+    """Least cosine similarity, over all crops, of embedding and of mu with torch's."""
+    relative_error_max: float
+    """Largest error of embedding and of mu, as a share of the median distance between different pictures."""
+    logvar_error_max: float
+    """Largest absolute error of logvar, in natural-log units: 0.01 changes a standard deviation by 0.5 %."""
+    neighbour_overlap_min: float
+    """Mean share of the nearest pictures that stay the nearest."""
+    rank1_change_max: float
+    """Largest loss of rank-1 identification, absolute (where subjects are known)."""
+    eer_change_max: float
+    """Largest rise of the equal error rate, absolute (where subjects are known)."""
+    psnr_min_db: float
+    """Least PSNR of a decoded picture against torch's; 48 dB is an error of one grey level everywhere."""
+
+    def to_dict(self) -> dict[str, float]:
+        """As JSON in the manifest, beside the figures they judged."""
+        return asdict(self)
+
+
+LIMITS: dict[str, ParityLimits] = {
+    "fp32": ParityLimits(0.99999, 0.01, 0.01, 0.995, 0.002, 0.001, 55.0),
+    "fp16": ParityLimits(0.9995, 0.01, 0.05, 0.98, 0.005, 0.002, 45.0),
+}
+
+MIN_SPREAD = 1e-4
+"""Least median distance between different pictures, as a share of the vectors' length: below it, a graph's output does
+not vary and every comparison would pass."""
+
+NEIGHBOURS = 10
+"""Neighbours compared, where there are crops enough: never more than a third of the others."""
+
 
 Outputs = Mapping[str, NDArray[Any]]
 
@@ -54,7 +91,7 @@ class ParityRow:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing spoke against it."""
+        """Whether no limit was exceeded."""
         return not self.refusals
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,7 +110,7 @@ class ParityError(ExportError):
 def judge_encoder(
     row: ParityRow,
     reference: Outputs,
-    given: Outputs,
+    outputs: Outputs,
     limits: ParityLimits,
     identities: Sequence[Hashable] | None = None,
 ) -> ParityRow:
@@ -82,43 +119,47 @@ def judge_encoder(
     Args:
         row: what was run; its figures are still empty.
         reference: torch's `embedding`, `mu` and `logvar`, each (N, D), for N different crops.
-        given: the variant's, for the same crops in the same order.
+        outputs: the variant's, for the same crops in the same order.
         limits: how far it may stray.
         identities: who is on each crop, where known: adds the changes of rank-1 and EER.
     """
-    broken = [text for name in (*VECTORS, "logvar") for text in _unusable(name, reference, given)]
+    broken = [text for name in (*VECTORS, "logvar") for text in _unusable(name, reference, outputs)]
     if not broken:
-        broken = constant(reference, "in torch") + constant(given, "in the variant")
+        broken = constant(reference, "in torch") + constant(outputs, "in the variant")
     if broken:
         return replace(row, refusals=tuple(broken))
-    reports = [cosine_report(reference[name], given[name]) for name in VECTORS]
+    reports = [cosine_report(reference[name], outputs[name]) for name in VECTORS]
     row = replace(
         row,
         cosine_min=min(report.min for report in reports),
         cosine_p1=min(report.p1 for report in reports),
         cosine_mean=min(report.mean for report in reports),
-        relative_error=max(relative_error(reference[name], given[name]) for name in VECTORS),
-        logvar_error=float(np.abs(reference["logvar"] - given["logvar"]).max()),
-        neighbour_overlap=neighbour_overlap(reference["embedding"], given["embedding"]),
+        relative_error=max(relative_error(reference[name], outputs[name]) for name in VECTORS),
+        logvar_error=float(np.abs(reference["logvar"] - outputs["logvar"]).max()),
+        neighbour_overlap=neighbour_overlap(reference["embedding"], outputs["embedding"]),
     )
-    row = _identification(row, reference["embedding"], given["embedding"], identities)
+    row = _identification(row, reference["embedding"], outputs["embedding"], identities)
     return replace(row, refusals=_past_limits(row, limits))
 
 
-def judge_decoder(row: ParityRow, reference: NDArray[np.uint8], given: NDArray[Any], limits: ParityLimits) -> ParityRow:
-    """Fill in `row` for a decoder. reference, given: (N, S, S, 3) uint8, of the same N different latents."""
-    if given.shape != reference.shape or given.dtype != reference.dtype:
-        text = f"image is {given.shape} {given.dtype}; it must be {reference.shape} {reference.dtype}"
+def judge_decoder(
+    row: ParityRow, reference: NDArray[np.uint8], images: NDArray[Any], limits: ParityLimits
+) -> ParityRow:
+    """Fill in `row` for a decoder. reference, images: (N, S, S, 3) uint8, of the same N different latents."""
+    if images.shape != reference.shape or images.dtype != reference.dtype:
+        text = f"image is {images.shape} {images.dtype}; it must be {reference.shape} {reference.dtype}"
         return replace(row, refusals=(text,))
-    for pictures, whose in ((reference, "torch"), (given, row.runtime)):
+    for pictures, source in ((reference, "torch"), (images, row.runtime)):
         if len(pictures) > 1 and (pictures == pictures[:1]).all():
-            return replace(row, refusals=(f"every latent decodes to the same picture in {whose}: nothing is compared",))
-    worst = min(float(psnr(reference, given).min()), PSNR_OF_EQUALS_DB)
+            return replace(
+                row, refusals=(f"every latent decodes to the same picture in {source}: nothing is compared",)
+            )
+    worst = min(float(psnr(reference, images).min()), PSNR_OF_EQUALS_DB)
     row = replace(row, psnr_min_db=worst)
     return replace(row, refusals=_past_limits(row, limits))
 
 
-def constant(outputs: Outputs, whose: str) -> list[str]:
+def constant(outputs: Outputs, where: str) -> list[str]:
     """Sentences on vectors that do not vary: two constants agree perfectly and say nothing. Empty: they vary."""
     texts = []
     for name in VECTORS:
@@ -127,40 +168,40 @@ def constant(outputs: Outputs, whose: str) -> list[str]:
             return ["one crop cannot show that the output varies: give at least 2 different ones"]
         length = float(np.linalg.norm(values, axis=1).mean())
         if not median_distance(values) > MIN_SPREAD * length:
-            texts.append(f"{name} does not vary {whose}: different crops get the same vector")
+            texts.append(f"{name} does not vary {where}: different crops get the same vector")
     return texts
 
 
-def relative_error(reference: NDArray[Any], given: NDArray[Any]) -> float:
+def relative_error(reference: NDArray[Any], vectors: NDArray[Any]) -> float:
     """Largest distance of a row from where it should be, as a share of the median distance between different rows."""
-    error = np.linalg.norm(given.astype(np.float64) - reference.astype(np.float64), axis=1).max()
+    error = np.linalg.norm(vectors.astype(np.float64) - reference.astype(np.float64), axis=1).max()
     return float(error / median_distance(reference))
 
 
-def neighbour_overlap(reference: NDArray[Any], given: NDArray[Any]) -> float | None:
+def neighbour_overlap(reference: NDArray[Any], vectors: NDArray[Any]) -> float | None:
     """Mean share of the nearest rows that stay the nearest; None with too few rows to tell."""
     nearest = min(NEIGHBOURS, (len(reference) - 1) // 3)
-    return overlap_at_k(reference, given, nearest) if nearest >= 1 else None
+    return overlap_at_k(reference, vectors, nearest) if nearest >= 1 else None
 
 
-def _unusable(name: str, reference: Outputs, given: Outputs) -> list[str]:
-    if name not in given:
+def _unusable(name: str, reference: Outputs, outputs: Outputs) -> list[str]:
+    if name not in outputs:
         return [f"there is no output {name!r}"]
-    wanted, values = reference[name], given[name]
-    if values.shape != wanted.shape or values.dtype != wanted.dtype:
-        return [f"{name} is {values.shape} {values.dtype}; it must be {wanted.shape} {wanted.dtype}"]
+    expected, values = reference[name], outputs[name]
+    if values.shape != expected.shape or values.dtype != expected.dtype:
+        return [f"{name} is {values.shape} {values.dtype}; it must be {expected.shape} {expected.dtype}"]
     bad = int((~np.isfinite(values).all(axis=1)).sum())
     return [f"{name} is not finite for {bad} of {len(values)} crops"] if bad else []
 
 
 def _identification(
-    row: ParityRow, reference: NDArray[Any], given: NDArray[Any], identities: Sequence[Hashable] | None
+    row: ParityRow, reference: NDArray[Any], vectors: NDArray[Any], identities: Sequence[Hashable] | None
 ) -> ParityRow:
     """Changes of rank-1 and EER; left out where identities are unknown or too few pictures of one are there."""
     if identities is None:
         return row
     try:
-        before, after = evaluate(unit(reference), identities), evaluate(unit(given), identities)
+        before, after = evaluate(unit(reference), identities), evaluate(unit(vectors), identities)
     except MeasureError:
         return row
     return replace(row, rank1_change=after.rank1 - before.rank1, eer_change=after.eer - before.eer)

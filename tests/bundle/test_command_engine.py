@@ -20,10 +20,10 @@ def test_a_bundles_engines_are_built_ahead_and_found_the_second_time(
     argv = ["engine", str(bundle_folder), "--runtime", "tensorrt-rtx", "--target", "sm89", "--batches", "1,4"]
     for _ in range(2):
         assert ear_teacher.main([*argv, "--cache", str(tmp_path)]) == 0
-    out = capsys.readouterr().out
-    assert out.count("encoder fp32: tensorrt-rtx") == 2
+    progress = capsys.readouterr().err
+    assert progress.count("encoder fp32: tensorrt-rtx") == 2
     assert len(list(tmp_path.glob("*.plan"))) == 2
-    assert "for any sm89" in out
+    assert "for any sm89" in progress
 
 
 @pytest.mark.skipif(gpu_present(), reason="needs a machine without a GPU")

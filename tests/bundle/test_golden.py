@@ -51,9 +51,9 @@ def test_the_same_outputs_pass(folder: Path) -> None:
     assert (report.mu_error, report.psnr_db) == (0.0, float("inf"))
 
 
-def test_a_small_error_passes_as_int8_and_fails_as_fp32(folder: Path) -> None:
-    near = (MU + 0.05 * RNG.normal(size=MU.shape)).astype(np.float32)
-    assert 0.98 < check(encoder("int8", mu=near), decoder(), folder).mu_cosine < 0.9999
+def test_a_small_error_passes_as_fp16_and_fails_as_fp32(folder: Path) -> None:
+    near = (MU + 0.03 * RNG.normal(size=MU.shape)).astype(np.float32)
+    assert 0.999 < check(encoder("fp16", mu=near), decoder(), folder).mu_cosine < 0.9999
     with pytest.raises(GoldenMismatch, match=r"fake fp32 does not reproduce golden\.npz: mu_cosine is 0\.99.*0\.9999"):
         check(encoder(mu=near), decoder(), folder)
 
@@ -61,7 +61,7 @@ def test_a_small_error_passes_as_int8_and_fails_as_fp32(folder: Path) -> None:
 @pytest.mark.parametrize("broken", [np.ones_like(MU), np.zeros_like(MU), np.full_like(MU, np.nan), MU[::-1]])
 def test_a_constant_dead_nan_or_shuffled_encoder_fails(folder: Path, broken: np.ndarray) -> None:
     with pytest.raises(GoldenMismatch, match="embedding_cosine"):
-        check(encoder("int8", embedding=broken), decoder(), folder)
+        check(encoder("fp16", embedding=broken), decoder(), folder)
 
 
 def test_a_decoder_off_by_three_levels_fails(folder: Path) -> None:

@@ -99,28 +99,28 @@ def test_a_graph_that_breaks_the_contract_is_refused_when_loaded(copied: Path) -
 
 
 def test_a_precision_that_is_not_there_is_answered_with_those_that_are(bundle_folder: Path) -> None:
-    with pytest.raises(RuntimeUnavailable, match="no encoder at precision 'int8'; it has: fp32"):
-        load(bundle_folder, precision="int8")
+    with pytest.raises(RuntimeUnavailable, match="no encoder at precision 'fp16'; it has: fp32"):
+        load(bundle_folder, precision="fp16")
 
 
 def test_the_exporters_default_for_a_runtime_wins(bundle_folder: Path) -> None:
     manifest = read_manifest(bundle_folder)
-    int8 = Variant(graph="encoder", precision="int8", file="encoder.onnx", default_for=["onnxruntime-cpu"])
     fp32 = Variant(graph="encoder", precision="fp32", file="encoder.onnx")
     fp16 = Variant(graph="encoder", precision="fp16", file="encoder.onnx")
     both = manifest.model_copy(update={"variants": [fp16, fp32]})
     assert choose_variant(both, "encoder", "onnxruntime-cpu").precision == "fp32"
     assert choose_variant(both, "encoder", "onnxruntime-cuda").precision == "fp16"
     assert choose_variant(both, "encoder", "onnxruntime-cuda", "fp32").precision == "fp32"
-    measured = manifest.model_copy(update={"variants": [fp16, fp32, int8]})
-    assert choose_variant(measured, "encoder", "onnxruntime-cpu").precision == "int8"
+    measured = fp16.model_copy(update={"default_for": ["onnxruntime-cpu"]})
+    chosen = choose_variant(manifest.model_copy(update={"variants": [measured, fp32]}), "encoder", "onnxruntime-cpu")
+    assert chosen.precision == "fp16"
 
 
 def test_a_precision_without_its_own_decoder_uses_the_one_there_is(copied: Path) -> None:
     variants = [variant.model_dump() for variant in read_manifest(copied).variants]
-    republish(copied, variants=[*variants, variants[0] | {"precision": "int8", "default_for": []}])
-    model = load(copied, precision="int8")
-    assert model.precision == "int8"
+    republish(copied, variants=[*variants, variants[0] | {"precision": "fp16", "default_for": []}])
+    model = load(copied, precision="fp16")
+    assert model.precision == "fp16"
     assert model.check_golden().psnr_db > 48
 
 

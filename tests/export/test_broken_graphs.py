@@ -13,7 +13,7 @@ from export.config import ExportConfig
 from export.crops import Crops
 from export.graph.rewrite import rewrite
 from export.parity.reference import make_reference
-from export.parity.variants import judge_half, judge_variant, offenders
+from export.parity.variants import judge_emulated_fp16, judge_variant, unstable_modules
 
 
 @pytest.fixture(scope="module")
@@ -79,24 +79,24 @@ def overflowing(vae):
 def test_an_overflowing_layer_norm_is_refused_and_its_cause_named(overflowing, crops):
     reference = make_reference(overflowing, Crops(crops[:24]), ExportConfig(parity_crops=24))
     rewritten = rewrite(overflowing)
-    row = judge_half(rewritten, "encoder", reference)
+    row = judge_emulated_fp16(rewritten, "encoder", reference)
     assert row.refusals[0].startswith("embedding is not finite for")
-    found = offenders(rewritten, "encoder", reference)
-    assert found[0].name == "encoder.sam.layers.0.lin2"
-    assert "past float16's 65504" in str(found[0])
-    assert "encoder.sam.layers.0" in [offender.name for offender in found]  # the residual sum carries it on
+    modules = unstable_modules(rewritten, "encoder", reference)
+    assert modules[0].name == "encoder.sam.layers.0.lin2"
+    assert "past float16's 65504" in str(modules[0])
+    assert "encoder.sam.layers.0" in [module.name for module in modules]  # the residual sum carries it on
 
 
 def test_what_overflows_passes_once_its_region_stays_float32(overflowing, crops):
     reference = make_reference(overflowing, Crops(crops[:24]), ExportConfig(parity_crops=24))
-    row = judge_half(rewrite(overflowing), "encoder", reference, ["encoder.sam"])
+    row = judge_emulated_fp16(rewrite(overflowing), "encoder", reference, ["encoder.sam"])
     assert row.passed, row.refusals
 
 
-def test_a_sound_network_has_no_offenders(sound, reference):
-    assert judge_half(sound, "encoder", reference).passed
-    assert offenders(sound, "encoder", reference) == []
-    assert offenders(sound, "decoder", reference) == []
+def test_a_sound_network_has_no_unstable_modules(sound, reference):
+    assert judge_emulated_fp16(sound, "encoder", reference).passed
+    assert unstable_modules(sound, "encoder", reference) == []
+    assert unstable_modules(sound, "decoder", reference) == []
 
 
 def test_a_layer_that_loses_its_digits_is_named(vae, crops):
@@ -107,9 +107,9 @@ def test_a_layer_that_loses_its_digits_is_named(vae, crops):
     second.mlp.lin2.bias -= 3000
     reference = make_reference(networks, Crops(crops[:24]), ExportConfig(parity_crops=24))
     rewritten = rewrite(networks)
-    row = judge_half(rewritten, "encoder", reference)
+    row = judge_emulated_fp16(rewritten, "encoder", reference)
     assert any("error / distance between pictures" in text for text in row.refusals)
-    assert offenders(rewritten, "encoder", reference)[0].name == "encoder.sam.layers.0.lin2"
+    assert unstable_modules(rewritten, "encoder", reference)[0].name == "encoder.sam.layers.0.lin2"
 
 
 def test_half_truth_sees_what_onnx_runtime_on_cpu_does_not():

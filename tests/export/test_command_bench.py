@@ -10,9 +10,9 @@ from PIL import Image
 
 import ear_teacher
 from bundle.manifest import read_manifest
-from export.bench import run
-from export.bench.case import Job, Result
+from export.bench import jobs
 from export.bench.hardware import Hardware, this_machine
+from export.bench.jobs import Job, Result
 from export.bench.peak import measure_peak
 from export.graph.flops import encoder_gflop, matmul_gflop
 from tests.export.conftest import make_vae
@@ -86,7 +86,7 @@ def again(exported, monkeypatch, written, report, slower, *flags):
     results = [Result.from_dict(result) for result in json.loads(json.dumps(report["results"]))]
     for row in results[0].rows:
         row.device["p50_ms"] *= slower
-    monkeypatch.setattr(run, "measure", lambda jobs, tell: (results, []))
+    monkeypatch.setattr(jobs, "measure", lambda cases: (results, []))
     return ear_teacher.main(["bench", str(exported), "--against", str(written / "now.json"), *flags])
 
 
@@ -112,7 +112,7 @@ def test_a_plot_as_png_is_a_picture(exported, monkeypatch, written, report):
         (["--seconds", "0"], "--seconds must be above 0"),
         (["--pictures", "nowhere"], "--pictures nowhere: give a folder"),
         (["--runtime", "abacus", "--seconds", "0.01"], "nothing could be measured: abacus fp32: not measured: unknown"),
-        (["--precision", "int8"], "the bundle has no encoder at precision 'int8'"),
+        (["--precision", "fp8"], "the bundle has no encoder at precision 'fp8'"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(exported, capsys, flags, said):
@@ -132,10 +132,10 @@ def test_a_job_that_takes_too_long_is_a_note(exported, monkeypatch):
     def hang(*arguments, timeout, **options):
         raise subprocess.TimeoutExpired("bench_worker", timeout)
 
-    monkeypatch.setattr(run.subprocess, "run", hang)
+    monkeypatch.setattr(jobs.subprocess, "run", hang)
     job = Job(str(exported), "onnxruntime-cpu", "fp32", (1,), 1, 0.1)
-    with pytest.raises(run.OptionError, match="took more than 5 s"):
-        run.measure([job], timeout_s=5)
+    with pytest.raises(jobs.OptionError, match="took more than 5 s"):
+        jobs.measure([job], timeout_s=5)
 
 
 def test_the_peak_is_that_of_a_large_product():

@@ -9,7 +9,7 @@ from PIL import Image
 
 import ear_teacher
 from bundle.manifest import read_manifest
-from export.parity import limits, variants
+from export.parity import judge, variants
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ def test_it_writes_a_bundle_and_prints_the_table(command, tmp_path, capsys):
 
 
 def test_a_refused_variant_is_told_and_the_status_is_1(command, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(limits.LIMITS, "fp16", replace(limits.LIMITS["fp16"], relative_error_max=0.0))
+    monkeypatch.setitem(judge.LIMITS, "fp16", replace(judge.LIMITS["fp16"], relative_error_max=0.0))
     assert ear_teacher.main(command) == 1
-    assert "refused by the gate and not in the bundle: encoder fp16" in capsys.readouterr().out
+    assert "refused by the parity judge and not in the bundle: encoder fp16" in capsys.readouterr().out
     assert len(read_manifest(tmp_path / "bundle").variants) == 3
 
 
 def test_a_refused_float32_graph_is_status_2_with_the_table_and_no_bundle(command, tmp_path, capsys, monkeypatch):
-    monkeypatch.setitem(limits.LIMITS, "fp32", replace(limits.LIMITS["fp32"], cosine_min=1.1))
+    monkeypatch.setitem(judge.LIMITS, "fp32", replace(judge.LIMITS["fp32"], cosine_min=1.1))
     assert ear_teacher.main(command) == 2
     captured = capsys.readouterr()
     assert "is below 1.1" in captured.out

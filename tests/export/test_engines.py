@@ -11,7 +11,7 @@ from bundle.errors import EngineError
 from bundle.tensorrt.build import BuildOptions, build_plan
 from bundle.tensorrt.cache import EngineCache
 from bundle.tensorrt.flavour import load_flavour
-from export.graph.attention_forms import attention_form
+from export.graph.attention import attention_form
 from export.graph.rewrite import rewrite
 from export.parity.variants import write_variant
 from tests.export.conftest import make_vae

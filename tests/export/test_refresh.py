@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import ear_teacher
-from export.command_refresh import carried_out, divided
+from export.command_refresh import run_stages, split_flags
 from export.errors import OptionError
 from export.refresh import RefreshConfig, Stage, remember, stages
 
@@ -50,10 +50,10 @@ def test_a_run_that_stopped_goes_on_where_it_stopped(data: Path, capsys):
         ran.append(stage.name)
         return 3 if stage.name == "export" else finish(stage)
 
-    assert carried_out(stages(config(data)), until_export) == 3
+    assert run_stages(stages(config(data)), until_export) == 3
     assert "run the same command again" in capsys.readouterr().err
     again: list[str] = []
-    assert carried_out(stages(config(data)), lambda stage: again.append(stage.name) or 0) == 0
+    assert run_stages(stages(config(data)), lambda stage: again.append(stage.name) or 0) == 0
     assert (ran, again) == (["train", "evaluate", "export"], ["export", "promote"])
     assert "[1/4] train: done before" in capsys.readouterr().out
 
@@ -72,12 +72,12 @@ def test_a_variant_that_the_gate_refused_does_not_stop_the_others(data: Path):
         ran.append(stage.name)
         return 0 if stage.done is None else finish(stage) or int(stage.name == "export")
 
-    assert carried_out(stages(config(data)), refusing) == 0
+    assert run_stages(stages(config(data)), refusing) == 0
     assert ran[-1] == "promote"
 
 
 def test_a_promotion_that_is_refused_is_the_status_of_it_all(data: Path):
-    assert carried_out(stages(config(data, skip=("train", "evaluate", "export"))), lambda stage: 1) == 1
+    assert run_stages(stages(config(data, skip=("train", "evaluate", "export"))), lambda stage: 1) == 1
 
 
 def test_stages_are_left_out_and_ended_early(data: Path):
@@ -107,8 +107,8 @@ def test_a_folder_holds_one_training(data: Path):
 
 
 def test_flags_after_two_dashes_are_trainings():
-    assert divided(["--data", "d", "--", "--epochs", "2"]) == (["--data", "d"], ("--epochs", "2"))
-    assert divided(["--data", "d"]) == (["--data", "d"], ())
+    assert split_flags(["--data", "d", "--", "--epochs", "2"]) == (["--data", "d"], ("--epochs", "2"))
+    assert split_flags(["--data", "d"]) == (["--data", "d"], ())
 
 
 def test_a_dry_run_says_all_and_leaves_nothing(data: Path, capsys):

@@ -117,7 +117,7 @@ def test_the_command_refuses_what_cannot_be(exported, tmp_path, capsys):
     command = ["triton", str(exported), "--out", str(tmp_path / "models")]
     assert ear_teacher.main([*command, "--device", "cpu", "--tensorrt"]) == 2
     assert "--tensorrt needs a GPU" in capsys.readouterr().err
-    assert ear_teacher.main([*command, "--precision", "int8"]) == 2
-    assert "no encoder at precision 'int8'" in capsys.readouterr().err
+    assert ear_teacher.main([*command, "--precision", "fp8"]) == 2
+    assert "no encoder at precision 'fp8'" in capsys.readouterr().err
     with pytest.raises(OptionError, match="growing sizes"):
         TritonOptions(batches=(8, 1))

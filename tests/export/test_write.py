@@ -1,4 +1,4 @@
-"""The bundle that an export leaves behind, and what it leaves when the gate refuses."""
+"""The bundle that an export leaves behind, and what it leaves when the parity judge refuses."""
 
 import copy
 import json
@@ -18,7 +18,7 @@ from bundle.model import load
 from export.config import ExportConfig
 from export.errors import NoCrops, OptionError, TargetExists
 from export.graph.wrappers import EncoderGraph
-from export.parity import limits, variants
+from export.parity import judge, variants
 from export.parity.judge import ParityError
 from export.write import encoder_architecture, encoder_tensors, export_bundle
 
@@ -113,8 +113,8 @@ def test_two_exports_of_one_checkpoint_share_the_space(files_at_hand, checkpoint
 
 
 def test_a_refused_variant_is_not_in_the_bundle(files_at_hand, checkpoint, crops, tmp_path, monkeypatch):
-    strict = replace(limits.LIMITS["fp16"], cosine_min=1.0, relative_error_max=0.0)
-    monkeypatch.setitem(limits.LIMITS, "fp16", strict)
+    strict = replace(judge.LIMITS["fp16"], cosine_min=1.0, relative_error_max=0.0)
+    monkeypatch.setitem(judge.LIMITS, "fp16", strict)
     manifest = export_bundle(checkpoint, tmp_path / "bundle", crops, config=replace(FP32, precisions=("fp32", "fp16")))
     assert manifest.parity["refused"] == ["encoder fp16"]
     blamed = [row["refusals"][-1] for row in manifest.parity["rows"] if not row["passed"]]
@@ -125,8 +125,8 @@ def test_a_refused_variant_is_not_in_the_bundle(files_at_hand, checkpoint, crops
 
 
 def test_a_refused_float32_graph_leaves_nothing_behind(files_at_hand, checkpoint, crops, tmp_path, monkeypatch):
-    strict = replace(limits.LIMITS["fp32"], psnr_min_db=1000.0)
-    monkeypatch.setitem(limits.LIMITS, "fp32", strict)
+    strict = replace(judge.LIMITS["fp32"], psnr_min_db=1000.0)
+    monkeypatch.setitem(judge.LIMITS, "fp32", strict)
     with pytest.raises(ParityError, match="no bundle was written: decoder at batch 1: PSNR") as caught:
         export_bundle(checkpoint, tmp_path / "bundle", crops, config=FP32)
     assert any(not row.passed for row in caught.value.rows)
@@ -153,7 +153,7 @@ def test_an_existing_bundle_is_replaced_only_by_force(files_at_hand, exported, c
 
 
 def test_too_few_pictures_are_refused(checkpoint, crops, tmp_path):
-    with pytest.raises(NoCrops, match="2 pictures; the gate needs at least 3"):
+    with pytest.raises(NoCrops, match="2 pictures; at least 3 different ones are needed"):
         export_bundle(checkpoint, tmp_path / "bundle", crops[:2])
 
 

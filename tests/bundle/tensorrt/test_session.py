@@ -1,4 +1,4 @@
-"""Lanes, buckets, profiles and graphs on a fake GPU; real engines on a real one."""
+"""Execution slots, buckets, profiles and graphs on a fake GPU; real engines on a real one."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_rtx_captures_its_graphs_itself(cuda: FakeCuda) -> None:
     assert engine.contexts[0].how.cuda_graph_strategy == "whole"
 
 
-def test_many_callers_share_the_lanes(cuda: FakeCuda) -> None:
+def test_many_callers_share_the_slots(cuda: FakeCuda) -> None:
     session = TensorRtSession(FakeEngine(cuda), fake_flavour(), cuda, "fp16")
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(lambda seed: (seed, session.run({"x": rows(1 + seed % 8, seed)})["y"]), range(64))
@@ -115,7 +115,7 @@ def test_an_answer_is_not_overwritten_by_the_next(session: TensorRtSession) -> N
 
 
 def test_closing_gives_all_memory_back_and_refuses_callers(cuda: FakeCuda) -> None:
-    session = TensorRtSession(FakeEngine(cuda), fake_flavour(), cuda, "fp16", lanes=2)
+    session = TensorRtSession(FakeEngine(cuda), fake_flavour(), cuda, "fp16", slots=2)
     session.run({"x": rows(4)})
     session.close()
     session.close()
@@ -142,7 +142,7 @@ def test_a_refused_launch_is_an_engine_error(cuda: FakeCuda) -> None:
     session = TensorRtSession(engine, fake_flavour(), cuda, "fp16")
     session.run({"x": rows(2)})
     engine.contexts[0].execute_async_v3 = lambda stream: False  # type: ignore[method-assign]
-    session._all[0]._programs[2].graph = None
+    session._slots[0]._programs[2].graph = None
     with pytest.raises(EngineError, match="could not run a batch of 2"):
         session.run({"x": rows(2)})
 

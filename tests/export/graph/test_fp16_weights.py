@@ -8,8 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bundle.manifest import read_manifest
 from bundle.model import load
 from export.config import ExportConfig
-from export.errors import OptionError
-from export.graph.fp16_weights import EXACT, SUFFIX, store_half
+from export.graph.fp16 import EXACT, SUFFIX, store_half
 from export.write import export_bundle
 
 
@@ -67,8 +66,3 @@ def test_a_bundle_of_half_weights_passes_the_gate_and_the_space_stays(checkpoint
 
 def half_tensors(path):
     return [tensor.name for tensor in onnx.load(path).graph.initializer if tensor.name.endswith(SUFFIX)]
-
-
-def test_int8_is_made_of_float32_weights():
-    with pytest.raises(OptionError, match="--half-weights with int8"):
-        ExportConfig(precisions=("fp32", "int8"), half_weights=True)

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from export.graph.sam import SamGraph
-from export.graph.sam_patches import fold_upsampling
+from export.graph.sam import SamGraph, fold_upsampling
 from tests.export.conftest import TINY, make_vae
 
 SHAPES = {

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from export.parity.judge import ParityRow, judge_decoder, judge_encoder, neighbour_overlap, relative_error
-from export.parity.limits import LIMITS
+from export.parity.judge import LIMITS, ParityRow, judge_decoder, judge_encoder, neighbour_overlap, relative_error
 
 ROW = ParityRow("encoder", "fp16", "onnxruntime-cpu", 8, 40)
 DECODER = ParityRow("decoder", "fp16", "onnxruntime-cpu", 8, 12)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.eigenears import principal_components, write_eigenears
+from export.latents import principal_components, write_eigenears
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import pytest
 
 from bundle.manifest import read_manifest
-from export.docs.data_sheet import UNKNOWN, data_sheet
-from export.docs.model_card import model_card
+from export.model_card import UNKNOWN, data_sheet, model_card
 
 FACTS = {
     "pictures": 40,

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from export.graph.attention_forms import FoldedAttention, StandardAttention, attention_form
+from export.graph.attention import FoldedAttention, GraphAttention, StandardAttention, attention_form
 from export.graph.onnx_export import GraphSpec, export_onnx
 from export.graph.sam import SamGraph
-from export.graph.sam_attention import GraphAttention
 from tests.export.conftest import TINY, make_vae
 
 FORMS = [GraphAttention, FoldedAttention, StandardAttention]
