@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""`ear-teacher detector train|evaluate|export`: a teacher's encoder learns to find ears and landmarks in photos."""
-=======
-"""`ear-teacher detector train|evaluate`: a teacher's eyes learn to find ears and their landmarks in photos."""
->>>>>>> b3e47d8 (Name export's parts as the field does, 34 files for 49: parity judge, unstable modules, execution slots, progress in the log; int8, which auto never took, goes)
+"""`ear-teacher detector train|evaluate`: a teacher's encoder learns to find ears and landmarks in photos."""
 
 from __future__ import annotations
 
@@ -18,16 +14,10 @@ from training.errors import ConfigError
 
 def main(argv: list[str]) -> int:
     """Run one of the actions."""
-<<<<<<< HEAD
     flags = vars(parser().parse_args(argv))
     action = flags.pop("action")
     show_progress()
-    result: int = {"train": _train, "evaluate": _evaluate, "export": _export}[action](flags)
-=======
-    given = vars(parser().parse_args(argv))
-    action = given.pop("action")
-    result: int = {"train": _train, "evaluate": _evaluate}[action](given)
->>>>>>> b3e47d8 (Name export's parts as the field does, 34 files for 49: parity judge, unstable modules, execution slots, progress in the log; int8, which auto never took, goes)
+    result: int = {"train": _train, "evaluate": _evaluate}[action](flags)
     return result
 
 
@@ -37,13 +27,8 @@ def parser() -> argparse.ArgumentParser:
         prog="ear-teacher detector",
         description="Let a trained encoder learn to find ears and their landmarks in photos.",
     )
-<<<<<<< HEAD
-    actions = whole.add_subparsers(dest="action", required=True, metavar="train|evaluate|export")
-    _train_flags(actions.add_parser("train", help="pictures with boxes and, where known, landmarks -> detector",
-=======
     actions = whole.add_subparsers(dest="action", required=True, metavar="train|evaluate")
-    _train_flags(actions.add_parser("train", help="teacher + pictures with boxes and landmarks -> detector.ckpt",
->>>>>>> b3e47d8 (Name export's parts as the field does, 34 files for 49: parity judge, unstable modules, execution slots, progress in the log; int8, which auto never took, goes)
+    _train_flags(actions.add_parser("train", help="pictures with boxes and, where known, landmarks -> detector",
                                     argument_default=argparse.SUPPRESS))  # fmt: skip
     _evaluate_flags(actions.add_parser("evaluate", help="boxes, landmarks, sides and false alarms on held-out photos"))
     return whole
@@ -82,17 +67,3 @@ def _evaluate(flags: dict[str, Any]) -> int:
     report = evaluate_checkpoint(flags["checkpoint"], flags["data"], flags["out"], flags["limit"], flags["batch_size"])
     print(table(report))
     return 0
-<<<<<<< HEAD
-
-
-def _export(flags: dict[str, Any]) -> int:
-    from importlib import import_module
-
-    # Export builds on training, never the other way round; the verb only opens its door.
-    add = import_module("export.landmarks").add_landmarks
-    names = ("checkpoint", "bundle", "data", "photos", "threshold", "half_weights")
-    manifest = add(*(flags[name] for name in names), lambda line: print(line, flush=True))
-    print(json.dumps({"bundle_id": manifest.bundle_id, "space_id": manifest.space_id}))
-    return 0
-=======
->>>>>>> b3e47d8 (Name export's parts as the field does, 34 files for 49: parity judge, unstable modules, execution slots, progress in the log; int8, which auto never took, goes)

@@ -31,16 +31,9 @@ from export.graph.wrappers import (
 from export.parity.fp16_bisect import UnstableModule, find_unstable
 from export.parity.fp16_emulation import RUNTIME as EMULATED
 from export.parity.fp16_emulation import run_half
-<<<<<<< HEAD
-from export.parity.judge import ParityRow, judge_decoder, judge_encoder
-from export.parity.limits import LIMITS
-from export.parity.run import FEW, Outputs, batches, run_session, run_torch
-from training.model_config import ModelConfig
-=======
 from export.parity.judge import LIMITS, ParityRow, judge_decoder, judge_encoder
 from export.parity.reference import SMALL_BATCH_INPUTS, Outputs, Reference, batches, run_session, run_torch
-from training.config import ModelConfig
->>>>>>> b3e47d8 (Name export's parts as the field does, 34 files for 49: parity judge, unstable modules, execution slots, progress in the log; int8, which auto never took, goes)
+from training.model_config import ModelConfig
 from training.networks.vae import EarVAE
 
 logger = logging.getLogger(__name__)
