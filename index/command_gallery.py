@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     add(verbs, "delete", "delete items, or everything of a subject", what_to_delete)
     add(verbs, "duplicates", "ears that were enrolled twice", threshold)
     add(verbs, "drift", "whether what came in lately is unlike what was there before", json_flag, recent)
+    add(verbs, "calibrate", "fit thresholds on its own labelled ears, and keep them", centred, space, json_flag)
     add(verbs, "recall", "how many of the truly nearest ears its searches find", sample)
     return parser
 
@@ -127,6 +128,15 @@ def recall(given: argparse.Namespace) -> None:
     print(f"recall@{report.depth} {report.recall:.4f} on {report.sample} of {report.items:,} ears ({report.kind})")
 
 
+def calibrate(given: argparse.Namespace) -> None:
+    from index.calibration import described
+    from index.opening import open_existing
+
+    with open_existing(given.gallery) as gallery:
+        document = gallery.calibrate(given.space, given.centred)
+    print(json.dumps(document, indent=1) if given.json else described(document))
+
+
 def drift(given: argparse.Namespace) -> None:
     from index.drift import NOTHING, measure_drift
     from index.opening import open_read_only
@@ -185,6 +195,14 @@ def threshold(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--threshold", type=float, default=0.99, metavar="COSINE", help="how alike (%(default)s)")
 
 
+def centred(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--centred", action="store_true", help="on vectors less the gallery's own mean")
+
+
+def space(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--space", metavar="SPACE_ID", help="of this space (default: the active one)")
+
+
 def sample(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--sample", type=int, default=200, metavar="EARS", help="stored ears to ask with (%(default)s)")
 
@@ -203,4 +221,5 @@ RUN: dict[str, Callable[[argparse.Namespace], None]] = {
     "duplicates": duplicates,
     "drift": drift,
     "recall": recall,
+    "calibrate": calibrate,
 }

@@ -7,6 +7,7 @@ GalleryError
 ├── DuplicateItem      the picture is enrolled already: carries the item's id
 ├── BadVector          wrong width, NaN, infinite or zero
 ├── BadFilter          a filter, cursor, k or threshold that cannot be asked
+├── CalibrationRefused a gallery with too few labelled ears to calibrate on
 ├── GalleryLocked      another process owns the folder
 ├── GalleryReadOnly    the disk is full or the folder cannot be written: reading goes on
 ├── NeighboursUnavailable  a server of neighbours (Milvus) does not answer; the truth is untouched
@@ -61,6 +62,10 @@ class BadVector(GalleryError):
 
 class BadFilter(GalleryError):
     """A question that cannot be asked."""
+
+
+class CalibrationRefused(GalleryError):
+    """The gallery has too few labelled ears to calibrate on."""
 
 
 class GalleryLocked(GalleryError):

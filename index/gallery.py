@@ -8,38 +8,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from enum import Enum
 from types import TracebackType
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple
 
-from numpy.typing import ArrayLike
 from sqlalchemy import Connection
 
 from index import enrolment
-from index.drift import DriftReport, Sample, measure_drift
-from index.errors import BadFilter, DuplicateItem
-from index.items import Filter, Hit, Item, NewItem, Page, Probe, Side, SubjectHit, Vectors, composed
+from index.calibration import calibration_document, labelled_pairs
+from index.errors import DuplicateItem
+from index.gallery_reader import GalleryReader
+from index.items import Item, NewItem, Side, Vectors, composed
 from index.live_spaces import LiveSpaces, Make
 from index.maintenance import MaintenanceThread
 from index.promotion import Spaces
-from index.replication import LogFollower, Replication, SingleWriter
-from index.search import Searcher, probes_of
-from index.store import changes, cursor, rows
+from index.replication import LogFollower, SingleWriter
+from index.store import changes, rows, space_rows
 from index.store.lock import FolderLock
 from index.store.schema import begin_ledger, migrate
-from index.store.space_rows import open_active
+from index.store.space_rows import SpaceMean, open_active
 from index.store.truth import Truth
 
 OnDuplicate = Literal["add", "return", "reject"]
 Items = list[Item]
 Outcomes = list["Outcome"]
-QueryHits = list[Hit]
-QuerySubjectHits = list[SubjectHit]
-Hits = list[QueryHits]
-SubjectHits = list[QuerySubjectHits]
-T = TypeVar("T")
-PAGE_LIMIT = 1000
 
 
 class Outcome(NamedTuple):
@@ -58,13 +50,12 @@ class Keep(Enum):
 KEEP = Keep.KEEP
 
 
-class Gallery:
+class Gallery(GalleryReader):
     """See `index.opening`. Every change is durable when its method returns, and is seen by the next search."""
 
     def __init__(
         self, truth: Truth, make: Make, dim: int, space_id: str, lock: FolderLock | None, shared: bool = False
     ) -> None:
-        self._truth = truth
         self._lock = lock
         self._changing = threading.Lock()  # the order of commits is the order in which the indexes learn of them
         self._closed = False
@@ -73,137 +64,12 @@ class Gallery:
             begin_ledger(connection)
             known = open_active(connection, space_id, dim)
             sequence = rows.read_ledger(connection).seq
-        self._live = LiveSpaces(known, make)
-        self._replication: Replication = SingleWriter()
-        if shared:
-            self._replication = LogFollower(truth, self._live, self._changing, sequence - 1)
-        self._replication.follow()
+        live = LiveSpaces(known, make)
+        replication = LogFollower(truth, live, self._changing, sequence - 1) if shared else SingleWriter()
+        super().__init__(truth, live, replication)
+        replication.follow()
         self._maintenance = MaintenanceThread(self.maintain)
         self.spaces: Final = Spaces(truth, self._live, self._changing, self._replication)
-
-    # Reading
-
-    @property
-    def space_id(self) -> str:
-        """The active space."""
-        return self._live.active
-
-    def get(self, item_id: str) -> Item:
-        """Raises ItemNotFound."""
-        return self._read(lambda connection: rows.get(connection, item_id)[1])
-
-    def crop(self, item_id: str) -> bytes:
-        """The stored source crop, as the file that was enrolled. Raises ItemNotFound."""
-        return self._read(lambda connection: rows.crop(connection, item_id))
-
-    def vectors(self, item_id: str, space_id: str | None = None) -> Vectors | None:
-        """An item's vectors in a space (the active one by default); None where it has none there yet."""
-        index = self._live.index(space_id)
-        return self._read(lambda connection: rows.vectors_of(connection, item_id, index.space_id, index.dim))
-
-    def vectors_of(self, item_ids: Sequence[str], space_id: str | None = None) -> dict[str, Vectors]:
-        """The vectors of several items by id, in a space (the active one by default), where they have any."""
-        index = self._live.index(space_id)
-
-        def question(connection: Connection) -> dict[str, Vectors]:
-            keys = rows.keys_of(connection, item_ids)
-            ids = {key: item.id for key, item in rows.get_many(connection, keys).items()}
-            pairs = rows.pairs(connection, index.space_id, index.dim, keys)
-            return {ids[int(key)]: Vectors(mu, embedding) for key, mu, embedding in zip(*pairs, strict=True)}
-
-        return self._read(question)
-
-    def list(self, after: str | None = None, limit: int = 100, filter: Filter | None = None) -> Page:
-        """Items in the order of enrolment, `limit` at a time; `after` is the `next_cursor` of the page before."""
-        if not 1 <= limit <= PAGE_LIMIT:
-            raise BadFilter(f"limit is {limit}: give 1 to {PAGE_LIMIT}")
-        key = cursor.decode(after)
-        found = self._read(lambda connection: rows.page(connection, key, limit + 1, filter or Filter()))
-        more = cursor.encode(found[limit - 1][0]) if len(found) > limit else None
-        return Page(tuple(item for _, item in found[:limit]), more)
-
-    def find_content(self, hashes: Sequence[str]) -> dict[str, Sequence[str]]:
-        """Which of these content hashes (`Item.sha256`) are enrolled, and under which ids."""
-        return dict(self._read(lambda connection: rows.by_content(connection, hashes)))
-
-    def count(self, filter: Filter | None = None) -> int:
-        """How many items there are (that a filter admits)."""
-        return self._read(lambda connection: rows.count(connection, filter or Filter()))
-
-    @property
-    def sequence(self) -> int:
-        """The number of the last change."""
-        return self._read(rows.read_ledger).seq
-
-    def search(
-        self,
-        embeddings: ArrayLike,
-        k: int = 10,
-        filter: Filter | None = None,
-        space_id: str | None = None,
-        threshold: float | None = None,
-    ) -> Hits:
-        """The `k` nearest items of each query, best first, at least `threshold` similar.
-
-        `embeddings`: (Q, D) or (D,) float32 of any length above 0, from encoder `space_id` (the active one by default).
-        The filter is evaluated inside the search: fewer than `k` hits mean that no more items are admitted.
-        Raises SpaceMismatch, BadVector, BadFilter.
-        """
-        return self._searcher(space_id).items(embeddings, k, filter, threshold)
-
-    def search_subjects(
-        self,
-        embeddings: ArrayLike,
-        k: int = 10,
-        per_subject: int = 1,
-        filter: Filter | None = None,
-        space_id: str | None = None,
-        threshold: float | None = None,
-    ) -> SubjectHits:
-        """Like `search`, grouped: each query's `k` nearest subjects, with their `per_subject` nearest items each."""
-        searcher = self._searcher(space_id)
-        probes = probes_of(embeddings, searcher.dim, filter)
-        return [searcher.subjects_of_probes([probe], k, per_subject, threshold) for probe in probes]
-
-    def search_probes(
-        self, probes: Sequence[Probe], k: int = 10, space_id: str | None = None, threshold: float | None = None
-    ) -> QueryHits:
-        """The `k` nearest items of one query with several probes, best first; none are found where there is no probe.
-
-        Raises what `search` raises.
-        """
-        return self._searcher(space_id).items_of_probes(probes, k, threshold)
-
-    def search_probes_subjects(
-        self,
-        probes: Sequence[Probe],
-        k: int = 10,
-        per_subject: int = 1,
-        space_id: str | None = None,
-        threshold: float | None = None,
-    ) -> QuerySubjectHits:
-        """Like `search_probes`, grouped: the `k` nearest subjects, with their `per_subject` nearest items each."""
-        return self._searcher(space_id).subjects_of_probes(probes, k, per_subject, threshold)
-
-    def probe_of(self, item_id: str, filter: Filter | None = None, space_id: str | None = None) -> Probe:
-        """An enrolled item as a query that does not meet itself. Raises ItemNotFound, BadFilter, SpaceMismatch."""
-        vectors = self.vectors(item_id, space_id)
-        if vectors is None:
-            raise BadFilter(f"item {item_id} has no vector in space {space_id}: wait until the promotion has filled it")
-        filter = filter or Filter()
-        return Probe(vectors.embedding, replace(filter, exclude_item_ids=(*filter.exclude_item_ids, item_id)))
-
-    def _searcher(self, space_id: str | None) -> Searcher:
-        self._replication.follow()
-        index = self._live.index(space_id)
-        return Searcher(self._truth, index.neighbours, index.dim)
-
-    def drift(self, recent: int = 200, space_id: str | None = None) -> tuple[DriftReport, Sample]:
-        """How the last `recent` ears lie beside those before them, and which ears were looked at."""
-        index = self._live.index(space_id)
-        return self._read(lambda connection: measure_drift(connection, index.space_id, index.dim, recent))
-
-    # Writing
 
     def enrol(self, items: Sequence[NewItem], space_id: str | None = None) -> Items:
         """Enrol all items or none, durably, whether or not the same pictures are enrolled. See `enrol_once`."""
@@ -289,6 +155,43 @@ class Gallery:
         name = composed(subject)
         return self._delete(lambda connection: changes.keys_of_subject(connection, name))
 
+    def set_calibration(self, space_id: str, document: Mapping[str, Any] | None) -> None:
+        """Keep a JSON document about a space's similarities, in the place of the one before; None: keep none.
+
+        Raises SpaceMismatch, GalleryReadOnly.
+        """
+        name = self._live.index(space_id).space_id
+        with self._changing, self._truth.write() as connection:
+            space_rows.write_calibration(connection, name, document)
+
+    def mean(self, space_id: str | None = None, refresh: bool = False) -> SpaceMean:
+        """The mean embedding of a space (the active one by default), for `index.vectors.centred`.
+
+        The one that was kept last, whose `sequence` tells how old it is; computed, and kept, where there is none yet or
+        `refresh` asks for it. Raises GalleryReadOnly where it must be kept and cannot.
+        """
+        index = self._live.index(space_id)
+        kept = self._read(lambda connection: space_rows.read_mean(connection, index.space_id, index.dim))
+        if kept is not None and not refresh:
+            return kept
+        mean = self._read(lambda connection: space_rows.compute_mean(connection, index.space_id, index.dim))
+        with self._changing, self._truth.write() as connection:
+            space_rows.write_mean(connection, index.space_id, mean)
+        return mean
+
+    def calibrate(self, space_id: str | None = None, centred: bool = False) -> dict[str, Any]:
+        """Calibrate a space on its own labelled ears, keep the document and return it.
+
+        centred: on similarities of vectors less the gallery's own mean, computed anew. Raises CalibrationRefused where
+        fewer than 20 subjects have two pictures of one ear.
+        """
+        index = self._live.index(space_id)
+        mean = self.mean(index.space_id, refresh=True).mean if centred else None
+        pairs = self._read(lambda connection: labelled_pairs(connection, index.space_id, index.dim, mean))
+        document = calibration_document(pairs, index.space_id, self.sequence, centred)
+        self.set_calibration(index.space_id, document)
+        return document
+
     def check_writable(self) -> None:
         """Raise GalleryReadOnly if enrolling would be refused at the moment; tries it, and leaves nothing behind."""
         self._truth.check_writable(by_trying=True)
@@ -322,12 +225,6 @@ class Gallery:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    # Within
-
-    def _read(self, question: Callable[[Connection], T]) -> T:
-        with self._truth.read() as connection:
-            return question(connection)
 
     def _put(self, stored: Sequence[tuple[int, Item]], given: Mapping[str, changes.Columns]) -> None:
         for space_id, some in given.items():

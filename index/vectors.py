@@ -36,6 +36,12 @@ def as_unit(vectors: ArrayLike, dim: int, name: str = "embeddings") -> NDArray[n
     return np.ascontiguousarray(matrix / lengths, dtype=np.float32)
 
 
+def centred(vectors: NDArray[np.float32], mean: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Unit vectors (N, D) less the `mean` (D,) of their gallery, at unit length again: what all ears share is gone."""
+    moved = vectors - mean
+    return np.asarray(moved / np.maximum(np.linalg.norm(moved, axis=-1, keepdims=True), 1e-12), dtype=np.float32)
+
+
 def pack(vector: NDArray[np.float32]) -> bytes:
     """(D,) float32 -> 4 D bytes."""
     return vector.astype(STORED, copy=False).tobytes()

@@ -30,6 +30,8 @@ class OperatingPoint:
     """Accept at this similarity and above."""
     tar: float
     """Genuine pairs accepted."""
+    false_accepts: int = 0
+    """How many impostor pairs were accepted: what the rate stands on."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,12 @@ def calibrate(genuine: ArrayLike, impostor: ArrayLike, fars: Sequence[float] = F
     same, different = np.ravel(np.asarray(genuine, np.float64)), np.ravel(np.asarray(impostor, np.float64))
     slope, intercept = _platt(same, different)
     points = tuple(
-        OperatingPoint(far, threshold_at_far(curve, far), tar_at_far(curve, far))
+        OperatingPoint(
+            far,
+            threshold_at_far(curve, far),
+            tar_at_far(curve, far),
+            int(np.count_nonzero(different >= threshold_at_far(curve, far))),
+        )
         for far in sorted(fars, reverse=True)
         if far * len(different) >= 1.0 and math.isfinite(threshold_at_far(curve, far))
     )

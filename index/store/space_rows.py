@@ -5,19 +5,20 @@ Works inside a transaction that the caller opens.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, Select, and_, delete, func, insert, select, update
 
 from index.errors import BadVector, SpaceMismatch
 from index.items import Item
-from index.neighbours import Keys
+from index.neighbours import Keys, Matrix
 from index.store import rows
 from index.store.changes import Columns, insert_vectors, take_numbers
-from index.store.tables import crops, items, spaces, vectors
+from index.store.tables import calibrations, crops, items, means, spaces, vectors
+from index.vectors import pack, unpack
 
 State = Literal["active", "staged", "retained", "retiring"]
 
@@ -122,6 +123,62 @@ def remove_vectors(connection: Connection, space_id: str, limit: int) -> int:
 def remove_space(connection: Connection, space_id: str) -> None:
     """Forget a space that has no vectors any more."""
     connection.execute(delete(spaces).where(spaces.c.space_id == space_id))
+
+
+class StoredCalibration(NamedTuple):
+    """A calibration document of a space, and the gallery's change and time at which it was kept."""
+
+    document: dict[str, Any]
+    sequence: int
+    created: str
+
+
+class SpaceMean(NamedTuple):
+    """The mean (D,) float32 of the embeddings of a space, over `items` of them, after change number `sequence`."""
+
+    mean: Matrix
+    items: int
+    sequence: int
+
+
+def read_calibration(connection: Connection, space_id: str) -> StoredCalibration | None:
+    """A space's calibration; None where it has none."""
+    columns = (calibrations.c.document, calibrations.c.seq, calibrations.c.created)
+    row = connection.execute(select(*columns).where(calibrations.c.space_id == space_id)).one_or_none()
+    return None if row is None else StoredCalibration(*row)
+
+
+def write_calibration(connection: Connection, space_id: str, document: Mapping[str, Any] | None) -> None:
+    """Keep a space's calibration in the place of the one before; None: keep none."""
+    connection.execute(delete(calibrations).where(calibrations.c.space_id == space_id))
+    if document is not None:
+        sequence = rows.read_ledger(connection).seq
+        values = {"space_id": space_id, "document": dict(document), "seq": sequence, "created": now()}
+        connection.execute(insert(calibrations), [values])
+
+
+def read_mean(connection: Connection, space_id: str, dim: int) -> SpaceMean | None:
+    """The mean that was kept last; None where there is none."""
+    query = select(means.c.mean, means.c["items"], means.c.seq).where(means.c.space_id == space_id)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else SpaceMean(unpack([row[0]], dim)[0], row[1], row[2])
+
+
+def compute_mean(connection: Connection, space_id: str, dim: int) -> SpaceMean:
+    """The mean as it is now; zeros for an empty space."""
+    total, items, after = np.zeros(dim, dtype=np.float64), 0, -1
+    while len((part := rows.stream(connection, space_id, dim, after, rows.AT_ONCE))[0]):
+        after, items = int(part[0][-1]), items + len(part[0])
+        total += part[1].sum(axis=0, dtype=np.float64)
+    mean = np.asarray(total / max(1, items), dtype=np.float32)
+    return SpaceMean(mean, items, rows.read_ledger(connection).seq)
+
+
+def write_mean(connection: Connection, space_id: str, mean: SpaceMean) -> None:
+    """Keep a mean in the place of the one before."""
+    connection.execute(delete(means).where(means.c.space_id == space_id))
+    values = {"space_id": space_id, "seq": mean.sequence, "items": mean.items, "mean": pack(mean.mean)}
+    connection.execute(insert(means), [values])
 
 
 def common_keys(connection: Connection, a: str, b: str) -> Keys:

@@ -25,7 +25,7 @@ from index.errors import BackupRefused
 from index.items import Filter, Item
 from index.neighbours import Matrix
 from index.store import rows
-from index.store.space_rows import read_spaces
+from index.store.space_rows import read_calibration, read_spaces
 from index.store.truth import Truth
 
 MANIFEST, ITEMS, VECTORS, CROPS = "archive.json", "items.parquet", "vectors", "crops"
@@ -80,7 +80,14 @@ def write_all(connection: Connection, working: Path) -> dict[str, Any]:
     for path in [working / ITEMS, *(working / VECTORS).iterdir()]:
         sync(path)
     active = next(space.space_id for space in spaces if space.state == "active")
-    return {"format": FORMAT, "items": count, "active": active, "spaces": {s.space_id: s.dim for s in spaces}}
+    stored = {space.space_id: read_calibration(connection, space.space_id) for space in spaces}
+    return {
+        "format": FORMAT,
+        "items": count,
+        "active": active,
+        "spaces": {space.space_id: space.dim for space in spaces},
+        "calibrations": {name: calibration.document for name, calibration in stored.items() if calibration},
+    }
 
 
 def write_crop(connection: Connection, working: Path, item: Item) -> str:

@@ -19,7 +19,7 @@ from index.store import changes
 from index.store.active_space import DATABASE
 from index.store.lock import FolderLock
 from index.store.schema import begin_ledger, migrate
-from index.store.space_rows import add_space
+from index.store.space_rows import add_space, write_calibration
 from index.store.sqlite import SqliteTruth
 from index.tools.archive import BATCH, FORMAT, ITEMS, MANIFEST, VECTORS
 
@@ -58,6 +58,8 @@ def fill(database: Path, source: Path, facts: dict[str, Any]) -> int:
             begin_ledger(connection)
             for space_id, dim in facts["spaces"].items():
                 add_space(connection, space_id, dim, "active" if space_id == facts["active"] else "staged")
+            for space_id, document in facts.get("calibrations", {}).items():
+                write_calibration(connection, space_id, document)
         vectors = {space_id: VectorFile(source, space_id) for space_id in facts["spaces"]}
         for known in item_batches(source):
             with truth.write() as connection:

@@ -56,7 +56,7 @@ def test_what_the_page_shows_works(tmp_path, pictures, monkeypatch, capsys):
     run("ear-teacher gallery list GALLERY --json --limit 1")
     chosen = f"--id {json.loads(capsys.readouterr().out)['id']}"
     for line, verb, beside in TABLE:
-        if beside == "no" and verb != "restore":
+        if beside == "no" and verb not in ("restore", "calibrate"):  # that one needs more people than these
             run(line.replace("--id … --subject …", chosen))
     assert "1 items deleted" in capsys.readouterr().out
     for kept in ("backup", "export"):
