@@ -1,49 +1,33 @@
 """Bytes -> upright RGB pixels, or an ImageError that says what was given and what is allowed.
 
-Knows nothing of ears or boxes. Admits JPEG (MPO included), PNG, WebP, GIF, BMP and TIFF, told apart by their first
-bytes, never by a file's name. The size is checked in the header, before any pixel is decoded.
-ICC profiles are ignored: pixels are taken as sRGB.
+Knows nothing of ears or boxes. The size is checked in the header, before any pixel is decoded. Decodes whole pictures
+with Pillow; `bundle.photo` reads large ones at reduced scale.
 """
 
 from __future__ import annotations
 
 import io
-import re
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
+from bundle.colour import MODES, to_srgb
 from bundle.errors import ImageError, ImageTooLarge, ImageTooSmall, UndecodableImage
+from bundle.formats import plugin_of
+from bundle.jpeg import JpegLayout, layout_of, with_end_marker
 
 Picture = NDArray[np.uint8]
 """(H, W, 3) uint8 RGB."""
+ResultT = TypeVar("ResultT")
 
-FORMATS = "JPEG, PNG, WebP, GIF, BMP, TIFF"
-# The plugin classes are called directly: Image.open would warn about, or refuse, a large picture before its size can
-# be told to the user, and it would try every format that Pillow knows.
-MAGIC: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
-    (b"\xff\xd8\xff", JpegImageFile),
-    (b"\x89PNG\r\n\x1a\n", PngImageFile),
-    (b"GIF8", GifImageFile),
-    (b"BM", BmpImageFile),
-    (b"II*\x00", TiffImageFile),
-    (b"MM\x00*", TiffImageFile),
-    (b"II+\x00", TiffImageFile),
-    (b"MM\x00+", TiffImageFile),
-)
-MAX_SCANS, MAX_SEGMENTS = 100, 5_000
-"""Of a JPEG. Progressive ones have about ten scans, each may be 14 bytes long and yet cost a pass over every pixel."""
-NEXT_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in scan data \xff\x00 is a byte and \xff\xd0-\xd7 a restart
 MUTED: dict[str, object] = {}  # our own entry among the warning filters
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = {
@@ -70,29 +54,17 @@ class ImageLimits:
 
 
 def decode(data: bytes, limits: ImageLimits = ImageLimits(), alpha_grey: int = 128) -> Picture:
-    """Decode one picture: EXIF orientation applied, alpha laid over grey, every mode to RGB, first frame only.
+    """Decode one picture: EXIF orientation applied, colours to sRGB, alpha laid over grey, first frame only.
 
     Returns (H, W, 3) uint8 RGB. Raises UndecodableImage, ImageTooLarge or ImageTooSmall, and nothing else.
     """
-    _mute_pillow()
-    if len(data) > limits.max_bytes:
-        raise ImageTooLarge(f"image is {len(data):,} bytes; at most {limits.max_bytes:,} are allowed")
-    plugin = _plugin(data)
-    name = plugin.format or "image"
-    if plugin is JpegImageFile:
-        _check_segments(data)
-    try:
-        with plugin(io.BytesIO(data)) as image:
-            _check_size(name, image.size, limits)
+
+    def whole(data: bytes) -> Picture:
+        with opened(data, limits) as (image, _):
             image.load()
             return np.array(_to_rgb(_upright(image), alpha_grey), dtype=np.uint8)
-    except ImageError:
-        raise
-    except Image.DecompressionBombError as error:
-        claim = f"the {name} header claims more pixels than can be decoded safely"
-        raise ImageTooLarge(f"{claim}; at most {limits.max_pixels:,} pixels are allowed") from error
-    except Exception as error:  # Pillow's plugins raise nearly everything on damaged files
-        raise UndecodableImage(f"the {name} file cannot be decoded ({_reason(error)}); is it whole?") from error
+
+    return ended(data, whole)
 
 
 def read(path: str | Path, limits: ImageLimits = ImageLimits(), alpha_grey: int = 128) -> Picture:
@@ -108,25 +80,59 @@ def read(path: str | Path, limits: ImageLimits = ImageLimits(), alpha_grey: int 
         raise type(error)(f"{path}: {error}") from error
 
 
+@contextmanager
+def opened(data: bytes, limits: ImageLimits) -> Iterator[tuple[ImageFile.ImageFile, JpegLayout | None]]:
+    """An image whose header was read and whose size is allowed, and a JPEG's layout.
+
+    What fails inside is raised as an ImageError.
+    """
+    _mute_pillow()
+    if len(data) > limits.max_bytes:
+        raise ImageTooLarge(f"image is {len(data):,} bytes; at most {limits.max_bytes:,} are allowed")
+    plugin = plugin_of(data)
+    name = plugin.format or "image"
+    layout = layout_of(data) if plugin is JpegImageFile else None  # before Pillow walks through its segments
+    try:
+        with plugin(io.BytesIO(data)) as image:
+            _check_size(name, image.size, limits)
+            yield image, layout
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        claim = f"the {name} header claims more pixels than can be decoded safely"
+        raise ImageTooLarge(f"{claim}; at most {limits.max_pixels:,} pixels are allowed") from error
+    except Exception as error:  # Pillow's plugins raise nearly everything on damaged files
+        raise UndecodableImage(f"the {name} file cannot be decoded ({_reason(error)}); is it whole?") from error
+
+
+def ended(data: bytes, job: Callable[[bytes], ResultT]) -> ResultT:
+    """Decode with `job`; a JPEG that lacks nothing but its end marker gets one."""
+    try:
+        return job(data)
+    except UndecodableImage:
+        whole = with_end_marker(data) if data.startswith(b"\xff\xd8\xff") else None
+        if whole is None:
+            raise
+    return job(whole)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8. Damaged EXIF counts as none: the pixels are what was asked for."""
+    try:
+        orientation = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # any damage: Pillow's EXIF reader has no error class of its own
+        return 1
+    return int(orientation) if orientation in UPRIGHT else 1
+
+
 def _mute_pillow() -> None:
     """What Pillow warns about (damaged EXIF, odd palettes) is put right or refused here, so nobody is warned twice.
 
-    Looked at for each picture: whoever sets filters in between would otherwise see warnings become errors.
+    Looked at for each picture: filters set in between would otherwise turn warnings into errors.
     """
     if not warnings.filters or warnings.filters[0] is not MUTED.get("filter"):
         warnings.filterwarnings("ignore", module=r"PIL\.")
         MUTED["filter"] = warnings.filters[0]
-
-
-def _plugin(data: bytes) -> type[ImageFile.ImageFile]:
-    if not data:
-        raise UndecodableImage(f"image is 0 bytes; send one of {FORMATS}")
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return WebPImageFile
-    for magic, plugin in MAGIC:
-        if data.startswith(magic):
-            return plugin
-    raise UndecodableImage(f"not a picture: the bytes begin with {bytes(data[:12])!r}; allowed are {FORMATS}")
 
 
 def _check_size(name: str, size: tuple[int, int], limits: ImageLimits) -> None:
@@ -137,30 +143,13 @@ def _check_size(name: str, size: tuple[int, int], limits: ImageLimits) -> None:
         raise ImageTooSmall(f"{name} of {width}x{height} px; each side must have at least {limits.min_side_px} px")
 
 
-def _check_segments(data: bytes) -> None:
-    """Refuse a JPEG whose scans, or empty segments, would keep a thread busy for hours."""
-    at, scans, segments = 2, 0, 0
-    while (found := NEXT_MARKER.search(data, at)) is not None and data[found.end() - 1] != 0xD9:
-        at, segments = found.end(), segments + 1
-        if data[at - 1] not in (0x01, 0xD8):  # all others carry their length
-            scans += data[at - 1] == 0xDA
-            at += int.from_bytes(data[at : at + 2], "big")
-        if scans > MAX_SCANS or segments > MAX_SEGMENTS:
-            raise UndecodableImage(
-                f"the JPEG has more than {MAX_SCANS} scans or {MAX_SEGMENTS} segments; save it again"
-            )
-
-
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation. Damaged EXIF counts as none: the pixels are what was asked for."""
-    try:
-        orientation = image.getexif().get(ORIENTATION, 1)
-    except Exception:  # any damage: Pillow's EXIF reader has no error class of its own
-        return image
+    orientation = orientation_of(image)
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
 def _to_rgb(image: Image.Image, alpha_grey: int) -> Image.Image:
+    profile: bytes | None = image.info.get("icc_profile")
     if image.mode.startswith("I;16"):
         image = _eight_bit(image)
     elif image.mode in ("I", "F"):
@@ -168,8 +157,12 @@ def _to_rgb(image: Image.Image, alpha_grey: int) -> Image.Image:
             f"{image.format or 'image'} has 32-bit samples (mode {image.mode}); save it as 8 or 16 bits"
         )
     if not image.has_transparency_data:
-        return image if image.mode == "RGB" else image.convert("RGB")
+        return to_srgb(image if image.mode in MODES else image.convert("RGB"), profile)
     rgba = image.convert("RGBA")
+    if profile:
+        alpha = rgba.getchannel("A")
+        rgba = to_srgb(rgba.convert("RGB"), profile)
+        rgba.putalpha(alpha)
     ground = Image.new("RGBA", rgba.size, (alpha_grey, alpha_grey, alpha_grey, 255))
     return Image.alpha_composite(ground, rgba).convert("RGB")
 

@@ -16,6 +16,7 @@ from PIL import Image
 from bundle.decoding import ImageLimits, Picture, decode, read
 from bundle.errors import ContractError, ImageTooSmall
 from bundle.framing import DEFAULT_FRAMING, Box, Framing, check_box, square
+from bundle.photo import Part
 
 __all__ = [
     "ImageLimits",
@@ -36,26 +37,34 @@ SOURCE_MARGIN = 0.5
 """Kept around a box in a source crop, as a share of the box: room for a later framing."""
 
 
-def frame(picture: Picture, box: Box | None, framing: Framing = DEFAULT_FRAMING) -> Picture:
+def frame(picture: Picture | Part, box: Box | None, framing: Framing = DEFAULT_FRAMING) -> Picture:
     """Crop an ear as the model wants it.
 
-    picture: (H, W, 3) uint8 RGB. box: x1, y1, x2, y2 in its pixels, or None for the whole picture.
+    picture: (H, W, 3) uint8 RGB, or the part of a large one that holds the square. box: x1, y1, x2, y2 in the pixels
+    of the whole picture, or None for all of it.
     Returns (size_px, size_px, 3) uint8 RGB: the box plus its margin, made square around its centre, the picture taken
     as continued by its edge pixels, resized antialiased. Raises BadBox, or ImageTooSmall for a strip.
     """
-    height, width = _check_picture(picture)
+    part = part_of(picture)
+    x1, y1, x2, y2 = part.place(framed_square(part.width, part.height, box, framing))
+    height, width = part.pixels.shape[:2]
+    rows, columns = _Span.of(y1, y2, height, framing.size_px), _Span.of(x1, x2, width, framing.size_px)
+    pixels = part.pixels[rows.inside, columns.inside]
+    # The longer extent first: the intermediate is then hardly larger than the picture, however narrow that is.
+    for axis, span in ((1, columns), (0, rows)) if part.width >= part.height else ((0, rows), (1, columns)):
+        pixels = _resample(pixels, axis, span, framing.size_px)
+    return np.array(pixels)
+
+
+def framed_square(width: int, height: int, box: Box | None, framing: Framing = DEFAULT_FRAMING) -> Box:
+    """The square that `frame` takes out of a picture of that size. Raises BadBox, or ImageTooSmall for a strip."""
     x1, y1, x2, y2 = square(None if box is None else check_box(box, width, height), width, height, framing.margin)
     if x2 - x1 > MAX_ASPECT * min(width, height):
         raise ImageTooSmall(
             f"the square to frame is {x2 - x1:.0f} px wide, over {MAX_ASPECT} times the shorter side of the picture "
             f"({width}x{height} px); crop the picture, or give an ear box"
         )
-    rows, columns = _Span.of(y1, y2, height, framing.size_px), _Span.of(x1, x2, width, framing.size_px)
-    picture = picture[rows.inside, columns.inside]
-    # The longer extent first: the intermediate is then hardly larger than the picture, however narrow that is.
-    for axis, span in ((1, columns), (0, rows)) if width >= height else ((0, rows), (1, columns)):
-        picture = _resample(picture, axis, span, framing.size_px)
-    return np.array(picture)
+    return x1, y1, x2, y2
 
 
 @dataclass(frozen=True)
@@ -103,25 +112,40 @@ def mirror_box(box: Box, width: int) -> Box:
     return (width - x2, y1, width - x1, y2)
 
 
-def source_crop(picture: Picture, box: Box | None, max_side_px: int = 512) -> tuple[Picture, Box | None]:
+def source_window(width: int, height: int, box: Box | None) -> tuple[int, int, int, int]:
+    """What a source crop shows of a picture of that size: the ear with half a box of surroundings. Raises BadBox."""
+    if box is None:
+        return 0, 0, width, height
+    x1, y1, x2, y2 = check_box(box, width, height)
+    reach = SOURCE_MARGIN * max(x2 - x1, y2 - y1)
+    left, top = max(0, math.floor(x1 - reach)), max(0, math.floor(y1 - reach))
+    return left, top, min(width, math.ceil(x2 + reach)), min(height, math.ceil(y2 + reach))
+
+
+def source_crop(picture: Picture | Part, box: Box | None, max_side_px: int = 512) -> tuple[Picture, Box | None]:
     """What a gallery keeps: the ear with half a box of surroundings, at most `max_side_px` long, and its box in that.
 
     A later framing can be computed from it. Nothing is padded; a picture within the limit keeps its own pixels.
     """
-    height, width = _check_picture(picture)
-    left, top, right, bottom = 0, 0, width, height
-    if box is not None:
-        x1, y1, x2, y2 = box = check_box(box, width, height)
-        reach = SOURCE_MARGIN * max(x2 - x1, y2 - y1)
-        left, top = max(0, math.floor(x1 - reach)), max(0, math.floor(y1 - reach))
-        right, bottom = min(width, math.ceil(x2 + reach)), min(height, math.ceil(y2 + reach))
-    crop = np.ascontiguousarray(picture[top:bottom, left:right])
+    part = part_of(picture)
+    height, width = part.pixels.shape[:2]
+    x1, y1, x2, y2 = part.place(source_window(part.width, part.height, box))
+    left, top = max(0, math.floor(x1)), max(0, math.floor(y1))
+    crop = np.ascontiguousarray(part.pixels[top : min(height, math.ceil(y2)), left : min(width, math.ceil(x2))])
     shrunk = _shrink(crop, max_side_px)
     if box is None:
         return shrunk, None
     scale_x, scale_y = shrunk.shape[1] / crop.shape[1], shrunk.shape[0] / crop.shape[0]
-    x1, y1, x2, y2 = box
+    x1, y1, x2, y2 = part.place(box)
     return shrunk, ((x1 - left) * scale_x, (y1 - top) * scale_y, (x2 - left) * scale_x, (y2 - top) * scale_y)
+
+
+def part_of(picture: Picture | Part) -> Part:
+    """A picture as a part of itself. Raises ContractError for what is no picture."""
+    if isinstance(picture, Part):
+        return picture
+    _check_picture(picture)
+    return Part.whole(picture)
 
 
 def _shrink(picture: Picture, max_side_px: int) -> Picture:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bundle.errors import ContractError
 from bundle.framing import Box
-from bundle.image import Picture
+from bundle.image import Picture, part_of
+from bundle.photo import Part
 from bundle.session import Session
 
 LETTERBOX_PX = 640
@@ -64,18 +64,21 @@ class FoundEar:
     """(K,) probability that the landmark is seen rather than covered."""
 
 
-def letterbox(picture: Picture, size: int = LETTERBOX_PX) -> Letterboxed:
-    """Fit (H, W, 3) uint8 RGB into the middle of a grey square of `size` px, sides in proportion, antialiased."""
-    if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
-        raise ContractError(f"a picture is (H, W, 3) uint8 RGB; given {picture.shape} {picture.dtype}")
-    height, width = picture.shape[:2]
+def letterbox(photo: Picture | Part, size: int = LETTERBOX_PX) -> Letterboxed:
+    """Fit a photo into the middle of a grey square of `size` px, sides in proportion, antialiased.
+
+    photo: (H, W, 3) uint8 RGB, or all of a large one at reduced scale; places are undone to the whole photo's pixels.
+    """
+    part = part_of(photo)
+    height, width = part.pixels.shape[:2]
     scale = size / max(height, width)
     wide, high = max(round(width * scale), 1), max(round(height * scale), 1)
     left, top = (size - wide) // 2, (size - high) // 2
     canvas = np.full((size, size, 3), GREY, np.uint8)
-    resized = Image.fromarray(picture).resize((wide, high), Image.Resampling.BILINEAR)
+    resized = Image.fromarray(part.pixels).resize((wide, high), Image.Resampling.BILINEAR)
     canvas[top : top + high, left : left + wide] = np.asarray(resized)
-    return Letterboxed(canvas, scale, float(left), float(top))
+    scale /= part.scale_x  # WebP's two scales differ by less than a pixel of the part over all of it
+    return Letterboxed(canvas, scale, left - part.left * scale, top - part.top * scale)
 
 
 class EarFinder:

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
 
-from bundle.image import ImageLimits
+from bundle.decoding import ImageLimits
 from serve.errors import NotReady
 from serve.http.api_keys import Keyring
 from serve.http.middleware import Observer
 from serve.http.rate_limit import Rates
 from serve.http.url_fetch import Fetcher
-from serve.inference.decode_pool import Intake
+from serve.inference.decode_pool import DecodeLimits, DecodePool
 from serve.lifecycle.bulk_import import Imports
 from serve.lifecycle.gauges import gauges
 from serve.lifecycle.in_flight import InFlight
@@ -42,8 +42,15 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels)
-        self.intake = Intake(settings.decode_workers, settings.queue_size, limits)
+        self.intake = DecodePool(
+            DecodeLimits(
+                threads=settings.decode_workers,
+                queue_size=settings.queue_size,
+                memory_bytes=settings.memory_bytes // 4,
+                request_pixels=settings.max_request_pixels,
+                image=ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels),
+            )
+        )
         self.fetcher = Fetcher(settings)
         self.keyring = Keyring(settings)
         self.rates = Rates(settings.rate_limit)
@@ -103,6 +110,10 @@ class Service:
         Raises NotReady while there is none, SpaceMismatch for a space that no loaded model has.
         """
         trace = trace_of(request)
+        if not self.settings.has_keys and request.client is not None:
+            trace.turn = request.client.host
+        else:
+            trace.turn = trace.caller
         self.in_flight.began(trace)
         live = self.loaded().of_space(space_id)
         trace.space_id, trace.bundle_id = live.engine.ids

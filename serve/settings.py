@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from common.machine import usable_cpus
+from common.machine import memory_bytes, usable_cpus
 from serve.errors import ConfigurationError
 
 Runtime = Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx"]
@@ -89,7 +89,15 @@ class Settings(BaseSettings):
 
     max_body_bytes: int = Field(32 << 20, ge=1, description="largest request body")
     max_image_bytes: int = Field(20 << 20, ge=1, description="largest picture file")
-    max_pixels: int = Field(50_000_000, ge=1, description="largest picture")
+    max_pixels: int = Field(51_000_000, ge=1, description="largest picture; a phone's 50 megapixels are 8160x6144")
+    max_request_pixels: int = Field(
+        800_000_000, ge=1, description="of the larger pictures of one request together; more are answered 413"
+    )
+    memory_mb: int | None = Field(
+        None,
+        ge=128,
+        description="MiB that the process may take, a quarter for pictures; none: the container's limit",
+    )
     max_inputs: int = Field(64, ge=1, description="most pictures in one request")
 
     url_hosts: Names = Field(
@@ -153,6 +161,11 @@ class Settings(BaseSettings):
     def decode_workers(self) -> int:
         """Threads of the decode pool."""
         return self.decode_threads or usable_cpus()
+
+    @property
+    def memory_bytes(self) -> int:
+        """What this process may take of the memory."""
+        return memory_bytes() if self.memory_mb is None else self.memory_mb << 20
 
     @property
     def connections(self) -> int:

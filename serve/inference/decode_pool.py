@@ -1,25 +1,51 @@
-"""Picture files -> upright pictures and the model's crops, in a bounded pool of threads off the event loop.
+"""Picture files -> the model's crops, in a bounded pool of threads off the event loop and within a budget of memory.
 
-Knows bundle's decoding and framing and the side rule; knows neither model nor HTTP.
+Callers are served in turn, so that one with many or large pictures delays the others little. Knows bundle's decoding
+and framing and the side rule; knows neither model nor HTTP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+from bundle.decoding import ImageLimits, Picture
 from bundle.framing import Box, Framing
-from bundle.image import ImageLimits, Picture, decode, frame, mirror, source_crop, to_jpeg, to_png
+from bundle.image import frame, framed_square, mirror, source_crop, source_window, to_jpeg, to_png
+from bundle.landmarks import Letterboxed, letterbox
+from bundle.photo import Part, PictureFile
+from serve.errors import BodyTooLarge, DeadlineExceeded, Overloaded
+from serve.inference.fair_limit import FairLimit, Held, TurnTimeout
 from serve.inference.orientation import Side, is_mirrored
-from serve.inference.thread_pool import Pool
 from serve.observability.request_context import Trace
 
 LOSSLESS_SIDE_PX = 256
 """Stored crops up to this side are kept as PNG, larger ones as JPEG: a 512 px PNG takes ten times the space."""
 STORED_QUALITY = 95
+SMALL_BYTES = 4 << 20
+"""A picture that takes no more than this is decoded without asking for memory: one for each thread."""
 
 ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True)
+class DecodeLimits:
+    """What a decode pool takes on.
+
+    threads: that decode. queue_size: jobs that may wait or run. memory_bytes: for pictures that are being decoded or
+    wait for the detector. request_pixels: of all pictures of one request together.
+    """
+
+    threads: int
+    queue_size: int
+    memory_bytes: int
+    request_pixels: int
+    image: ImageLimits = ImageLimits()
 
 
 @dataclass(frozen=True)
@@ -30,43 +56,154 @@ class StoredCrop:
     box: Box | None
 
 
-class Intake:
-    """A pool of decoding threads; `queue_size` jobs may wait or run. Its methods raise what `Pool.run` raises."""
+@dataclass(frozen=True)
+class Photo:
+    """A photo for the detector: its letterboxed square, and a bounded copy from which ears are cut."""
 
-    def __init__(self, workers: int, queue_size: int, limits: ImageLimits) -> None:
-        self._pool = Pool(workers, queue_size, "decode", "too many pictures wait to be decoded")
-        self._limits = limits
+    square: Letterboxed
+    part: Part
+
+    @property
+    def width(self) -> int:
+        """Of the whole photo, upright, in pixels."""
+        return self.part.width
+
+    @property
+    def height(self) -> int:
+        """Of the whole photo, upright, in pixels."""
+        return self.part.height
+
+
+class DecodePool:
+    """Decoding threads. Methods raise Overloaded where there is no room, DeadlineExceeded where the time was over."""
+
+    def __init__(self, limits: DecodeLimits) -> None:
+        self.limits = limits
+        self._executor = ThreadPoolExecutor(limits.threads, thread_name_prefix="decode")
+        self._threads, self._memory = FairLimit(limits.threads), FairLimit(limits.memory_bytes)
+        self._room = limits.queue_size
 
     async def run(self, trace: Trace, job: Callable[[], ResultT]) -> ResultT:
-        """Run a job on a picture that came; what it took counts as decoding."""
-        return await self._pool.run(trace, "decode", job)
+        """Run a job on a picture that was posted; what it took counts as decoding."""
+        with trace.timed("decode"):
+            return await self._run(trace, job)
 
     async def draw(self, trace: Trace, job: Callable[[], ResultT]) -> ResultT:
         """Run a job on pictures that are answered; what it took counts as serialising."""
-        return await self._pool.run(trace, "serialise", job)
+        with trace.timed("serialise"):
+            return await self._run(trace, job)
 
     async def crop(self, trace: Trace, data: bytes, side: Side, box: Box | None, framing: Framing) -> Picture:
         """A picture file -> the model's crop (S, S, 3) uint8 RGB in left orientation (as posted, where unknown)."""
-        return await self.run(trace, lambda: oriented(frame(decode(data, self._limits), box, framing), side))
-
-    async def picture(self, trace: Trace, data: bytes) -> Picture:
-        """A picture file -> (H, W, 3) uint8 RGB, upright."""
-        return await self.run(trace, lambda: decode(data, self._limits))
+        return await self._decoded(trace, data, framing, lambda file: oriented(_framed(file, box, framing), side))
 
     async def for_gallery(
         self, trace: Trace, data: bytes, side: Side, box: Box | None, framing: Framing
     ) -> tuple[Picture, StoredCrop]:
         """A picture file -> the model's crop and what the gallery keeps of it."""
 
-        def job() -> tuple[Picture, StoredCrop]:
-            picture = decode(data, self._limits)
-            return oriented(frame(picture, box, framing), side), stored_crop(picture, box)
+        def job(file: PictureFile) -> tuple[Picture, StoredCrop]:
+            part = part_for(file, box, framing)
+            return oriented(frame(part, box, framing), side), stored_crop(part, box)
 
-        return await self.run(trace, job)
+        return await self._decoded(trace, data, framing, job)
+
+    @asynccontextmanager
+    async def photo(self, trace: Trace, data: bytes, framing: Framing) -> AsyncIterator[Photo]:
+        """A picture file as a photo in which ears are to be found, in one job; its memory is kept until the end."""
+        with trace.timed("decode"):
+            file = await self._run(trace, lambda: self._opened(data, framing))
+        async with self._memory_for(trace, file) as held:
+            with trace.timed("decode"):
+                photo = await self._run(trace, lambda: _photo(file))
+            held.reduce(photo.part.pixels.nbytes + photo.square.picture.nbytes)
+            yield photo
 
     def close(self) -> None:
         """Drop what waits; what runs ends by itself."""
-        self._pool.close(wait=False)
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def _decoded(
+        self, trace: Trace, data: bytes, framing: Framing, job: Callable[[PictureFile], ResultT]
+    ) -> ResultT:
+        """Run a job on a picture file: a small one at once, a larger one when there is memory for it."""
+
+        def begin() -> tuple[PictureFile, ResultT | None]:
+            file = self._opened(data, framing)
+            return file, job(file) if file.cost_bytes <= SMALL_BYTES else None
+
+        with trace.timed("decode"):
+            file, done = await self._run(trace, begin)
+            if done is not None:
+                return done
+            async with self._memory_for(trace, file):
+                return await self._run(trace, lambda: job(file))
+
+    def _opened(self, data: bytes, framing: Framing) -> PictureFile:
+        file = PictureFile(data, self.limits.image, framing.alpha_grey)
+        file.refuse_above(self.limits.memory_bytes)
+        return file
+
+    @asynccontextmanager
+    async def _memory_for(self, trace: Trace, file: PictureFile) -> AsyncIterator[Held]:
+        trace.pixels += file.pixels
+        if trace.pixels > self.limits.request_pixels:
+            raise BodyTooLarge(
+                f"the pictures of this request have {trace.pixels:,} pixels or more; at most "
+                f"{self.limits.request_pixels:,} are taken at once: send fewer in one request"
+            )
+        try:
+            async with self._memory.hold(trace.turn, file.cost_bytes + SMALL_BYTES, trace.deadline) as held:
+                yield held
+        except TurnTimeout:
+            raise Overloaded(
+                f"{self._memory.waiting + 1} large pictures wait for memory ({self.limits.memory_bytes >> 20} MiB)", 5.0
+            ) from None
+
+    async def _run(self, trace: Trace, job: Callable[[], ResultT]) -> ResultT:
+        """Run a job on a thread when it is the caller's turn. One that has not begun is dropped on cancel."""
+        if self._room <= 0:
+            raise Overloaded("too many pictures wait to be decoded")
+        self._room -= 1
+        try:
+            async with self._threads.hold(trace.turn, 1, trace.deadline):
+                if time.monotonic() >= trace.deadline:
+                    raise DeadlineExceeded("the request's time was over before its turn came")
+                running = asyncio.get_running_loop().run_in_executor(self._executor, job)
+                try:
+                    return await asyncio.shield(running)
+                except asyncio.CancelledError:
+                    await asyncio.wait({running})  # its thread and its memory are in use until then
+                    running.exception()
+                    raise
+        except TurnTimeout:
+            raise DeadlineExceeded("the request's time was over before its turn came") from None
+        finally:
+            self._room += 1
+
+
+def part_for(file: PictureFile, box: Box | None, framing: Framing) -> Part:
+    """The part of a picture from which its ear's crop and stored crop are made, no larger than they need."""
+    square = framed_square(file.width, file.height, box, framing)
+    side = square[2] - square[0]
+    reach = 3.0 * max(1.0, side / framing.size_px)  # what antialiasing reads around the square
+    window = source_window(file.width, file.height, box)
+    needed = (
+        min(window[0], square[0] - reach),
+        min(window[1], square[1] - reach),
+        max(window[2], square[2] + reach),
+        max(window[3], square[3] + reach),
+    )
+    return file.part(needed, file.factor_for(side, framing.size_px))
+
+
+def _framed(file: PictureFile, box: Box | None, framing: Framing) -> Picture:
+    return frame(part_for(file, box, framing), box, framing)
+
+
+def _photo(file: PictureFile) -> Photo:
+    part = file.whole()
+    return Photo(letterbox(part), part)
 
 
 def oriented(crop: Picture, side: Side) -> Picture:
@@ -74,7 +211,7 @@ def oriented(crop: Picture, side: Side) -> Picture:
     return mirror(crop) if is_mirrored(side) else crop
 
 
-def stored_crop(picture: Picture, box: Box | None) -> StoredCrop:
+def stored_crop(picture: Picture | Part, box: Box | None) -> StoredCrop:
     """The posted ear with its surroundings, at most 512 px, encoded anew (so no EXIF, no place, no time is kept)."""
     crop, crop_box = source_crop(picture, box)
     lossless = max(crop.shape[:2]) <= LOSSLESS_SIDE_PX

@@ -5,32 +5,33 @@ Knows the decode pool and the engine; knows neither the gallery nor how a photo 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from bundle.framing import Box
 from bundle.image import Picture, frame
-from bundle.landmarks import FoundEar, letterbox
+from bundle.landmarks import FoundEar
 from serve.errors import BadRequest
-from serve.inference.decode_pool import Intake, oriented
+from serve.inference.decode_pool import DecodePool, Photo, oriented
 from serve.inference.engine import Engine
 from serve.inference.orientation import Side
 from serve.observability.request_context import Trace
 
 
-async def find_ears(
-    intake: Intake, engine: Engine, trace: Trace, data: bytes, threshold: float | None = None
-) -> tuple[Picture, list[FoundEar]]:
-    """The upright picture, (H, W, 3) uint8, and its ears, the most certain first.
+@asynccontextmanager
+async def found_ears(
+    pool: DecodePool, engine: Engine, trace: Trace, data: bytes, threshold: float | None = None
+) -> AsyncIterator[tuple[Photo, list[FoundEar]]]:
+    """A photo, of which a bounded copy is in memory until the end, and its ears, the most certain first.
 
     threshold: least score of an ear; None: the bundle's.
     Raises NotHere where the bundle has no landmarks, and what decoding and the queue raise.
     """
     least = engine.finder.threshold if threshold is None else threshold
-    picture = await intake.picture(trace, data)
-    square = await intake.run(trace, lambda: letterbox(picture))
-    (ears,) = await engine.find(trace, [square])
-    return picture, [ear for ear in ears if ear.score >= least]
+    async with pool.photo(trace, data, engine.framing) as photo:
+        (ears,) = await engine.find(trace, [photo.square])
+        yield photo, [ear for ear in ears if ear.score >= least]
 
 
 def check_detect(detect: bool, box: Box | None) -> None:
@@ -40,19 +41,19 @@ def check_detect(detect: bool, box: Box | None) -> None:
 
 
 async def found_crop(
-    intake: Intake, engine: Engine, trace: Trace, data: bytes, side: Side
+    pool: DecodePool, engine: Engine, trace: Trace, data: bytes, side: Side
 ) -> tuple[Picture, FoundEar, Side]:
     """The most certain ear of a photo as the model's crop in left orientation, and the side it was taken for.
 
     side: of the ear where the caller knows it; unknown: the detector's word is taken.
     Raises BadRequest where there is no ear.
     """
-    picture, ears = await find_ears(intake, engine, trace, data)
-    if not ears:
-        raise BadRequest("no ear was found in the picture; give its box, or a picture that shows an ear", "detect")
-    known: Side = ears[0].side if side == "unknown" else side
-    crop = await intake.run(trace, lambda: oriented(frame(picture, ears[0].box, engine.framing), known))
-    return crop, ears[0], known
+    async with found_ears(pool, engine, trace, data) as (photo, ears):
+        if not ears:
+            raise BadRequest("no ear was found in the picture; give its box, or a picture that shows an ear", "detect")
+        shown: Side = ears[0].side if side == "unknown" else side
+        crop = await pool.run(trace, lambda: oriented(frame(photo.part, ears[0].box, engine.framing), shown))
+        return crop, ears[0], shown
 
 
 def described(ear: FoundEar, names: Sequence[str]) -> dict[str, Any]:

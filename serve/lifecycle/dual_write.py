@@ -6,7 +6,7 @@ import logging
 
 from bundle.framing import Box
 from index.items import Vectors
-from serve.inference.decode_pool import Intake
+from serve.inference.decode_pool import DecodePool
 from serve.inference.orientation import Side
 from serve.lifecycle.model_registry import Live, LiveModels
 from serve.observability.request_context import Trace
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 async def vectors_elsewhere(
-    models: LiveModels | None, intake: Intake, live: Live, trace: Trace, file: bytes, side: Side, box: Box | None
+    models: LiveModels | None, intake: DecodePool, live: Live, trace: Trace, file: bytes, side: Side, box: Box | None
 ) -> dict[str, Vectors]:
     """space_id -> vectors of a picture, for every live space but that of `live`.
 

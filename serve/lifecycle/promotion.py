@@ -172,8 +172,8 @@ class Promotions:
         except Exception as error:
             log.exception("promotion %s failed", record.id)
             record.error = str(error)
-            self._change(record, "failed")
             self._models.retire(record.bundle_id)
+            self._change(record, "failed")
 
     def _halt(self, patience_s: float | None = None) -> None:
         self._stop.set()

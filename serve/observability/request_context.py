@@ -27,6 +27,10 @@ class Trace:
     """On the `time.monotonic` clock; work that has not begun by then is dropped."""
     started: float = field(default_factory=time.perf_counter)
     caller: str = "anonymous"
+    turn: str = "anonymous"
+    """Whose turn it uses where callers are served in turn: the key, or the address where there are no keys."""
+    pixels: int = 0
+    """Of its larger pictures together."""
     traceparent: str = ""
     """The caller's own trace (W3C Trace Context), where it sent one."""
     space_id: str | None = None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from serve.errors import BadRequest
 from serve.http.multipart import parse_box
-from serve.inference.decode_pool import Intake, oriented
+from serve.inference.decode_pool import DecodePool, oriented
 from serve.inference.engine import Encoded, Engine
 from serve.inference.orientation import Side
 from serve.observability.request_context import Trace
@@ -23,7 +23,9 @@ from serve.oip.tensors import Tensor
 from serve.oip.wire import InferRequest
 
 
-async def infer(trace: Trace, engine: Engine, intake: Intake, model: OipModel, request: InferRequest) -> list[Tensor]:
+async def infer(
+    trace: Trace, engine: Engine, intake: DecodePool, model: OipModel, request: InferRequest
+) -> list[Tensor]:
     """All outputs of the model for this request; request parameters `side` and `box` frame the pictures."""
     tensor = model.read_input(request)
     if model.name == "ear-decoder":
@@ -37,7 +39,7 @@ async def infer(trace: Trace, engine: Engine, intake: Intake, model: OipModel, r
 
 
 async def _crops(
-    trace: Trace, engine: Engine, intake: Intake, model: OipModel, tensor: Tensor, parameters: Mapping[str, Any]
+    trace: Trace, engine: Engine, intake: DecodePool, model: OipModel, tensor: Tensor, parameters: Mapping[str, Any]
 ) -> list[NDArray[np.uint8]]:
     side = _side(parameters)
     if model.name == "ear-encoder":

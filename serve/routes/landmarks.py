@@ -6,10 +6,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from bundle.landmarks import FoundEar
 from serve.http.multipart import read_upload
 from serve.http.responses import Answer
-from serve.inference.detection import described, find_ears
-from serve.observability.request_context import trace_of
+from serve.inference.decode_pool import DecodePool, Photo
+from serve.inference.detection import described, found_ears
+from serve.inference.engine import Engine
+from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import ERRORS, PICTURE_BODY, needs
 from serve.service import attended, service_of
 
@@ -32,15 +35,22 @@ async def landmarks(request: Request, threshold: ThresholdParam = None) -> Answe
     finder = engine.finder
     engine.check_room_to_find()
     upload = await read_upload(request)
-    picture, ears = await attended(request, find_ears(service.intake, engine, trace, upload.data, threshold))
+    photo, ears = await attended(request, _found(service.intake, engine, trace, upload.data, threshold))
     space_id, bundle_id = engine.ids
     return Answer(
         {
             "ears": [described(ear, finder.names) for ear in ears],
-            "width": picture.shape[1],
-            "height": picture.shape[0],
+            "width": photo.width,
+            "height": photo.height,
             "space_id": space_id,
             "bundle_id": bundle_id,
             "timing_ms": trace.timing_ms(),
         }
     )
+
+
+async def _found(
+    pool: DecodePool, engine: Engine, trace: Trace, data: bytes, threshold: float | None
+) -> tuple[Photo, list[FoundEar]]:
+    async with found_ears(pool, engine, trace, data, threshold) as (photo, ears):
+        return photo, ears

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bundle.decoding import MAX_SCANS, decode
+from bundle.decoding import decode
 from bundle.errors import ImageError, ImageTooLarge, UndecodableImage
+from bundle.jpeg import MAX_SCANS
 from tests.bundle.pictures import encoded, scene
 
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]
