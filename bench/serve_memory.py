@@ -2,7 +2,7 @@
 
 Pictures of 12, 48 and 50 megapixels, made of one demo ear with a camera's grain, as JPEG, PNG, WebP and TIFF; so many
 clients at once send one each, again as soon as they are answered, and what is answered 429 is sent again when
-Retry-After says. One service for each row, with `--memory-mb` as in a container with that limit.
+Retry-After says. One service for each row, with EAR_TEACHER_MEMORY_MB as in a container with that limit.
 
     python -m bench.serve_memory --bundle demo/bundle --clients 24 --memory-mb 1024 --path /v1/embed
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import os
 import threading
 import time
 from collections import Counter
@@ -103,13 +104,14 @@ def main() -> None:
     parser.add_argument("--megapixels", type=int, nargs="+", default=sorted(SIZES), choices=sorted(SIZES))
     parser.add_argument("--kinds", nargs="+", default=list(OPTIONS), choices=list(OPTIONS))
     asked = parser.parse_args()
-    print(f"{asked.clients} clients, POST {asked.path}, --memory-mb {asked.memory_mb}\n")
+    os.environ["EAR_TEACHER_MEMORY_MB"] = str(asked.memory_mb)
+    print(f"{asked.clients} clients, POST {asked.path}, EAR_TEACHER_MEMORY_MB={asked.memory_mb}\n")
     print("| picture | file, MB | rest, MiB | peak, MiB | answers | median, s | slowest, s |")
     print("|---|---|---|---|---|---|---|")
     for megapixels in asked.megapixels:
         for kind in asked.kinds:
             data = picture(megapixels, kind)
-            with running(asked.bundle, None, "--memory-mb", str(asked.memory_mb)) as service:
+            with running(asked.bundle, None) as service:
                 service.wait(READY)
                 time.sleep(1)
                 with watched(service) as memory:
