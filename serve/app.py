@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -15,7 +17,7 @@ from starlette.responses import Response
 from bundle.errors import BundleError
 from index.errors import GalleryError
 from measure.errors import MeasureError
-from serve.errors import ServeError
+from serve.errors import ConfigurationError, ServeError
 from serve.http.json_body import bad_request
 from serve.http.middleware import Envelope, error_answer
 from serve.observability.request_context import trace_of
@@ -41,6 +43,8 @@ from serve.routes import (
 from serve.service import Service
 from serve.settings import Settings
 
+NO_GRPC = "--grpc-port needs the extra grpc: in the source tree, pip install '.[grpc]'"
+log = logging.getLogger(__name__)
 DESCRIPTION = "Embeddings, reconstructions and nearest neighbours of ears."
 EXPECTED = (
     ServeError,
@@ -102,8 +106,30 @@ def create_app(settings: Settings) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     service: Service = app.state.service
     service.start()
+    stop_grpc = await _start_grpc(app, service)
     yield
+    await stop_grpc()
     await service.close()
+
+
+async def _start_grpc(app: FastAPI, service: Service) -> Callable[[], Awaitable[None]]:
+    """Serve gRPC too where the settings ask for it; returns what stops it. `app.state.grpc_port` is its port."""
+
+    async def nothing() -> None:
+        return None
+
+    if service.settings.grpc_port is None:
+        return nothing
+    try:
+        from serve.oip.grpc_server import start_server
+
+        server, app.state.grpc_port = await start_server(app, service.settings)
+    except (ConfigurationError, ModuleNotFoundError) as error:
+        service.failure = error if isinstance(error, ConfigurationError) else ConfigurationError(NO_GRPC)
+        service.on_loaded()
+        return nothing
+    log.info("gRPC on port %d", app.state.grpc_port)
+    return partial(server.stop, service.settings.drain_s)
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     where = parser.add_argument_group("where")
     where.add_argument("--host", help="address to bind to (default 127.0.0.1)")
     where.add_argument("--port", type=int, help="port to bind to (default 8350; 0: any free one)")
+    where.add_argument("--grpc-port", type=int, help="also speak the Open Inference Protocol over gRPC on this port")
     where.add_argument("--insecure", action="store_true", help="bind beyond loopback without an API key")
     where.add_argument("--tls-cert", type=Path, metavar="FILE", help="PEM certificate: serve https")
     where.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM private key of the certificate")

@@ -59,6 +59,12 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to bind to")
     port: int = Field(8350, ge=0, le=65535, description="port to bind to; 0: any free one")
     insecure: bool = Field(False, description="bind beyond loopback without an API key")
+    grpc_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="port of the Open Inference Protocol over gRPC (extra grpc); 0: any free one",
+    )
     root_path: str = Field("", description="path prefix that a proxy in front strips")
 
     runtime: Runtime = Field("auto", description="what runs the model")
