@@ -9,7 +9,7 @@ import logging
 import sys
 from typing import TextIO
 
-ROOMS = ("bundle", "demo", "export", "index", "measure", "training")
+ROOMS = ("bundle", "common", "demo", "export", "index", "measure", "training")
 """Packages whose progress a command shows; `serve` configures its own logging."""
 
 
@@ -35,3 +35,9 @@ def show_progress() -> None:
         logger.setLevel(logging.INFO)
         if _HANDLER not in logger.handlers:
             logger.addHandler(_HANDLER)
+
+
+def log_progress(logger: logging.Logger, what: str, done: int, total: int) -> None:
+    """A line at every tenth of the work, at most every 500, and at the end."""
+    if done == total or (done and done % max(total // 10, 500) == 0):
+        logger.info("%s: %d/%d", what, done, total)

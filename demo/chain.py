@@ -17,10 +17,11 @@ from bundle.framing import Framing
 from bundle.image import read
 from bundle.manifest import MANIFEST_NAME
 from bundle.model import EarModel
+from common.records.record import EarRecord
 from demo.people import People
 from index.items import NewItem
 from serve.inference.decode_pool import stored_crop
-from training.data.records import EarRecord, load_records
+from training.data.records import load_records
 
 EARS = Path(__file__).parent / "ears"
 SHIPPED_BUNDLE = Path(__file__).parent / "bundle"

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from bundle.image import Picture
 from bundle.model import EarModel, Encoding
+from common.records.record import EarRecord
 from measure.protocol import Scores, evaluate, gallery_query_split
 from training.data.crops import Framer
-from training.data.records import EarRecord
 
 BATCH = 32
 PER_SUBJECT = 2  # pictures of a person in the gallery; the others are queries

@@ -15,7 +15,8 @@ from PIL import Image
 
 from bundle.image import Picture, frame, mirror, read
 from bundle.model import load
-from training.data.records import EarRecord, load_records
+from common.records.record import EarRecord
+from training.data.records import load_records
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "docs" / "pictures" / "concepts.svg"

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from bundle.errors import BundleError
 from bundle.framing import Framing
+from common.records.record import EarRecord
 from export.errors import NoCrops
 from training.data.crops import Framer
-from training.data.records import EarRecord, load_records
+from training.data.records import load_records
 from training.data.splits import VAL_FILE
 from training.errors import TrainingError
 

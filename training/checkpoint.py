@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from common.durable_files import replacing
+from training.data import trained_on
+from training.data.trained_on import TrainedOn
 from training.errors import CheckpointError
 from training.model_config import ModelConfig
 
@@ -37,13 +39,19 @@ class Checkpoint:
     """How it was made: data hash, git commit, versions, seed, seconds, flags."""
     metrics: dict[str, Any] = field(default_factory=dict)
     """What it reached on validation data, by name."""
+    trained_on: dict[str, Any] = field(default_factory=dict)
+    """Whom it was trained on, as `training.data.trained_on.TrainedOn.to_dict`; empty where that is not known."""
 
 
-def header(config: ModelConfig, provenance: dict[str, Any], metrics: dict[str, Any]) -> str:
+def header(
+    config: ModelConfig,
+    provenance: dict[str, Any],
+    metrics: dict[str, Any],
+    trained_on: dict[str, Any] | None = None,
+) -> str:
     """The JSON text stored under `HEADER_KEY`."""
-    return json.dumps(
-        {"schema": SCHEMA, "config": config.to_dict(), "provenance": provenance, "metrics": metrics}, sort_keys=True
-    )
+    values = {"config": config.to_dict(), "provenance": provenance, "metrics": metrics, "trained_on": trained_on or {}}
+    return json.dumps({"schema": SCHEMA, **values}, sort_keys=True)
 
 
 def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
@@ -51,7 +59,7 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {
-        HEADER_KEY: header(checkpoint.config, checkpoint.provenance, checkpoint.metrics),
+        HEADER_KEY: header(checkpoint.config, checkpoint.provenance, checkpoint.metrics, checkpoint.trained_on),
         "state_dict": {MODEL_PREFIX + name: tensor for name, tensor in checkpoint.state_dict.items()},
     }
     with replacing(path) as temporary:
@@ -77,7 +85,21 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
         for name, tensor in content["state_dict"].items()
         if name.startswith(MODEL_PREFIX)
     }
-    return Checkpoint(ModelConfig.from_dict(values["config"]), tensors, values["provenance"], values["metrics"])
+    return Checkpoint(
+        ModelConfig.from_dict(values["config"]),
+        tensors,
+        values["provenance"],
+        values["metrics"],
+        values.get("trained_on", {}),
+    )
+
+
+def read_trained_on(model: Path) -> TrainedOn | None:
+    """Whom the model of a checkpoint, or of a bundle's folder, was trained on; None where it does not say."""
+    if not model.is_dir():
+        return TrainedOn.from_dict(read_checkpoint(model).trained_on)
+    said = model / trained_on.FILE
+    return TrainedOn.from_dict(json.loads(said.read_text(encoding="utf-8"))) if said.is_file() else None
 
 
 def read_raw(path: str | Path, map_location: str | torch.device = "cpu") -> dict[str, Any]:

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from common.progress import show_progress
 from training.config import CHOICES
 from training.errors import ConfigError
 
@@ -41,8 +42,9 @@ def main(argv: list[str]) -> int:
     from training.eigenears.study import study
     from training.evaluation.model import open_model
 
+    show_progress()
     model = open_model(arguments.model)
-    ears, rows = study(model, arguments.data, arguments.components, arguments.crop == "box", _tell)
+    ears, rows = study(model, arguments.data, arguments.components, arguments.crop == "box")
     arguments.out.mkdir(parents=True, exist_ok=True)
     strips = write_strips(model, ears, arguments.out)
     write_sheet(strips, rows, arguments.out / "eigenears_grid.png")
@@ -70,8 +72,3 @@ def lines(rows: list[dict[str, float]]) -> list[str]:
     else:
         said.append("anatomy or light? not measured: the pictures have no landmarks, or show too few people")
     return said
-
-
-def _tell(what: str, done: int, total: int) -> None:
-    if done == total or done % 500 == 0:
-        print(f"{what}: {done}/{total}", flush=True)

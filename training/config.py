@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from common.flags import flag_fields, problem, setting
 from common.machine import physical_cores
+from common.records.reader import LAYOUT_NAMES
 from training.errors import ConfigError
 from training.model_config import ModelConfig
 
@@ -57,6 +58,11 @@ class TrainConfig:
         "of the subjects)", "data", metavar="PATH",
     )  # fmt: skip
     val_fraction: float = setting(0.1, "that share, 0 to 1", "data")
+    layout: str = setting("auto", "how the pictures are kept; auto says what it took", "data", choices=LAYOUT_NAMES)
+    subject_pattern: str | None = setting(
+        None, "subjects, and sides, from file names: groups (?P<subject>...), (?P<side>...); others become attributes",
+        "data", metavar="REGEX",
+    )  # fmt: skip
     crop: str = setting(
         "box",
         "box: frame each ear by its box where there is one; none: whole pictures",

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from common.records.record import UnusableRow
 from index.gallery import Gallery
 from index.items import Item, NewItem, Vectors, check_labels, source_of
-from index.tools.sources import Picture, Unreadable
+from index.tools.sources import Picture
 
 Embed = Callable[[Sequence[Picture]], Sequence[NewItem | Exception]]
 """Pictures -> for each, in order, the item to enrol or why it cannot be. Labels of the item are taken as they are."""
@@ -36,7 +37,7 @@ class ImportReport:
     enrolled: int = 0
     known: int = 0  # already in the gallery, by content
     updated: int = 0  # of the known ones, those that got other labels
-    failed: list[Unreadable] = field(default_factory=list)
+    failed: list[UnusableRow] = field(default_factory=list)
     fresh: list[str] = field(default_factory=list)  # ids of what the last batch enrolled
 
     @property
@@ -46,7 +47,7 @@ class ImportReport:
 
 
 def import_pictures(
-    gallery: Gallery, source: Iterable[Picture | Unreadable], embed: Embed, options: ImportOptions | None = None
+    gallery: Gallery, source: Iterable[Picture | UnusableRow], embed: Embed, options: ImportOptions | None = None
 ) -> Iterator[ImportReport]:
     """Enrol every picture whose content the gallery does not hold yet; gives its report after every batch.
 
@@ -67,10 +68,10 @@ class ImportJob:
         self.report, self.options = ImportReport(), options
         self._gallery, self._embed = gallery, embed
 
-    def take(self, rows: Sequence[Picture | Unreadable]) -> None:
+    def take(self, rows: Sequence[Picture | UnusableRow]) -> None:
         """Enrol what is new in a batch, and count the rest."""
         report, report.fresh = self.report, []
-        report.failed += [row for row in rows if isinstance(row, Unreadable)]
+        report.failed += [row for row in rows if isinstance(row, UnusableRow)]
         by_content: dict[str, list[Picture]] = {}
         for picture in (row for row in rows if isinstance(row, Picture)):
             by_content.setdefault(picture.content, []).append(picture)
@@ -87,7 +88,7 @@ class ImportJob:
         first = [group[0] for group in groups]
         for group, result in zip(groups, self._embed(first) if first else (), strict=True):
             if isinstance(result, Exception):
-                self.report.failed += [Unreadable(picture.name, str(result)) for picture in group]
+                self.report.failed += [UnusableRow(picture.name, str(result)) for picture in group]
             else:
                 items.append(self._named(result, group[0]))
                 self.report.known += len(group) - 1
@@ -107,7 +108,7 @@ class ImportJob:
         if (labels.get("side", item.side) == "right") != (item.side == "right"):  # the picture is mirrored anew
             (result,) = self._embed([picture])
             if isinstance(result, Exception):
-                self.report.failed.append(Unreadable(picture.name, str(result)))
+                self.report.failed.append(UnusableRow(picture.name, str(result)))
                 return False
             own = self.options.space_id or self._gallery.space_id
             vectors = {**result.also, own: Vectors(result.mu, result.embedding)}
@@ -122,9 +123,9 @@ def new_labels(item: Item, picture: Picture) -> dict[str, Any]:
     return {name: value for name, value in stated.items() if value and value != getattr(item, name)}
 
 
-def batches(source: Iterable[Picture | Unreadable], size: int) -> Iterator[list[Picture | Unreadable]]:
+def batches(source: Iterable[Picture | UnusableRow], size: int) -> Iterator[list[Picture | UnusableRow]]:
     """The rows of a source, `size` at a time."""
-    rows: list[Picture | Unreadable] = []
+    rows: list[Picture | UnusableRow] = []
     for row in source:
         rows.append(row)
         if len(rows) == size:

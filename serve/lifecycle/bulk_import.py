@@ -20,8 +20,9 @@ from pydantic import BaseModel
 from bundle.framing import Framing
 from bundle.image import ImageLimits, decode, frame
 from bundle.image import Picture as Pixels
+from common.records.record import UnusableRow
 from index.items import NewItem, Vectors
-from index.tools.sources import Picture, Unreadable, open_source
+from index.tools.sources import Picture, open_source
 from serve.errors import ImportConflict, NotHere
 from serve.inference.decode_pool import oriented, stored_crop
 from serve.inference.orientation import shown_side
@@ -101,7 +102,7 @@ class Imports:
             if self._worker.is_alive():
                 log.warning("the import is left: its batch did not end within %g s", self._settings.drain_s)
 
-    def _work(self, record: ImportRecord, found: Iterable[Picture | Unreadable], space_id: str) -> None:
+    def _work(self, record: ImportRecord, found: Iterable[Picture | UnusableRow], space_id: str) -> None:
         from index.tools.bulk_import import ImportOptions, import_pictures
 
         began = time.monotonic()

@@ -6,7 +6,8 @@ Decoding and framing are `bundle.image`'s. Knows neither tensors nor augmentatio
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -17,8 +18,12 @@ from numpy.typing import NDArray
 from bundle import image
 from bundle.errors import BundleError
 from bundle.framing import Framing, square
-from training.data.records import EarRecord
+from common.progress import log_progress
+from common.records.record import EarRecord
+from training.data.trained_on import Digest, picture_digest
 from training.errors import DataError
+
+log = logging.getLogger(__name__)
 
 Crop = NDArray[np.uint8]
 HIDDEN = 0.3
@@ -50,13 +55,18 @@ class Framer:
     use_boxes: bool = True
     landmarks: int = 0
 
-    def __call__(self, record: EarRecord) -> Framed:
+    def __call__(self, record: EarRecord, data: bytes | None = None) -> Framed:
         """Decode, frame, and mirror a right ear.
+
+        Args:
+            record: what is known of the picture.
+            data: its encoded bytes, where they were read already.
 
         Raises:
             BundleError: the picture cannot be decoded or framed.
+            OSError, ValueError: it cannot be read.
         """
-        picture = image.read(record.path)
+        picture = image.decode(record.read() if data is None else data)
         box = record.box if self.use_boxes else None
         crop = image.frame(picture, box, self.framing)
         left, top, right, bottom = square(box, picture.shape[1], picture.shape[0], self.framing.margin)
@@ -107,10 +117,12 @@ class HeldCrops:
         return Framed(self.crops[number], self.landmarks[number], self.weights[number])
 
 
-class Survey(NamedTuple):
-    """What one pass over all pictures found."""
+class Examined(NamedTuple):
+    """What one pass over all pictures gave."""
 
     kept: list[EarRecord]
+    digests: list[Digest]
+    """Of the files of `kept`."""
     items: list[Framed]
     """The framed ears of `kept`; empty where `hold` was False."""
     refused: list[str]
@@ -119,57 +131,54 @@ class Survey(NamedTuple):
     """Of every file's bytes with its box, subject and side, in order: the data's fingerprint."""
 
 
-def survey(
-    records: Sequence[EarRecord],
-    framer: Framer,
-    *,
-    hold: bool = True,
-    threads: int = 2,
-    progress: Callable[[int], None] = lambda _: None,
-) -> Survey:
-    """Open every picture once: find those that cannot be used before hours of training do, and fingerprint the data."""
+def examine(
+    records: Sequence[EarRecord], framer: Framer, what: str = "pictures", *, hold: bool = True, threads: int = 2
+) -> Examined:
+    """Open every picture once: find those that cannot be used before hours of training do, and fingerprint the data.
 
-    def look(record: EarRecord) -> tuple[Framed | None, bytes, str | None]:
-        digest = _digest(record)
-        try:
-            framed = framer(record)
-        except BundleError as error:
-            return None, digest, f"{record.path}: {error}"
-        return (framed if hold else None), digest, None
-
-    kept: list[EarRecord] = []
-    items: list[Framed] = []
-    refused: list[str] = []
+    Progress is logged as "reading `what`".
+    """
+    examined = Examined([], [], [], [], "")
     total = hashlib.sha256()
     with ThreadPoolExecutor(max(threads, 1)) as pool:
-        for number, (record, (framed, digest, problem)) in enumerate(
-            zip(records, pool.map(look, records), strict=True)
-        ):
-            total.update(digest)
-            if problem is not None:
-                refused.append(problem)
+        results = pool.map(lambda record: _examine_one(record, framer, hold), records)
+        for number, (record, (framed, digest, said)) in enumerate(zip(records, results, strict=True)):
+            total.update(said)
+            if isinstance(framed, str):
+                examined.refused.append(f"{record.path}: {framed}")
             else:
-                kept.append(record)
-                items += [framed] if framed is not None else []
-            progress(number + 1)
-    return Survey(kept, items, refused, total.hexdigest())
+                examined.kept.append(record)
+                examined.digests.append(digest)
+                examined.items.extend([framed] if framed is not None else [])
+            log_progress(log, f"reading {what}", number + 1, len(records))
+    return examined._replace(sha256=total.hexdigest())
 
 
-def frame_all(records: Sequence[EarRecord], framer: Framer, what: str, tell: Callable[[str, int, int], None]) -> Survey:
-    """`survey` of all records, told as "reading `what`".
+def _examine_one(record: EarRecord, framer: Framer, hold: bool) -> tuple[Framed | str | None, Digest, bytes]:
+    """The crop (None unless `hold`) or why there is none, the digest of the file, and of file and labels."""
+    said = repr((record.box, record.subject, record.side)).encode("utf-8", "surrogateescape")
+    try:
+        data = record.read()
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {error}", b"", hashlib.sha256(said).digest()
+    digest = hashlib.sha256(data + said).digest()
+    try:
+        framed = framer(record, data)
+    except BundleError as error:
+        return str(error), b"", digest
+    return framed if hold else None, picture_digest(data), digest
+
+
+def examine_all(records: Sequence[EarRecord], framer: Framer, what: str) -> Examined:
+    """`examine`, with the crops.
 
     Raises:
-        DataError: none of them can be used.
+        DataError: none of the pictures can be used.
     """
-    found = survey(records, framer, progress=lambda done: tell(f"reading {what}", done, len(records)))
-    if not found.items:
-        raise DataError(f"none of the {len(records)} {what} can be used; the first: {found.refused[0]}")
-    return found
-
-
-def _digest(record: EarRecord) -> bytes:
-    said = repr((record.box, record.subject, record.side)).encode()
-    return hashlib.sha256(record.path.read_bytes() + said).digest()
+    examined = examine(records, framer, what)
+    if not examined.items:
+        raise DataError(f"none of the {len(records)} {what} can be used; the first: {examined.refused[0]}")
+    return examined
 
 
 def landmark_count(records: Sequence[EarRecord]) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from training.data.records import EarRecord
+from common.records.record import EarRecord
 
 MOST_VALUES = 12
 """An attribute with more values than this is a measurement, not a group, and is left out."""

@@ -16,8 +16,8 @@ from PIL import Image
 from bundle import image
 from bundle.errors import BadBox
 from bundle.framing import Box, Framing
+from common.records.record import EarRecord
 from training.data.crops import HIDDEN
-from training.data.records import EarRecord
 from training.detector.sources import free_picture, read
 
 NO_EAR = 1 / 6

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from bundle.landmarks import OUTPUTS, FoundEar, Letterboxed, ears_of, letterbox
+from common.records.record import EarRecord
 from measure.boxes import COCO_OVERLAPS, average_precision, best_threshold, iou, precision_curve
 from measure.landmarks import box_diagonal, ced, ced_area, failure_rate, landmark_size, normalised_error
-from training.data.records import EarRecord
 from training.detector.detector import EarDetector
 from training.detector.sources import free_picture, read
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from training.data.records import EarRecord
+from common.records.record import EarRecord
 from training.detector.checkpoint import read_detector, write_detector
 from training.detector.detector import EarDetector
 from training.detector.evaluation import (

@@ -5,6 +5,7 @@ A picture is a function of the generator it is given. Knows pixels and boxes, no
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from bundle.framing import Box
 from bundle.landmarks import GREY, LETTERBOX_PX
-from training.data.records import EarRecord
+from common.records.record import EarRecord
 from training.detector.sources import free_picture, read
 
 HEIGHTS_PX = (32.0, 460.0)
@@ -149,7 +150,7 @@ class SceneMaker:
 def is_wide(record: EarRecord) -> bool:
     """Whether the picture shows much more than its ear; opens the file's header only."""
     assert record.box is not None
-    with Image.open(record.path) as picture:
+    with Image.open(io.BytesIO(record.read())) as picture:
         return max(record.box[2] - record.box[0], record.box[3] - record.box[1]) < 0.3 * max(picture.size)
 
 

@@ -17,8 +17,8 @@ from PIL import Image
 from bundle import image
 from bundle.errors import BadBox
 from bundle.framing import Box, check_box
+from common.records.record import EarRecord
 from training.data.crops import landmark_count
-from training.data.records import EarRecord
 from training.data.splits import load_splits
 from training.errors import DataError
 
@@ -117,16 +117,16 @@ def landmark_names(path: Path) -> tuple[str, ...]:
 
 def some_subjects(records: Sequence[EarRecord], share: float, seed: int) -> list[EarRecord]:
     """The records of a share of the subjects (of the pictures, where no subject is known), at least one."""
-    owners = sorted({record.subject or record.path.name for record in records})
+    owners = sorted({record.subject or record.name for record in records})
     generator = np.random.default_rng(seed)
     chosen = set(generator.permutation(owners)[: max(round(len(owners) * share), 1)].tolist())
-    return [record for record in records if (record.subject or record.path.name) in chosen]
+    return [record for record in records if (record.subject or record.name) in chosen]
 
 
 def read(record: EarRecord) -> tuple[NDArray[np.uint8], Box]:
     """The picture, (H, W, 3) uint8 RGB, and the box of its ear."""
     assert record.box is not None  # load_sources let no other in
-    return image.read(record.path), record.box
+    return image.decode(record.read()), record.box
 
 
 def free_windows(box: Box, width: int, height: int) -> list[tuple[int, int, int, int]]:

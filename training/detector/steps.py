@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bundle.landmarks import LETTERBOX_PX, letterbox
+from common.records.record import EarRecord
 from training.data.augment import draw
-from training.data.records import EarRecord
 from training.detector.config import DetectorConfig, DetectorRun
 from training.detector.ear_crops import CropMaker, FramedCrop
 from training.detector.scenes import Scene, SceneMaker

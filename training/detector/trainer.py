@@ -18,8 +18,8 @@ import lightning
 import torch
 
 from common.provenance import commit
+from common.records.record import EarRecord
 from training.checkpoint import read_raw
-from training.data.records import EarRecord
 from training.detector.checkpoint import DetectorCheckpoint, write_detector
 from training.detector.config import DetectorConfig, DetectorRun
 from training.detector.detector import EarDetector

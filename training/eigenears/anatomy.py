@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from common.records.record import EarRecord
 from training.data.crops import Framed
-from training.data.records import EarRecord
 
 FOLDS = 5
 Table = NDArray[np.float64]

@@ -5,7 +5,7 @@ Evaluation, eigenears and whoever else studies a trained model work on `StudiedM
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from bundle.framing import Framing
 from bundle.model import EarModel, Encoding, load
-from training.checkpoint import read_checkpoint
+from common.progress import log_progress
+from training.checkpoint import read_checkpoint, read_trained_on
 from training.data.dataset import to_pixels, to_unit
 from training.data.prepare import framing
+from training.data.trained_on import TrainedOn
 from training.errors import CheckpointError
 from training.networks.vae import EarVAE
 
-Told = Callable[[str, int, int], None]
+log = logging.getLogger(__name__)
 BATCH = 32
 
 
@@ -32,6 +34,8 @@ class StudiedModel(Protocol):
     framing: Framing
     facts: dict[str, Any]
     """What it says of itself: preset, provenance, metrics; plain JSON types."""
+    trained_on: TrainedOn | None
+    """None: it does not say."""
 
     def encode(self, crops: NDArray[np.uint8]) -> Encoding:
         """(B, S, S, 3) uint8 RGB, left orientation -> embedding, mu, logvar, (B, D) float32 each."""
@@ -49,6 +53,7 @@ class CheckpointModel:
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.model = EarVAE.load_from_checkpoint(path, self._device)
         self.framing = framing(checkpoint.config.image_size_px)
+        self.trained_on = read_trained_on(path)
         self.facts = {
             "kind": "checkpoint",
             "preset": checkpoint.config.preset,
@@ -79,6 +84,7 @@ class BundleModel:
         manifest = self._model.manifest
         self.name = folder.name
         self.framing = manifest.framing
+        self.trained_on = read_trained_on(folder)
         self.facts = {
             "kind": "bundle",
             "preset": manifest.preset,
@@ -112,19 +118,19 @@ def open_model(path: Path) -> StudiedModel:
     raise CheckpointError(f"{path}: no such checkpoint or bundle")
 
 
-def encode_all(model: StudiedModel, crops: NDArray[np.uint8], what: str, tell: Told = lambda *_: None) -> Encoding:
-    """Encode (N, S, S, 3) uint8 in batches; (N, D) float32 each."""
+def encode_all(model: StudiedModel, crops: NDArray[np.uint8], what: str) -> Encoding:
+    """Encode (N, S, S, 3) uint8 in batches; (N, D) float32 each. Progress is logged as "encoding `what`"."""
     parts = []
     for start in range(0, len(crops), BATCH):
         parts.append(model.encode(crops[start : start + BATCH]))
-        tell(f"encoding {what}", min(start + BATCH, len(crops)), len(crops))
+        log_progress(log, f"encoding {what}", min(start + BATCH, len(crops)), len(crops))
     return Encoding(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("embedding", "mu", "logvar")))
 
 
-def decode_all(model: StudiedModel, mu: NDArray[np.float32], tell: Told = lambda *_: None) -> NDArray[np.uint8]:
+def decode_all(model: StudiedModel, mu: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Decode (N, D) float32 in batches; (N, S, S, 3) uint8."""
     parts = []
     for start in range(0, len(mu), BATCH):
         parts.append(model.decode(mu[start : start + BATCH]))
-        tell("decoding", min(start + BATCH, len(mu)), len(mu))
+        log_progress(log, "decoding", min(start + BATCH, len(mu)), len(mu))
     return np.concatenate(parts)

@@ -18,7 +18,7 @@ from training.evaluation.study import Study
 
 RANKS = 20
 SHOWN = 8
-COLOURS = ("#0b6e4f", "#b5651d", "#3a6ea5", "#7b4b94", "#888888")
+COLOURS = ("#0b6e4f", "#b5651d", "#3a6ea5", "#7b4b94", "#888888", "#c2185b", "#5d4037")
 
 
 @contextmanager
@@ -60,13 +60,17 @@ def reconstruction_sheet(crops: NDArray[np.uint8], reconstructions: NDArray[np.u
 
 def plot_cmc(comparisons: Mapping[str, Comparison], path: Path) -> None:
     """Cumulative match characteristic: how often the right person is among the first k."""
+    from matplotlib.ticker import MaxNLocator
+
+    people = len(set(next(iter(comparisons.values())).gallery_ids))
     with figure(path) as axes:
         for colour, (name, pairs) in zip(COLOURS, comparisons.items(), strict=False):
-            curve = cmc(pairs.similarity, pairs.query_ids, pairs.gallery_ids, RANKS)
+            curve = cmc(pairs.similarity, pairs.query_ids, pairs.gallery_ids, min(RANKS, people))
             axes.plot(
                 range(1, len(curve) + 1), curve, label=name, color=colour, linewidth=2 if name == "embedding" else 1
             )
         axes.set(xlabel="rank k", ylabel="right person among the first k", ylim=(0, 1.01))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(frameon=False)
 
 

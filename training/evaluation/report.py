@@ -23,6 +23,25 @@ _IDENTITY = {
     "tar_at_1e2": "TAR at FAR 1e-2",
     "tar_at_1e3": "TAR at FAR 1e-3",
 }
+_PROTOCOLS = {
+    "leave_one_out": (
+        "Closed-set identification, leave one out: each picture is searched for among all others.",
+        {"rank1": "rank-1", "rank5": "rank-5", "queries": "queries", "identities": "people"},
+    ),
+    "verification": (
+        "Verification, all against all: each pair of pictures once.",
+        {
+            "eer": "EER",
+            "auc": "AUC",
+            "tar_at_1e2": "TAR at FAR 1e-2",
+            "tar_at_1e3": "TAR at FAR 1e-3",
+            "genuine_pairs": "genuine pairs",
+            "impostor_pairs": "impostor pairs",
+        },
+    ),
+}
+_PROVENANCE = ("data", "data_sha256", "split", "train_pictures", "train_subjects", "epoch", "seed", "git_commit")
+MOST_REFUSED = 100
 _PLOTS = {
     "reconstructions": "Pictures (above) and what their latents give back (below).",
     "cmc": "How often the right person is among the first k.",
@@ -35,13 +54,19 @@ _PLOTS = {
 def write_report(results: Mapping[str, Any], plots: Sequence[Path], path: Path) -> None:
     """Write the report of `study(...).results` with these plots inside."""
     model, data = results["model"], results["data"]
-    body = [f"<h1>{escape(str(model['name']))} on {escape(str(data['name']))}</h1>", _facts(model, data)]
-    body += [_section("Reconstruction", _reconstruction(results))]
-    if "identity" in results or results.get("baselines"):
-        body.append(_section("Finding people", _people(results)))
-    if "identity" in results:
-        body.append(_section("Where it is good and where not", _slices(results["identity"])))
+    body = [f"<p><b>{escape(data['trained_on'])}</b></p>"]
+    body += [f"<h1>{escape(str(model['name']))} on {escape(str(data['name']))}</h1>", _facts(model, data)]
+    sections = {
+        "Reconstruction": _reconstruction(results),
+        "Finding people": _people(results),
+        "By the protocols of published tables": _protocols(results.get("protocols", {})),
+        "Where it is good and where not": _slices(results.get("identity", {})),
+        "Thresholds": _thresholds(results.get("identity", {}).get("calibration")),
+    }
+    body += [_section(title, content) for title, content in sections.items() if content]
     body += [_picture(plot) for plot in plots]
+    body += [_section("Pictures that could not be used", _list(data["refused_pictures"]))] if data["refused"] else []
+    body.append(_section("How this was made", _made(results)))
     head = f"<meta charset='utf-8'><meta name='viewport' content='width=device-width'><style>{STYLE}</style>"
     path.write_text(
         f"<!doctype html><html lang='en'><head>{head}<title>Evaluation of {escape(str(model['name']))}</title></head>"
@@ -51,14 +76,52 @@ def write_report(results: Mapping[str, Any], plots: Sequence[Path], path: Path) 
 
 
 def _facts(model: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    seen = data["subjects_seen_in_training"]
-    people = {None: "whether they were trained on is not known", 0: "none of them trained on"}.get(
-        seen, f"<b>{seen} of them trained on: the figures flatter</b>"
-    )
+    left_out = f", {data['left_out']} pictures of people trained on left out" if data["left_out"] else ""
+    refused = f", {data['refused']} could not be used" if data["refused"] else ""
     return (
         f"<p>Preset {escape(str(model['preset']))}, {escape(str(model['kind']))}. {data['pictures']} pictures of "
-        f"{data['subjects']} people ({people}); {escape(data['protocol'])}.</p>"
+        f"{data['subjects']} people (split: {escape(data['split'])}{left_out}{refused}); "
+        f"{escape(data['protocol'])}.</p>"
     )
+
+
+def _made(results: Mapping[str, Any]) -> str:
+    run, provenance = results.get("run", {}), results["model"].get("provenance", {})
+    rows = [(name, str(run[name])) for name in ("date", "command", "version", "commit") if name in run]
+    rows += [
+        (f"model: {name.replace('_', ' ')}", str(provenance[name]))
+        for name in _PROVENANCE
+        if provenance.get(name) is not None
+    ]
+    return table(("", ""), [*rows, ("pictures: sha256", results["data"]["sha256"])])
+
+
+def _list(lines: Sequence[str]) -> str:
+    shown = "".join(f"<li>{escape(line)}</li>" for line in lines[:MOST_REFUSED])
+    more = f"<p>… and {len(lines) - MOST_REFUSED} more, in results.json.</p>" if len(lines) > MOST_REFUSED else ""
+    return f"<ul>{shown}</ul>{more}"
+
+
+def _thresholds(calibration: Mapping[str, Any] | None) -> str:
+    if calibration is None:
+        return ""
+    rows = [
+        (f"{point['far']:g}", f"{point['threshold']:.4f}", f"{point['tar']:.3f}") for point in calibration["points"]
+    ]
+    return table(("false-accept rate", "least similarity", "true-accept rate"), rows)
+
+
+def _protocols(protocols: Mapping[str, Any]) -> str:
+    parts = []
+    for protocol, (caption, columns) in _PROTOCOLS.items():
+        if rows := protocols.get(protocol):
+            cells = [(name, *(_cell(row[key]) for key in columns)) for name, row in rows.items()]
+            parts.append(f"<p>{caption}</p>" + table(("", *columns.values()), cells))
+    return "".join(parts)
+
+
+def _cell(value: float | int) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
 
 
 def _section(title: str, content: str) -> str:
@@ -66,7 +129,10 @@ def _section(title: str, content: str) -> str:
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """An HTML table; texts are escaped."""
+    """An HTML table, "" without rows; texts are escaped."""
+    rows = list(rows)
+    if not rows:
+        return ""
     top = "".join(f"<th>{escape(text)}</th>" for text in head)
     lines = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
@@ -103,7 +169,7 @@ def _people(results: Mapping[str, Any]) -> str:
 
 
 def _slices(identity: Mapping[str, Any]) -> str:
-    rows = identity["slices"]
+    rows = identity.get("slices", [])
     keys = ("rank1", "rank5", "eer")
     return table(
         ("part", "queries", *(_IDENTITY[key] for key in keys)),

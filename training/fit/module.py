@@ -66,6 +66,7 @@ class EarModule(ScheduledModule):
         self.model = model
         self.objective = Objective(config.losses, vgg)
         self.provenance = provenance or {}
+        self.trained_on: dict[str, Any] = {}  # set by the trainer: `TrainedOn.to_dict`
         self.strength = AugmentStrength().scaled(config.augment)
         self.validated: Validated | None = None
         self._parts: list[dict[str, Tensor]] = []
@@ -183,7 +184,7 @@ class EarModule(ScheduledModule):
         """Add the JSON header that `training.checkpoint` reads."""
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items() if name[:4] == "val_"}
         provenance = {**self.provenance, "epoch": self.current_epoch, "step": self.global_step}
-        checkpoint[HEADER_KEY] = header(self.run.model, provenance, metrics)
+        checkpoint[HEADER_KEY] = header(self.run.model, provenance, metrics, self.trained_on)
         checkpoint["train_config"] = json.dumps(self.run.to_dict())
         checkpoint["progress"] = self.progress
 

@@ -4,6 +4,7 @@ out/model.ckpt                          the best weights, what users and export 
 out/checkpoints/last.ckpt               everything, for --resume
 out/checkpoints/epoch=...-val_loss=...  the best three
 out/logs/csv, out/logs/tensorboard      version_0: metrics.csv, hparams.yaml; TensorBoard events
+out/split.csv                           who trained and who validated
 out/reconstructions/                    a picture an epoch
 """
 
@@ -19,11 +20,11 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from training.checkpoint import read_checkpoint, read_raw
+from training.checkpoint import read_checkpoint, read_raw, read_trained_on
 from training.config import TrainConfig
 from training.data.datamodule import EarDataModule
 from training.data.dataset import to_unit
-from training.data.prepare import Prepared, prepare
+from training.data.prepare import Prepared, prepare, write_split
 from training.errors import ConfigError
 from training.fit.callbacks import (
     Pictures,
@@ -78,7 +79,8 @@ def fit(config: TrainConfig) -> Path:
     lightning.seed_everything(config.seed, verbose=False)
     model, started = build_model(config)
     vgg = _vgg(config)
-    prepared = prepare(config, _log_reading)
+    prepared = prepare(config)
+    write_split(config.out, prepared)
     resumed_step = None if config.resume is None else _check_resumed(config, prepared)
     for line in announcement(config, model, prepared):
         log.info(line)
@@ -86,6 +88,7 @@ def fit(config: TrainConfig) -> Path:
     check_disk(config, model)
     _start(model, config, prepared)
     module = EarModule(config, model, vgg, prepared.landmarks, {**provenance(config, prepared), **started})
+    module.trained_on = _trained_on(config, prepared)
     data = EarDataModule(prepared, config.batch_size, config.per_identity, config.seed, config.num_workers)
     trainer, clock = ear_trainer(config, resumed_step)
     with plain_endings(partial(out_of_memory, config)), quiet():
@@ -202,10 +205,13 @@ def _check_resumed(config: TrainConfig, prepared: Prepared) -> int:
     return int(content["global_step"])
 
 
-def _log_reading(what: str, done: int, total: int) -> None:
-    """Progress of reading pictures, a line at every tenth of them."""
-    if done == total or done % max(total // 10, 500) == 0:
-        log.info("%s: %d/%d", what, done, total)
+def _trained_on(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
+    """What checkpoints say of whom they were trained on, those included whom the networks started from knew."""
+    if config.resume is not None:
+        return read_checkpoint(config.resume).trained_on
+    if config.init_from is None:
+        return prepared.trained_on.to_dict()
+    return prepared.trained_on.after(read_trained_on(config.init_from)).to_dict()
 
 
 def _finish(trainer: lightning.Trainer, module: EarModule, prepared: Prepared, clock: TimeLimit) -> None:

@@ -6,8 +6,8 @@ from PIL import Image
 
 from bundle import image
 from bundle.framing import Framing
-from training.data.crops import HIDDEN, DecodedCrops, Framer, HeldCrops, landmark_count, survey
-from training.data.records import EarRecord
+from common.records.record import EarRecord
+from training.data.crops import HIDDEN, DecodedCrops, Framer, HeldCrops, examine, landmark_count
 from training.errors import DataError
 
 FRAMING = Framing(size_px=32)
@@ -62,34 +62,33 @@ def test_boxes_are_ignored_where_told(tmp_path):
     np.testing.assert_array_equal(whole, image.frame(image.read(record.path), None, FRAMING))
 
 
-def test_survey_finds_what_cannot_be_used_and_keeps_the_rest(tmp_path):
+def test_examination_finds_what_cannot_be_used_and_keeps_the_rest(tmp_path):
     good = _record(tmp_path)
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     outside = EarRecord(good.path, box=(500.0, 500.0, 600.0, 600.0))
-    seen: list[int] = []
-    found = survey([good, EarRecord(tmp_path / "bad.jpg"), outside], Framer(FRAMING), progress=seen.append)
+    found = examine([good, EarRecord(tmp_path / "bad.jpg"), outside], Framer(FRAMING))
     assert found.kept == [good]
     assert len(found.items) == 1
     assert "bad.jpg" in found.refused[0]
     assert len(found.refused) == 2
-    assert seen == [1, 2, 3]
+    assert len(found.digests) == 1
 
 
 def test_fingerprint_follows_pixels_boxes_and_names(tmp_path):
     record = _record(tmp_path)
     framer = Framer(FRAMING)
-    first = survey([record], framer).sha256
-    assert survey([record], framer, hold=False).sha256 == first
-    assert survey([EarRecord(record.path, subject="ann")], framer).sha256 != first
-    assert survey([EarRecord(record.path, box=(1.0, 2.0, 30.0, 40.0))], framer).sha256 != first
+    first = examine([record], framer).sha256
+    assert examine([record], framer, hold=False).sha256 == first
+    assert examine([EarRecord(record.path, subject="ann")], framer).sha256 != first
+    assert examine([EarRecord(record.path, box=(1.0, 2.0, 30.0, 40.0))], framer).sha256 != first
     Image.new("RGB", (60, 80)).save(record.path)
-    assert survey([record], framer).sha256 != first
+    assert examine([record], framer).sha256 != first
 
 
 def test_held_and_decoded_crops_are_the_same(tmp_path):
     records = [_record(tmp_path, f"{n}.png", side=side) for n, side in enumerate(("left", "right"))]
     framer = Framer(FRAMING)
-    held, decoded = HeldCrops(survey(records, framer).items), DecodedCrops(records, framer)
+    held, decoded = HeldCrops(examine(records, framer).items), DecodedCrops(records, framer)
     assert len(held) == len(decoded) == 2
     for number in range(2):
         np.testing.assert_array_equal(held[number].crop, decoded[number].crop)

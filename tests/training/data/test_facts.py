@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common.records.record import EarRecord
 from training.data.facts import MOST_VALUES, data_facts
-from training.data.records import EarRecord
 
 POINTS = np.zeros((17, 2), np.float32)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data.records import EarRecord
+from common.records.record import EarRecord
 from training.data.splits import hold_out, load_splits
 from training.errors import ConfigError, DataError
 

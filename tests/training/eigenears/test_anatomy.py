@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from common.records.record import EarRecord
 from training.data.crops import Framed
-from training.data.records import EarRecord
 from training.eigenears.anatomy import anatomy, appearance, held_out_r2, one_hot, pose_of
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.records.record import EarRecord
 from measure.protocol import evaluate
-from training.data.records import EarRecord
+from training.errors import ConfigError
+from training.evaluation.choice import slice_columns
 from training.evaluation.identity import (
-    attributes_of,
     by_side_knowledge,
     calibration,
     open_figures,
@@ -40,7 +41,7 @@ def test_slice_of_the_person_divides_gallery_and_queries():
         EarRecord(Path(f"{n}.png"), subject=s, attributes={"appearance": "fixed" if int(s[1:]) < 4 else "random"})
         for n, s in enumerate(subjects)
     ]
-    rows = {row["value"]: row for row in sliced(vectors, records, subjects)}
+    rows = {row["value"]: row for row in sliced(vectors, slice_columns(records), subjects)}
     assert set(rows) == {"fixed", "random"}
     alone = evaluate(vectors[:20], subjects[:20])
     assert rows["fixed"]["of"] == "person"
@@ -56,7 +57,7 @@ def test_slice_of_the_picture_keeps_the_gallery_whole():
         EarRecord(Path(f"{n}.png"), subject=s, attributes={"occluded": str(int(h))})
         for n, (s, h) in enumerate(zip(subjects, hard, strict=True))
     ]
-    rows = {row["value"]: row for row in sliced(vectors, records, subjects)}
+    rows = {row["value"]: row for row in sliced(vectors, slice_columns(records), subjects)}
     assert rows["0"]["rank1"] == 1.0
     assert rows["1"]["rank1"] < 0.8
     assert rows["1"]["queries"] == 8
@@ -67,12 +68,12 @@ def test_pose_is_sliced_by_its_size():
     def turned(yaw, pitch):
         return EarRecord(Path("x"), attributes={"yaw": str(yaw), "pitch": str(pitch), "roll": "0"})
 
-    found = attributes_of([turned(-20, 1), turned(3, -2), turned(2, 12), EarRecord(Path("x"))])
+    found = slice_columns([turned(-20, 1), turned(3, -2), turned(2, 12), EarRecord(Path("x"))])
     assert found["pose"] == ["over 16 degrees", "under 8 degrees", "8 to 16 degrees", None]
 
 
 def test_what_does_not_vary_is_no_slice():
-    assert attributes_of([EarRecord(Path("x"), side="left"), EarRecord(Path("y"), side="left")]) == {}
+    assert slice_columns([EarRecord(Path("x"), side="left"), EarRecord(Path("y"), side="left")]) == {}
 
 
 def test_not_knowing_the_side_costs_nothing_where_mirror_images_are_told_apart():
@@ -112,4 +113,12 @@ def test_too_few_of_a_slice_are_left_out(count):
         EarRecord(Path("x"), subject=s, attributes={"light": "sun" if n < count else "lamp"})
         for n, s in enumerate(subjects)
     ]
-    assert [row["value"] for row in sliced(vectors, records, subjects)] == ["lamp"]
+    assert [row["value"] for row in sliced(vectors, slice_columns(records), subjects)] == ["lamp"]
+
+
+def test_any_column_with_few_values_is_a_slice_and_may_be_asked_for_by_name():
+    records = [EarRecord(Path("x"), attributes={"overlap": str(n % 3), "camera": str(n)}) for n in range(30)]
+    assert set(slice_columns(records)) == {"overlap"}
+    assert set(slice_columns(records, ["camera"])) == {"camera"}
+    with pytest.raises(ConfigError, match="--slice lens: the data has no such column; it has camera, overlap, side"):
+        slice_columns(records, ["lens"])

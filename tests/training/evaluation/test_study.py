@@ -12,9 +12,12 @@ from tests.training.conftest import write_ears
 from tests.training.shapes import MICRO
 from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from training.config import LossWeights
+from training.data.records import load_records
+from training.data.trained_on import Seen, TrainedOn, picture_digest
 from training.errors import CheckpointError, ConfigError, DataError
+from training.evaluation.choice import StudyConfig, pictures
 from training.evaluation.model import CheckpointModel, decode_all, encode_all, open_model
-from training.evaluation.study import StudyConfig, pictures, study
+from training.evaluation.study import study
 from training.networks.vae import EarVAE
 
 
@@ -27,11 +30,22 @@ def people(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("model") / "model.ckpt"
-    write_checkpoint(path, Checkpoint(MICRO, EarVAE(MICRO).state_dict(), {"seed": 1}, {"val_loss": 1.0}))
+def trained_on(path):
+    """What a checkpoint says that was trained on the pictures of a teacher file."""
+    records = load_records(path)
+    seen = Seen.of(records, [picture_digest(record.read()) for record in records])
+    return TrainedOn(seen, Seen(frozenset(), frozenset()), nameless=False).to_dict()
+
+
+def write_model(folder, said):
+    path = folder / "model.ckpt"
+    write_checkpoint(path, Checkpoint(MICRO, EarVAE(MICRO).state_dict(), {"seed": 1}, {"val_loss": 1.0}, said))
     return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(people, tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model"), trained_on(people / "train_teacher.npy"))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +58,7 @@ def test_figures_are_there_with_intervals_slices_sides_and_baselines(found):
     json.dumps(results)
     assert results["data"]["pictures"] == 48
     assert results["data"]["subjects"] == 12
-    assert results["data"]["subjects_seen_in_training"] == 0
+    assert results["data"]["trained_on"] == "None of the 12 people were trained on."
     assert set(results["reconstruction"]["intervals"]) == {"psnr_db", "ssim"}
     assert {"loss", "l1", "ssim", "edge", "center", "kl"} == set(results["reconstruction"]["terms"])
     identity = results["identity"]
@@ -73,11 +87,47 @@ def test_pca_stands_beside_it_where_there_are_pictures_enough(people, checkpoint
     assert results["PCA-4"]["rank1"] > 2 / 12  # twice chance
 
 
-def test_subjects_that_were_trained_on_are_counted(people, checkpoint):
-    config = StudyConfig(people / "train_teacher.npy", train=people / "train_teacher.npy", samples=2, baselines=False)
-    results = study(open_model(checkpoint), config).results
-    assert results["data"]["subjects_seen_in_training"] == 12
-    assert "baselines" not in results
+def test_people_trained_on_are_counted_and_give_no_calibration(people, checkpoint, tmp_path, capsys):
+    flags = ["--data", str(people / "train_teacher.npy"), "--out", str(tmp_path), "--samples", "2", "--no-baselines"]
+    before = read_checkpoint(checkpoint).metrics
+    assert ear_teacher.main(["evaluate", str(checkpoint), *flags]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("12 of 12 people were trained on: the figures flatter the model.")
+    assert "no calibration is kept" in said
+    assert read_checkpoint(checkpoint).metrics == before
+    assert "calibration" not in json.loads((tmp_path / "results.json").read_text())["identity"]
+    report = (tmp_path / "report.html").read_text()
+    assert report.index("12 of 12 people were trained on") < report.index("<h1>")
+
+
+def test_people_trained_on_are_left_out_where_others_remain(people, checkpoint, tmp_path):
+    rows = [(record, "") for name in ("train", "val") for record in load_records(people / f"{name}_teacher.npy")]
+    lines = [f"{people / record.name},{record.subject},{record.side}" for record, _ in rows]
+    (tmp_path / "t.csv").write_text("\n".join(["path,subject,side", *lines]))
+    result = study(open_model(checkpoint), StudyConfig(tmp_path / "t.csv", samples=2, baselines=False)).results
+    assert result["data"]["trained_on"] == (
+        "12 of 24 people were trained on and are left out: the figures are of the other 12."
+    )
+    assert (result["data"]["pictures"], result["data"]["subjects"], result["data"]["left_out"]) == (48, 12, 48)
+    assert "calibration" in result["identity"]
+
+
+def test_model_that_does_not_say_whom_it_was_trained_on_gets_no_claim_and_no_calibration(people, tmp_path):
+    model = open_model(write_model(tmp_path, {}))
+    result = study(model, StudyConfig(people, samples=2, baselines=False)).results
+    assert "not known whom" in result["data"]["trained_on"]
+    assert "calibration" not in result["identity"]
+
+
+def test_split_is_asked_for_by_name_and_refused_where_it_is_not_there(people, checkpoint, tmp_path):
+    records = load_records(people / "val_teacher.npy")
+    lines = [f"{people / r.name},{r.subject},{'Test' if r.subject < 's18' else 'valid'}" for r in records]
+    (tmp_path / "t.csv").write_text("\n".join(["path,subject,split", *lines]))
+    config = StudyConfig(tmp_path / "t.csv", split="test")
+    assert {r.subject for r in pictures(config).judged} == {f"s{n}" for n in range(12, 18)}
+    assert pictures(StudyConfig(tmp_path / "t.csv")).split == "val"
+    with pytest.raises(DataError, match="no pictures in split 'train'; there are: test, val"):
+        pictures(StudyConfig(tmp_path / "t.csv", split="train"))
 
 
 def test_pictures_without_subjects_give_reconstruction_alone(people, checkpoint, tmp_path):
@@ -88,7 +138,9 @@ def test_pictures_without_subjects_give_reconstruction_alone(people, checkpoint,
     results = study(open_model(checkpoint), StudyConfig(tmp_path, samples=2)).results
     assert results["reconstruction"]["psnr_db"] > 0
     assert "identity" not in results
-    assert results["baselines"] == {"HOG": {}}
+    assert results["baselines"] == {"HOG": {}, "LBP": {}, "BSIF": {}}
+    assert results["protocols"] == {}
+    assert results["data"]["trained_on"].startswith("2 of 2 pictures were trained on")
 
 
 def test_table_with_a_split_is_judged_by_its_validation_rows(people, tmp_path):
@@ -97,7 +149,7 @@ def test_table_with_a_split_is_judged_by_its_validation_rows(people, tmp_path):
     for name in ("s0_0.png", "s1_0.png"):
         shutil.copy(people / name, tmp_path)
     (tmp_path / "metadata.csv").write_text("split,path\ntrain,s0_0.png\nval,s1_0.png\n")
-    judged, learned = pictures(StudyConfig(tmp_path / "metadata.csv"))
+    judged, learned, *_ = pictures(StudyConfig(tmp_path / "metadata.csv"))
     assert [r.path.name for r in judged] == ["s1_0.png"]
     assert learned is not None
     assert [r.path.name for r in learned] == ["s0_0.png"]
@@ -160,7 +212,11 @@ def test_command_writes_json_plots_and_one_html_file(people, checkpoint, tmp_pat
     )
     assert shown == measured
     assert shown
-    assert kept.metrics["judged_on"] == results["data"]
+    assert kept.metrics["judged_on"] == {n: v for n, v in results["data"].items() if n != "refused_pictures"}
+    assert results["run"]["command"].startswith("ear-teacher evaluate")
+    assert {"date", "version", "commit"} <= set(results["run"])
+    assert set(results["protocols"]) == {"leave_one_out", "verification"}
+    assert set(results["protocols"]["verification"]) >= {"embedding", "HOG", "LBP", "BSIF"}
     assert kept.metrics["val_loss"] == 1.0
     EarVAE.load_from_checkpoint(checkpoint)
 
