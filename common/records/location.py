@@ -81,9 +81,29 @@ def open_file(address: str) -> Any:
     return files.open(path, "rb")
 
 
-@lru_cache(maxsize=2)
+_open: dict[str, tuple[Any, tarfile.TarFile]] = {}
+"""The compressed archive that was read last, file and content; the content goes forward from picture to picture."""
+
+
 def _decompressed(address: str) -> Any:
-    return tarfile.open(fileobj=open_file(address), mode="r:*").fileobj
+    if address not in _open:
+        forget()
+        stream = open_file(address)
+        _open[address] = stream, tarfile.open(fileobj=stream, mode="r:*")  # noqa: SIM115  open while it is used
+    return _open[address][1].fileobj
+
+
+def forget() -> None:
+    """Close and forget what is kept of archives and Parquet files: whoever lists a source anew may find another."""
+    with _reading:
+        for stream, archive in _open.values():
+            content: Any = archive.fileobj
+            archive.close()
+            content.close()
+            stream.close()
+        _open.clear()
+        _row_group.cache_clear()
+        _group_sizes.cache_clear()
 
 
 @lru_cache(maxsize=2)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common.records.layout import Layout, ReadOptions, Source
 from common.records.layouts import awe, folders, npy, parquet, pattern, table
-from common.records.location import file_system
+from common.records.location import file_system, forget
 from common.records.record import EarRecord, RecordsError, Row, UnusableRow
 from common.records.tree import ARCHIVES, FolderTree, TarTree
 
@@ -80,6 +80,7 @@ def open_records(address: str | Path, options: ReadOptions | None = None) -> Ope
         RecordsError: nothing there, or nothing that a layout recognises.
     """
     options = options or ReadOptions()
+    forget()
     source = _source(str(address))
     name = "pattern" if options.subject_pattern is not None and options.layout == AUTO else options.layout
     if name != AUTO:

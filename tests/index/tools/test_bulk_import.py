@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from common.records.record import UnusableRow
 from index.errors import ImportRefused
 from index.gallery import Gallery
 from index.items import NewItem
 from index.tools.bulk_import import ImportOptions, ImportReport, import_pictures
-from index.tools.sources import Picture, Unreadable, open_source
+from index.tools.sources import Picture, open_source
 from tests.index.ears import embedding
 
 COUNT = 12
@@ -81,7 +82,7 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def run(gallery: Gallery, source: Iterable[Picture | Unreadable], **options: Any) -> ImportReport:
+def run(gallery: Gallery, source: Iterable[Picture | UnusableRow], **options: Any) -> ImportReport:
     """The whole import."""
     *_, report = import_pictures(gallery, source, embed, ImportOptions(**options))
     return report
