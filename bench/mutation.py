@@ -19,7 +19,7 @@ TELLING = (
 )
 
 JSON_BODIES = {
-    "/v1/embeddings": b'{"model": "m", "input": ["data:image/png;base64,AAAA"], "encoding_format": "float"}',
+    "/v1/embeddings": b'{"model": "ear-teacher", "input": ["data:image/png;base64,AAAA"], "encoding_format": "float"}',
     "/v1/search": b'{"embedding": [1.0, 0.5, -1.0], "space_id": "sp_x", "k": 5, "threshold": 0.5}',
     "/v1/decode": b'{"eigenears": [0.5, -1.5], "side": "left"}',
     "/v2/models/ear-decoder/infer": (

@@ -1,235 +1,201 @@
-"""Every call of the service as a value: what is sent and how the answer is read. Sends nothing itself.
+"""Every call of the service: its arguments, and the request that they make. Sends nothing itself.
 
-`client.client` runs these values, waiting or not; so each call is written once.
+The blocking and the asynchronous client have these functions as methods, with the same arguments.
 """
 
 from __future__ import annotations
 
 import base64
-import json
-import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
-from urllib.parse import quote
+from collections.abc import Sequence
+from typing import Unpack
 
-import httpx
 import numpy as np
+from numpy.typing import NDArray
 
-from client.gallery_models import Drift, Duplicates, Export, Import
-from client.models import Embedding, Explanation, Found, FoundSubjects, Item, Page, Photo, Reconstruction, Side, Verdict
-from client.request import Box, Call, Folder, Image, Kind, Vector, Vectors, file_of
-
-ResultT = TypeVar("ResultT")
-
-
-def embed(
-    image: Image, side: Side, box: Box | None, include: Sequence[str], asked: Mapping[str, Any]
-) -> Call[Embedding]:
-    params = {**_framed(side, box), "include": ",".join(include), **_given(asked)}
-    return Call("POST", "/v1/embed", _json(Embedding.read), params, {"content": file_of(image)})
+from client import gallery_models as gallery
+from client import models
+from client import operations as op
+from client import options as o
+from client import service_models as service
+from client.request import Call, Image, call_of
 
 
-def landmarks(image: Image, threshold: float | None) -> Call[Photo]:
-    params = _given({"threshold": threshold})
-    return Call("POST", "/v1/landmarks", _json(Photo.read), params, {"content": file_of(image)})
+def embed(image: Image, **options: Unpack[o.EmbedOptions]) -> Call[models.Embedding]:
+    """A picture -> its embedding."""
+    return call_of(op.EMBED, options, pictures={"file": image})
 
 
-def embed_many(images: Sequence[Image], side: Side) -> Call[Vector]:
+def embed_many(images: Sequence[Image], **options: Unpack[o.FramingOptions]) -> Call[NDArray[np.float32]]:
+    """Pictures -> (N, 1024) float32, rows of length 1, in one request; with detect=all a row for each ear."""
+    from client.request import file_of
+
     files = [base64.b64encode(file_of(image)).decode() for image in images]
-    body = {"json": {"input": files, "encoding_format": "base64", "side": side}}
-
-    def read(answer: httpx.Response) -> Vector:
-        rows = sorted(answer.json()["data"], key=lambda row: int(row["index"]))
-        return np.stack([np.frombuffer(base64.b64decode(row["embedding"]), "<f4") for row in rows])
-
-    return Call("POST", "/v1/embeddings", read, {}, body)
+    return call_of(op.EMBEDDINGS, {**options, "input": files, "encoding_format": "base64"}).then(_matrix)
 
 
-def reconstruct(image: Image, side: Side, box: Box | None) -> Call[Reconstruction]:
-    headers = {"Accept": "application/json"}
-    body = {"content": file_of(image)}
-    return Call("POST", "/v1/reconstruct", _json(Reconstruction.read), _framed(side, box), body, headers)
+def _matrix(answer: models.EmbeddingList) -> NDArray[np.float32]:
+    rows = sorted(answer.data, key=lambda row: row.index)
+    return np.stack([np.frombuffer(base64.b64decode(str(row.embedding)), "<f4") for row in rows])
+
+
+def landmarks(image: Image, **options: Unpack[o.LandmarksOptions]) -> Call[models.Photo]:
+    """A photo -> its ears with landmarks, in pixels."""
+    return call_of(op.LANDMARKS, options, pictures={"file": image})
+
+
+def reconstruct(image: Image, **options: Unpack[o.FramingOptions]) -> Call[models.Reconstruction]:
+    """A picture -> what the model makes of it."""
+    return call_of(op.RECONSTRUCT, {**options, "format": "json"}, pictures={"file": image})
 
 
 def decode(
-    latents: Sequence[Vector] | None, eigenears: Sequence[float] | None, side: Side, space_id: str | None
+    latents: Sequence[o.Vector] | None = None,
+    *,
+    eigenears: Sequence[float] | None = None,
+    side: o.Side = "unknown",
+    space_id: str | None = None,
 ) -> Call[bytes]:
-    given = {"side": side, **_given({"space_id": space_id})}
-    if latents is not None:
-        given["latents"] = [np.asarray(latent, np.float64).tolist() for latent in latents]
-    if eigenears is not None:
-        given["eigenears"] = list(eigenears)
-    return Call("POST", "/v1/decode", lambda answer: answer.content, {}, {"json": given})
+    """Latents (`mu`), or a position along the eigenears -> a PNG, several side by side."""
+    options = {"latents": latents, "eigenears": eigenears, "side": side, "space_id": space_id, "format": "png"}
+    call = call_of(op.DECODE, options)
+    return Call(call.operation, call.path, lambda response: response.content, call.params, call.body)
 
 
-def search(image: Image, side: Side, box: Box | None, asked: Mapping[str, Any]) -> Call[Found]:
-    params = {**_framed(side, box), **_given(asked)}
-    return Call("POST", "/v1/search", _json(Found.read), params, {"content": file_of(image)})
+def search(image: Image, **options: Unpack[o.SearchOptions]) -> Call[models.SearchAnswer]:
+    """A picture -> the nearest ears, or with group="subject" the nearest persons."""
+    return call_of(op.SEARCH, options, pictures={"file": image})
 
 
-def search_vector(embedding: Vector, space_id: str, side: Side, asked: Mapping[str, Any]) -> Call[Found]:
-    body = {"json": _vector_query(embedding, space_id, side, asked)}
-    return Call("POST", "/v1/search", _json(Found.read), {}, body)
+def search_vector(**options: Unpack[o.SearchOptions]) -> Call[models.SearchAnswer]:
+    """The nearest ears to a ready vector (embedding=) of the space `space_id`."""
+    return call_of(op.SEARCH, options)
 
 
-def search_vectors(embeddings: Vectors, space_id: str, side: Side, asked: Mapping[str, Any]) -> Call[list[Found]]:
-    return Call(
-        "POST", "/v1/search", _each(Found.read), {}, {"json": _vectors_query(embeddings, space_id, side, asked)}
-    )
+def search_vectors(**options: Unpack[o.SearchOptions]) -> Call[list[models.Neighbours]]:
+    """The nearest ears to each of several ready vectors (embeddings=) of the space `space_id`, in one request."""
+    return call_of(op.SEARCH, options).then(lambda answer: answer.results or [])
 
 
-def search_subjects(image: Image, side: Side, box: Box | None, asked: Mapping[str, Any]) -> Call[FoundSubjects]:
-    params = {**_framed(side, box), **_given(asked), "group": "subject"}
-    return Call("POST", "/v1/search", _json(FoundSubjects.read), params, {"content": file_of(image)})
+def verify(a: Image, b: Image, **options: Unpack[o.VerifyOptions]) -> Call[models.Verdict]:
+    """Two pictures -> are they one ear?"""
+    return call_of(op.VERIFY, options, pictures={"a": a, "b": b})
 
 
-def search_subjects_vector(
-    embedding: Vector, space_id: str, side: Side, asked: Mapping[str, Any]
-) -> Call[FoundSubjects]:
-    body = {"json": {**_vector_query(embedding, space_id, side, asked), "group": "subject"}}
-    return Call("POST", "/v1/search", _json(FoundSubjects.read), {}, body)
+def explain(image: Image, item: str, **options: Unpack[o.ExplainChoices]) -> Call[gallery.Explanation]:
+    """Why a picture and a stored ear are near or far."""
+    return call_of(op.EXPLAIN, {**options, "item": item}, pictures={"file": image})
 
 
-def search_subjects_vectors(
-    embeddings: Vectors, space_id: str, side: Side, asked: Mapping[str, Any]
-) -> Call[list[FoundSubjects]]:
-    body = {"json": {**_vectors_query(embeddings, space_id, side, asked), "group": "subject"}}
-    return Call("POST", "/v1/search", _each(FoundSubjects.read), {}, body)
+def enrol(image: Image, **options: Unpack[o.EnrolOptions]) -> Call[gallery.Enrolled]:
+    """Keep an ear; it is durable when this returns."""
+    return call_of(op.ENROL, options, pictures={"file": image})
 
 
-def verify(
-    a: Image, b: Image, sides: tuple[Side, Side], boxes: tuple[Box | None, Box | None], far: float
-) -> Call[Verdict]:
-    params = {"side_a": sides[0], "side_b": sides[1], "far": far}
-    files = {"a": ("a", file_of(a)), "b": ("b", file_of(b))}
-    fields = {f"box_{name}": _numbers(box) for name, box in zip("ab", boxes, strict=True) if box is not None}
-    return Call("POST", "/v1/verify", _json(Verdict.read), params, {"files": files, "data": fields})
+def items(**options: Unpack[o.ItemsOptions]) -> Call[gallery.Page]:
+    """One page of the gallery."""
+    return call_of(op.ITEMS, options)
 
 
-def explain(image: Image, item: str, side: Side, box: Box | None, steps: int) -> Call[Explanation]:
-    params = {**_framed(side, box), "item": item, "steps": steps}
-    return Call("POST", "/v1/explain", _json(Explanation.read), params, {"content": file_of(image)})
+def item(item_id: str) -> Call[gallery.Item]:
+    """One item."""
+    return call_of(op.ITEM, item_id=item_id)
 
 
-def enrol(image: Image, side: Side, box: Box | None, labels: Mapping[str, Any]) -> Call[Item]:
-    fields = {**_framed(side, box), **{name: value for name, value in labels.items() if value}}
-    body = {"files": {"file": ("ear", file_of(image))}, "data": fields}
-    return Call("POST", "/v1/gallery/items", _json(Item.read), {}, body, safe=False)
+def image(item_id: str) -> Call[bytes]:
+    """The stored picture of an item, as a file."""
+    return call_of(op.ITEM_IMAGE, item_id=item_id)
 
 
-def items(cursor: str | None, limit: int, asked: Mapping[str, Any]) -> Call[Page]:
-    params = {"limit": limit, **{name: value for name, value in {**asked, "cursor": cursor}.items() if value}}
-    return Call("GET", "/v1/gallery/items", _json(Page.read), params)
-
-
-def item(item_id: str) -> Call[Item]:
-    return Call("GET", f"/v1/gallery/items/{quote(item_id, safe='')}", _json(Item.read))
-
-
-def image_of(item_id: str) -> Call[bytes]:
-    return Call("GET", f"/v1/gallery/items/{quote(item_id, safe='')}/image", lambda answer: answer.content)
-
-
-def change(item_id: str, changes: Mapping[str, Any]) -> Call[Item]:
-    return Call("PATCH", f"/v1/gallery/items/{quote(item_id, safe='')}", _json(Item.read), {}, {"json": changes})
+def change(item_id: str, **options: Unpack[o.ChangeOptions]) -> Call[gallery.Item]:
+    """Change labels of an item; None clears."""
+    return call_of(op.CHANGE, options, item_id=item_id)
 
 
 def delete(item_id: str) -> Call[None]:
-    return Call("DELETE", f"/v1/gallery/items/{quote(item_id, safe='')}", lambda answer: None, safe=False)
+    """Delete an item."""
+    return call_of(op.DELETE, item_id=item_id)
 
 
 def delete_subject(subject: str) -> Call[int]:
-    path = f"/v1/gallery/subjects/{quote(subject, safe='')}"
-    return Call("DELETE", path, _json(lambda body: int(body["deleted"])))
+    """Delete everything of one person; returns how many items that were."""
+    return call_of(op.DELETE_SUBJECT, subject=subject).then(lambda answer: answer.deleted)
 
 
-def duplicates(threshold: float, cursor: str | None, limit: int) -> Call[Duplicates]:
-    params = _given({"threshold": threshold, "cursor": cursor, "limit": limit})
-    return Call("GET", "/v1/gallery/duplicates", _json(Duplicates.read), params)
+def duplicates(**options: Unpack[o.DuplicatesOptions]) -> Call[gallery.Duplicates]:
+    """Ears that were enrolled twice, among the next `limit` items."""
+    return call_of(op.DUPLICATES, options)
 
 
-def drift(recent: int, redraw: int, space_id: str | None) -> Call[Drift]:
-    params = _given({"recent": recent, "redraw": redraw, "space_id": space_id})
-    return Call("GET", "/v1/gallery/drift", _json(Drift.read), params)
+def drift(**options: Unpack[o.DriftOptions]) -> Call[gallery.Drift]:
+    """The last ears beside those before: is it time to retrain?"""
+    return call_of(op.DRIFT, options)
 
 
-def import_source(source: Folder) -> Call[Import]:
-    body = {"json": {"source": os.fspath(source)}}
-    return Call("POST", "/v1/gallery/imports", _json(Import.read), {}, body, safe=False)
+def import_source(source: o.Folder) -> Call[gallery.Import]:
+    """Begin to import a folder, CSV, .npy, Parquet or tar of the service's machine; Conflict while another runs."""
+    return call_of(op.IMPORT, {"source": source})
 
 
-def imports() -> Call[list[Import]]:
-    return Call("GET", "/v1/gallery/imports", _json(lambda body: [Import.read(one) for one in body["imports"]]))
+def imports() -> Call[list[gallery.Import]]:
+    """The imports since the service started, the oldest first."""
+    return call_of(op.IMPORTS).then(lambda answer: answer.imports)
 
 
-def import_state(import_id: str) -> Call[Import]:
-    return Call("GET", f"/v1/gallery/imports/{quote(import_id, safe='')}", _json(Import.read))
+def import_state(import_id: str) -> Call[gallery.Import]:
+    """How far an import is."""
+    return call_of(op.IMPORT_STATE, import_id=import_id)
 
 
-def export_gallery(target: Folder, kind: Kind) -> Call[Export]:
-    body = {"json": {"target": os.fspath(target), "kind": kind}}
-    return Call("POST", "/v1/gallery/exports", _json(Export.read), {}, body, safe=False, takes_long=True)
+def export_gallery(target: o.Folder, **options: Unpack[o.ExportChoices]) -> Call[gallery.Export]:
+    """Copy the gallery to a new folder of the service's machine."""
+    return call_of(op.EXPORT, {**options, "target": target})
 
 
-def promote(bundle: str) -> Call[dict[str, Any]]:
-    return Call("POST", "/v1/promotions", _json(dict), {}, {"json": {"bundle": bundle}}, safe=False)
+def promote(bundle: o.Folder) -> Call[service.Promotion]:
+    """Stage a bundle (a folder on the service's machine) as the next model."""
+    return call_of(op.PROMOTE, {"bundle": bundle})
 
 
-def promotion(promotion_id: str) -> Call[dict[str, Any]]:
-    return Call("GET", f"/v1/promotions/{quote(promotion_id, safe='')}", _json(dict))
+def promotion(promotion_id: str) -> Call[service.Promotion]:
+    """A promotion: state, progress, report."""
+    return call_of(op.PROMOTION, promotion_id=promotion_id)
 
 
-def promotions() -> Call[list[dict[str, Any]]]:
-    return Call("GET", "/v1/promotions", _json(lambda body: list(body["promotions"])))
+def promotions() -> Call[list[service.Promotion]]:
+    """All promotions, the oldest first."""
+    return call_of(op.PROMOTIONS).then(lambda answer: answer.promotions)
 
 
-def promotion_step(promotion_id: str, verb: str, force: bool) -> Call[dict[str, Any]]:
-    body = {"json": {"force": force}} if verb == "activate" else {}
-    return Call("POST", f"/v1/promotions/{quote(promotion_id, safe='')}/{verb}", _json(dict), {}, body, safe=False)
+def activate(promotion_id: str, **options: Unpack[o.ActivateOptions]) -> Call[service.Promotion]:
+    """Flip model, index and thresholds."""
+    return call_of(op.ACTIVATE, options, promotion_id=promotion_id)
 
 
-def models() -> Call[list[dict[str, Any]]]:
-    return Call("GET", "/v1/models", _json(lambda body: list(body["data"])))
+def rollback(promotion_id: str) -> Call[service.Promotion]:
+    """Let the old model answer again."""
+    return call_of(op.ROLLBACK, promotion_id=promotion_id)
 
 
-def model(bundle_id: str) -> Call[dict[str, Any]]:
-    return Call("GET", f"/v1/models/{quote(bundle_id, safe='')}", _json(dict))
+def retire(promotion_id: str) -> Call[service.Promotion]:
+    """Unload the model that does not answer and delete its vectors."""
+    return call_of(op.RETIRE, promotion_id=promotion_id)
+
+
+def list_models() -> Call[list[service.Model]]:
+    """The models that the service holds, the active one first."""
+    return call_of(op.MODELS).then(lambda answer: answer.data)
+
+
+def model(model_id: str) -> Call[service.Model]:
+    """One of them, by bundle_id, space_id or alias."""
+    return call_of(op.MODEL, model_id=model_id)
 
 
 def metrics() -> Call[str]:
-    return Call("GET", "/metrics", lambda answer: answer.text)
+    """Counts and times, in Prometheus' text format."""
+    return call_of(op.METRICS)
 
 
-def ready() -> Call[dict[str, Any]]:
-    return Call("GET", "/health/ready", _json(dict), any_status=True)
-
-
-def _vector_query(embedding: Vector, space_id: str, side: Side, asked: Mapping[str, Any]) -> dict[str, Any]:
-    vector = np.asarray(embedding, np.float64).tolist()
-    return {"embedding": vector, "space_id": space_id, "side": side, **_given(asked)}
-
-
-def _vectors_query(embeddings: Vectors, space_id: str, side: Side, asked: Mapping[str, Any]) -> dict[str, Any]:
-    vectors = np.atleast_2d(np.asarray(embeddings, np.float64)).tolist()
-    return {"embeddings": vectors, "space_id": space_id, "side": side, **_given(asked)}
-
-
-def _each(read: Callable[[dict[str, Any]], ResultT]) -> Callable[[httpx.Response], list[ResultT]]:
-    """Each of an answer's `results` as if it were the answer to its query alone."""
-    return _json(lambda body: [read({**body, **one}) for one in body["results"]])
-
-
-def _framed(side: Side, box: Box | None) -> dict[str, str]:
-    return {"side": side} | ({} if box is None else {"box": _numbers(box)})
-
-
-def _numbers(box: Box) -> str:
-    return ",".join(f"{value:g}" for value in box)
-
-
-def _given(asked: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in asked.items() if value is not None}
-
-
-def _json(read: Callable[[dict[str, Any]], ResultT]) -> Callable[[httpx.Response], ResultT]:
-    return lambda answer: read(json.loads(answer.content))
+def ready() -> Call[service.Readiness]:
+    """What the service says of its readiness, by part."""
+    return call_of(op.READY, any_status=True)

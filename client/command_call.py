@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -61,11 +62,7 @@ CALLS: dict[str, Callable[[Any, argparse.Namespace], Any]] = {
 
 
 def _text(answer: Any, full: bool) -> str:
-    import orjson
-
-    is_value = dataclasses.is_dataclass(answer) and not isinstance(answer, type)
-    plain = _plain(dataclasses.asdict(answer) if is_value else answer, full)
-    return orjson.dumps(plain, option=orjson.OPT_INDENT_2).decode()
+    return json.dumps(_plain(answer, full), indent=2, ensure_ascii=False)
 
 
 def _plain(value: Any, full: bool) -> Any:
@@ -74,6 +71,8 @@ def _plain(value: Any, full: bool) -> Any:
         return (
             numbers if full else [*(round(number, 4) for number in numbers[:LONGEST_LIST]), f"… {len(numbers)} in all"]
         )
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
     if isinstance(value, dict):
         return {key: _plain(inner, full) for key, inner in value.items()}
     return [_plain(inner, full) for inner in value] if isinstance(value, list) else value

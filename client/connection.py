@@ -1,22 +1,23 @@
 """How the clients reach the service: a pool of connections, and every call made again as the policy says.
 
-`client.client` and `client.async_client` build on this; knows no call by name.
+`Method` and `AsyncMethod` turn the functions of `client.calls` into methods with the same arguments.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx
 
 from client.request import Call
-from client.retry import Outcome, Policy
+from client.retry import LOCAL, Outcome, Policy
 
+P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
-LOCAL = "http://127.0.0.1:8350"
 
 
 class Connection:
@@ -37,12 +38,13 @@ class Connection:
         self._policy = Policy(url, api_key, timeout_s, retries)
         self._http = httpx.Client(**self._policy.options, transport=transport)
 
-    def _run(self, call: Call[ResultT]) -> ResultT:
+    def run(self, call: Call[ResultT]) -> ResultT:
+        """Make a call. Raises `client.errors.CallError`."""
         tried = 0
         while True:
             answer: Outcome
             try:
-                answer = self._http.request(**self._policy.sent(call))
+                answer = self._http.request(**self._policy.request_of(call))
             except httpx.TransportError as error:
                 answer = error
             pause_s = self._policy.pause_s(call, answer, tried)
@@ -63,10 +65,7 @@ class Connection:
 
 
 class AsyncConnection:
-    """A service, called and awaited; for one event loop.
-
-    retries: how often a call is made again when the service is busy (429) or starting (503), as it asks.
-    """
+    """A service, called and awaited; for one event loop. Arguments as of `Connection`."""
 
     def __init__(
         self,
@@ -80,12 +79,13 @@ class AsyncConnection:
         self._policy = Policy(url, api_key, timeout_s, retries)
         self._http = httpx.AsyncClient(**self._policy.options, transport=transport)
 
-    async def _run(self, call: Call[ResultT]) -> ResultT:
+    async def run(self, call: Call[ResultT]) -> ResultT:
+        """Make a call. Raises `client.errors.CallError`."""
         tried = 0
         while True:
             answer: Outcome
             try:
-                answer = await self._http.request(**self._policy.sent(call))
+                answer = await self._http.request(**self._policy.request_of(call))
             except httpx.TransportError as error:
                 answer = error
             pause_s = self._policy.pause_s(call, answer, tried)
@@ -105,3 +105,35 @@ class AsyncConnection:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         await self.close()
+
+
+class Method(Generic[P, ResultT]):
+    """A function that makes a call, as a method that makes it and waits for the answer."""
+
+    def __init__(self, build: Callable[P, Call[ResultT]]) -> None:
+        self._build = build
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Callable[P, Call[ResultT]]: ...
+    @overload
+    def __get__(self, client: Connection, owner: type) -> Callable[P, ResultT]: ...
+    def __get__(self, client: Connection | None, owner: type) -> Callable[P, Any]:
+        if client is None:
+            return self._build
+        return lambda *args, **options: client.run(self._build(*args, **options))
+
+
+class AsyncMethod(Generic[P, ResultT]):
+    """A function that makes a call, as a method that makes it and is awaited for the answer."""
+
+    def __init__(self, build: Callable[P, Call[ResultT]]) -> None:
+        self._build = build
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Callable[P, Call[ResultT]]: ...
+    @overload
+    def __get__(self, client: AsyncConnection, owner: type) -> Callable[P, Awaitable[ResultT]]: ...
+    def __get__(self, client: AsyncConnection | None, owner: type) -> Callable[P, Any]:
+        if client is None:
+            return self._build
+        return lambda *args, **options: client.run(self._build(*args, **options))

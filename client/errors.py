@@ -61,8 +61,8 @@ BY_CODE = {"space_mismatch": SpaceConflict}
 
 def error_of(status: int, body: Any) -> CallError:
     """The exception for an answer that is no success."""
-    told = body.get("error") if isinstance(body, dict) else None
-    told = told if isinstance(told, dict) else {"message": str(told or f"HTTP {status}")}
-    code = told.get("code")
+    error = body.get("error") if isinstance(body, dict) else None
+    error = error if isinstance(error, dict) else {"message": str(error or f"HTTP {status}")}
+    code = error.get("code")
     kind = BY_CODE.get(str(code)) or BY_STATUS.get(status, Refused if status < 500 else Unavailable)
-    return kind(str(told.get("message")), status, code, told.get("request_id"))
+    return kind(str(error.get("message")), status, code, error.get("request_id"))

@@ -1,14 +1,74 @@
-"""What the service answers of a gallery as a whole, as values: doubles, drift, bulk import and export.
-
-Names are those of the JSON, as in `client.models`.
-"""
+"""What the service answers about its gallery: items, duplicates, drift, imports, exports. See `models`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from client.models import Item, known
+from client.models import Component, Detected, Timings
+from client.options import CopyKind, Side
+
+
+@dataclass(frozen=True)
+class Item:
+    """An enrolled ear. box: in pixels of the stored picture."""
+
+    id: str
+    subject: str | None
+    side: Side
+    tags: list[str]
+    source: str | None
+    sha256: str
+    created: str
+    box: list[float] | None
+    image_url: str
+    space_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Enrolled(Item):
+    """The item that a call made. score, side_probability, ears_found: with detect, see `models.DetectedEar`.
+
+    items: with detect=all, one for each ear of the photo, the most certain first.
+    """
+
+    score: float | None = None
+    side_probability: float | None = None
+    ears_found: int | None = None
+    items: list[Item] | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some items; `next_cursor` is None on the last page."""
+
+    items: list[Item]
+    next_cursor: str | None
+    total: int
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """How many items a call deleted."""
+
+    deleted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation(Detected):
+    """Why two ears are near or far. agree, differ: eigenears (None where the bundle has none)."""
+
+    item: Item
+    similarity: float
+    query_mirrored: bool
+    agree: list[Component] | None
+    differ: list[Component] | None
+    query_image: bytes
+    item_image: bytes
+    difference: bytes
+    morph: list[bytes]
+    space_id: str
+    bundle_id: str
+    timing_ms: Timings
 
 
 @dataclass(frozen=True)
@@ -20,11 +80,6 @@ class Duplicate:
     similarity: float
     same_picture: bool
 
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Duplicate:
-        both = {name: Item.read(body[name]) for name in ("earlier", "later")}
-        return cls(**{**known(cls, body), **both})
-
 
 @dataclass(frozen=True)
 class Duplicates:
@@ -33,10 +88,6 @@ class Duplicates:
     pairs: list[Duplicate]
     looked_at: int
     next_cursor: str | None
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Duplicates:
-        return cls([Duplicate.read(one) for one in body["pairs"]], body["looked_at"], body["next_cursor"])
 
 
 @dataclass(frozen=True)
@@ -60,10 +111,7 @@ class Drift:
     moved: float | None
     quality: dict[str, dict[str, float] | None]
     advice: list[str]
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Drift:
-        return cls(**known(cls, body))
+    timing_ms: Timings
 
 
 @dataclass(frozen=True)
@@ -92,9 +140,12 @@ class Import:
         """Every picture of the source was dealt with."""
         return self.state == "done"
 
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Import:
-        return cls(**known(cls, body))
+
+@dataclass(frozen=True)
+class ImportList:
+    """The imports since the service started, the oldest first."""
+
+    imports: list[Import]
 
 
 @dataclass(frozen=True)
@@ -102,9 +153,5 @@ class Export:
     """A copy of the gallery. target: a folder on the service's machine; items: ears in it."""
 
     target: str
-    kind: str
+    kind: CopyKind
     items: int
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Export:
-        return cls(**known(cls, body))

@@ -1,40 +1,124 @@
-"""What the service answers, as values for Python programs. Names are those of the JSON."""
+"""What the service answers about pictures and vectors: the JSON's names and shapes, defined once.
+
+The clients read these, the service answers with them and describes them in its OpenAPI document. A field with the
+default None is left out of an answer that has nothing to say under it. `bytes` are PNG files, in JSON `data:` URIs.
+"""
 
 from __future__ import annotations
 
-import base64
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
+from client.options import Side, Vector
 
-Vector = NDArray[np.float32]
-Side = Literal["left", "right", "unknown"]
+Timings = dict[str, float]
+"""Milliseconds: decode, queue, compute, index (of searches), total."""
 
 
 @dataclass(frozen=True)
-class Embedding:
-    """One ear. embedding, mu: (1024,) float32; the first has length 1. What was not asked for is None.
+class Quality:
+    """Of one crop.
 
-    eigenears: standard deviations along each. box, score: of the ear that was found in a photo, pixels and 0 to 1.
+    psnr_db, ssim: reconstruction against the crop. sharpness: variance of the Laplacian of the luminance, 0 for a flat
+    picture. ear_likeness: 0 to 1, 0.5 where the crop is redrawn as badly as an unusual ear. blurred: against the golden
+    crops.
+    """
+
+    psnr_db: float
+    ssim: float
+    sharpness: float
+    ear_likeness: float
+    blurred: bool
+
+
+@dataclass(frozen=True)
+class DetectedEar:
+    """Where a detector saw an ear. box: x1, y1, x2, y2 in pixels of the upright photo.
+
+    side: as the ear was taken, predicted unless the caller named it; side_probability: of that prediction, 0 to 1.
+    score: how certain the detector is that it is an ear, 0 to 1.
+    """
+
+    box: list[float]
+    score: float
+    side: Side
+    side_probability: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detected:
+    """With detect: which ear this answer is about, as `DetectedEar`. ears_found: how many the photo shows."""
+
+    box: list[float] | None = None
+    score: float | None = None
+    side_probability: float | None = None
+    ears_found: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddedEar(DetectedEar):
+    """One ear of a photo. embedding, mu: (1024,) float32; the first has length 1."""
+
+    embedding: Vector
+    mu: Vector | None = None
+    quality: Quality | None = None
+    eigenears: list[float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding(Detected):
+    """One ear. embedding, mu: (1024,) float32; the first has length 1. eigenears: standard deviations along each.
+
+    ears: with detect=all, each ear of the photo, the most certain first.
     """
 
     embedding: Vector
-    side: str
+    side: Side
     space_id: str
     bundle_id: str
-    timing_ms: dict[str, float]
+    timing_ms: Timings
     mu: Vector | None = None
-    quality: dict[str, Any] | None = None
+    quality: Quality | None = None
     eigenears: list[float] | None = None
-    box: list[float] | None = None
-    score: float | None = None
+    ears: list[EmbeddedEar] | None = None
 
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Embedding:
-        vectors: dict[str, Any] = {n: np.asarray(body[n], np.float32) for n in ("embedding", "mu") if n in body}
-        return cls(**{**known(cls, body), **vectors})
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingRow(Detected):
+    """One vector of an OpenAI-compatible answer. input: with detect=all, the number of the picture that shows the ear.
+
+    side: with detect, the ear's.
+    """
+
+    object: str
+    index: int
+    embedding: Vector | str
+    side: Side | None = None
+    input: int | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """OpenAI's, Jina's and Voyage's names; pictures cost no tokens here."""
+
+    prompt_tokens: int = 0
+    total_tokens: int = 0
+    text_tokens: int = 0
+    image_pixels: int = 0
+    video_pixels: int = 0
+
+
+@dataclass(frozen=True)
+class EmbeddingList:
+    """The answer of /v1/embeddings. model: the bundle_id of the model that answered."""
+
+    object: str
+    data: list[EmbeddingRow]
+    id: str
+    created: int
+    model: str
+    space_id: str
+    bundle_id: str
+    usage: Usage
 
 
 @dataclass(frozen=True)
@@ -46,24 +130,12 @@ class Landmark:
     y: float
     visibility: float
 
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Landmark:
-        return cls(**known(cls, body))
-
 
 @dataclass(frozen=True)
-class Ear:
-    """An ear in a photo. box: x1, y1, x2, y2 in pixels of the upright photo; score, side_probability: 0 to 1."""
+class Ear(DetectedEar):
+    """An ear in a photo with its landmarks."""
 
-    box: list[float]
-    score: float
-    side: str
-    side_probability: float
     landmarks: list[Landmark]
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Ear:
-        return cls(**{**known(cls, body), "landmarks": [Landmark.read(one) for one in body["landmarks"]]})
 
 
 @dataclass(frozen=True)
@@ -75,28 +147,42 @@ class Photo:
     height: int
     space_id: str
     bundle_id: str
-    timing_ms: dict[str, float]
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Photo:
-        return cls(**{**known(cls, body), "ears": [Ear.read(one) for one in body["ears"]]})
+    timing_ms: Timings
 
 
-@dataclass(frozen=True)
-class Reconstruction:
-    """image, input: PNG files of the reconstruction and of the framed picture."""
+@dataclass(frozen=True, kw_only=True)
+class ReconstructedEar(DetectedEar):
+    """image, input: the reconstruction and the framed crop, as PNG files. psnr_db, ssim: of one against the other."""
 
     image: bytes
     input: bytes
     psnr_db: float
     ssim: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconstruction(Detected):
+    """What the model makes of a picture, as `ReconstructedEar`; ears: with detect=all, each ear of the photo."""
+
+    image: bytes
+    input: bytes
+    psnr_db: float
+    ssim: float
+    side: Side
     space_id: str
     bundle_id: str
-    timing_ms: dict[str, float]
+    timing_ms: Timings
+    ears: list[ReconstructedEar] | None = None
 
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Reconstruction:
-        return cls(**{**known(cls, body), "image": png_of(body["image"]), "input": png_of(body["input"])})
+
+@dataclass(frozen=True)
+class DecodedLatents:
+    """A picture for each latent."""
+
+    images: list[bytes]
+    space_id: str
+    bundle_id: str
+    timing_ms: Timings
 
 
 @dataclass(frozen=True)
@@ -106,68 +192,66 @@ class Hit:
     rank: int
     item_id: str
     subject: str | None
-    side: str
+    side: Side
     similarity: float
     tags: list[str]
     source: str | None
     created: str
     image_url: str
 
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Hit:
-        return cls(**known(cls, body))
-
-
-@dataclass(frozen=True)
-class Found:
-    """The answer of a search, best first."""
-
-    hits: list[Hit]
-    searched: int
-    space_id: str
-    bundle_id: str
-    timing_ms: dict[str, float]
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Found:
-        return cls(**{**known(cls, body), "hits": [Hit.read(hit) for hit in body["hits"]]})
-
 
 @dataclass(frozen=True)
 class SubjectHit:
-    """A found person with the nearest of their ears; an ear of nobody's (subject None) stands for itself."""
+    """A found person with the nearest of their ears; an ear without a subject stands for itself."""
 
     rank: int
     subject: str | None
     similarity: float
     hits: list[Hit]
 
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> SubjectHit:
-        return cls(**{**known(cls, body), "hits": [Hit.read(hit) for hit in body["hits"]]})
-
 
 @dataclass(frozen=True)
-class FoundSubjects:
-    """The answer of a search for persons, best first."""
+class Neighbours:
+    """The nearest ears, best first; with group=subject the nearest persons instead. The other list is empty."""
 
-    subjects: list[SubjectHit]
+    hits: list[Hit] = field(default_factory=list)
+    subjects: list[SubjectHit] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarNeighbours(DetectedEar):
+    """An ear of a photo, and its `Neighbours`."""
+
+    hits: list[Hit] = field(default_factory=list)
+    subjects: list[SubjectHit] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchAnswer(Detected):
+    """`Neighbours`; results: of several vectors, one for each. side: with detect, of the ear that was searched with.
+
+    ears: with detect=all, the answer to each ear of the photo, the most certain first.
+    """
+
+    hits: list[Hit] = field(default_factory=list)
+    subjects: list[SubjectHit] = field(default_factory=list)
     searched: int
     space_id: str
     bundle_id: str
-    timing_ms: dict[str, float]
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> FoundSubjects:
-        return cls(**{**known(cls, body), "subjects": [SubjectHit.read(one) for one in body["subjects"]]})
+    timing_ms: Timings
+    side: Side | None = None
+    results: list[Neighbours] | None = None
+    ears: list[EarNeighbours] | None = None
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Whether two pictures show one ear; all but the similarity are None without a calibration.
 
-    far: the rate at which the decision accepts different ears. Where a side is unknown two orientations are compared:
-    `far` is twice the rate asked for, an upper bound, and `probability` and `tar` are lower bounds.
+    probability: that it is one ear, for even prior odds. same: accepted at `threshold`, which keeps to the rate `far`
+    of false accepts; it accepted the share `tar` of genuine pairs when it was measured. Where a side is unknown, or
+    several ears are compared, the best of several comparisons is judged: `far` is an upper bound then, and
+    `probability` and `tar` are lower bounds. detected, ears_found: with detect, of a and of b.
     """
 
     similarity: float
@@ -177,73 +261,19 @@ class Verdict:
     threshold: float | None
     tar: float | None
     calibrated: bool
+    sides: list[Side]
     space_id: str
     bundle_id: str
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Verdict:
-        return cls(**known(cls, body))
-
-
-@dataclass(frozen=True)
-class Item:
-    """An enrolled ear. box: in pixels of the stored picture."""
-
-    id: str
-    subject: str | None
-    side: str
-    tags: list[str]
-    source: str | None
-    sha256: str
-    created: str
-    box: list[float] | None
-    image_url: str
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Item:
-        return cls(**known(cls, body))
+    timing_ms: Timings
+    detected: list[DetectedEar] | None = None
+    ears_found: list[int] | None = None
 
 
 @dataclass(frozen=True)
-class Page:
-    """Some items; `next_cursor` is None on the last page."""
+class Component:
+    """An eigenear on which two ears agree or differ. query, item: standard deviations; share: of the similarity."""
 
-    items: list[Item]
-    next_cursor: str | None
-    total: int
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Page:
-        return cls([Item.read(item) for item in body["items"]], body["next_cursor"], body["total"])
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """Why two ears are near or far. agree, differ: eigenears (None without any). Pictures are PNG files."""
-
-    item: Item
-    similarity: float
-    query_mirrored: bool
-    agree: list[dict[str, float]] | None
-    differ: list[dict[str, float]] | None
-    query_image: bytes
-    item_image: bytes
-    difference: bytes
-    morph: list[bytes]
-
-    @classmethod
-    def read(cls, body: dict[str, Any]) -> Explanation:
-        pictures = {name: png_of(body[name]) for name in ("query_image", "item_image", "difference")}
-        morph = [png_of(uri) for uri in body["morph"]]
-        return cls(**{**known(cls, body), **pictures, "item": Item.read(body["item"]), "morph": morph})
-
-
-def png_of(data_uri: str) -> bytes:
-    """The file in a `data:` URI."""
-    return base64.b64decode(data_uri.partition(",")[2])
-
-
-def known(kind: type[Any], body: dict[str, Any]) -> dict[str, Any]:
-    """The fields that this version knows: a newer service may tell more."""
-    names = {field.name for field in fields(kind)}
-    return {name: value for name, value in body.items() if name in names}
+    component: int
+    query: float
+    item: float
+    share: float

@@ -1,49 +1,96 @@
-"""One request to the service as a value: what is sent, how its answer is read, and what is known of asking again.
+"""One call of the service as a value: the request, and how its answer is read. Sends nothing.
 
-Sends nothing; knows no route. `client.calls` makes these, `client.connection` runs them.
+`client.calls` makes these from the operations, `client.connection` sends them.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, Literal, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
+from urllib.parse import quote
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from client.answers import answer_of
+from client.operations import Operation
+from client.parameters import json_of, text_of
+
 ResultT = TypeVar("ResultT")
-Vector = NDArray[np.float32]
-Vectors = NDArray[np.float32] | Sequence[NDArray[np.float32]]
-"""A matrix, or a list of vectors."""
+AnswerT = TypeVar("AnswerT")
 Image = bytes | str | os.PathLike[str] | BinaryIO | NDArray[np.uint8]
 """A picture: the bytes of a file, a path, an open file, or pixels (H, W, 3) uint8 RGB."""
-Box = tuple[float, float, float, float]
-Folder = str | os.PathLike[str]
-"""A place on the service's machine, not on this one."""
-Kind = Literal["archive", "backup"]
 
 
 @dataclass(frozen=True)
 class Call(Generic[ResultT]):
-    """One request. safe: sending it twice does no harm, so it is sent again after a broken connection."""
+    """One request. body: `content`, `json`, `files` and `data`, as httpx takes them.
 
-    method: str
+    any_status: every status is an answer (503 is what one asks readiness for).
+    """
+
+    operation: Operation[Any, Any]
     path: str
     read: Callable[[httpx.Response], ResultT]
     params: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
-    """`content`, `json`, `files` and `data`, as httpx takes them."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    safe: bool = True
     any_status: bool = False
-    """Every status is an answer (503 is what one asks readiness for)."""
-    takes_long: bool = False
-    """The answer is waited for without a limit: the work grows with the gallery."""
+
+    def then(self, change: Callable[[ResultT], AnswerT]) -> Call[AnswerT]:
+        """The same request, its result changed."""
+        return Call(
+            self.operation,
+            self.path,
+            lambda response: change(self.read(response)),
+            self.params,
+            self.body,
+            self.any_status,
+        )
+
+
+def call_of(
+    operation: Operation[Any, AnswerT],
+    options: Mapping[str, Any] | None = None,
+    *,
+    any_status: bool = False,
+    pictures: Mapping[str, Image] | None = None,
+    **places: str,
+) -> Call[AnswerT]:
+    """The call of an operation. options: None values are left out unless the operation sends JSON, where they are null.
+
+    pictures: by the operation's names for them. places: what stands in the path.
+    """
+    path = operation.path.format(**{name: quote(value, safe="") for name, value in places.items()})
+    query, body = _sent(operation, options or {}, {name: file_of(image) for name, image in (pictures or {}).items()})
+    return Call(operation, path, _reader(operation.answer), query, body, any_status)
+
+
+def _sent(
+    operation: Operation[Any, Any], options: Mapping[str, Any], files: Mapping[str, bytes]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(query, body) of a request."""
+    if operation.sent_in == "json" or (operation.pictures and not files):
+        return {}, {"json": {name: json_of(value) for name, value in options.items()}} if options else {}
+    given = {name: text_of(value) for name, value in options.items() if value is not None}
+    if operation.sent_in == "form":
+        return {}, {"files": {name: (name, data) for name, data in files.items()}, "data": given}
+    return given, {"content": next(iter(files.values()))} if files else {}
+
+
+def _reader(answer: Any) -> Callable[[httpx.Response], Any]:
+    if answer is bytes:
+        return lambda response: response.content
+    if answer is str:
+        return lambda response: response.text
+    if answer is type(None):
+        return lambda response: None
+    return lambda response: answer_of(answer, json.loads(response.content))
 
 
 def file_of(image: Image) -> bytes:
@@ -60,7 +107,7 @@ def _png(picture: np.ndarray[Any, Any]) -> bytes:
     from PIL import Image as Pillow
 
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or 0 in picture.shape:
-        raise ValueError(f"a picture is (H, W, 3) uint8 RGB; given {picture.shape} {picture.dtype}")
+        raise ValueError(f"a picture is (H, W, 3) uint8 RGB; this is {picture.shape} {picture.dtype}")
     buffer = io.BytesIO()
     Pillow.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()

@@ -1,7 +1,8 @@
-"""How a call of the service is made, and made again: shared by the waiting and the asynchronous client."""
+"""How a call of the service is made, and made again: shared by the blocking and the asynchronous client."""
 
 from __future__ import annotations
 
+import ipaddress
 import random
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from client.request import Call
 
 ResultT = TypeVar("ResultT")
 Outcome = httpx.Response | httpx.TransportError
+LOCAL = "http://127.0.0.1:8350"
 RETRIED = (429, 503)
 LONGEST_PAUSE_S = 20.0
 
@@ -20,14 +22,18 @@ class Policy:
     """Where the service is, and when a call is made again: busy, starting, or a broken connection of a safe call."""
 
     def __init__(self, url: str, api_key: str | None, timeout_s: float, retries: int) -> None:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self.options: dict[str, Any] = {"base_url": url.rstrip("/"), "headers": headers, "timeout": timeout_s}
+        self.options: dict[str, Any] = {
+            "base_url": url.rstrip("/"),
+            "headers": {"Authorization": f"Bearer {api_key}"} if api_key else {},
+            "timeout": timeout_s,
+            "trust_env": not is_loopback(url),  # no proxy of the environment leads to this machine
+        }
         self.url, self.timeout_s, self.retries = url, timeout_s, retries
 
-    def sent(self, call: Call[Any]) -> dict[str, Any]:
-        """What httpx is given for a call."""
-        request = {"method": call.method, "url": call.path, "params": call.params, "headers": call.headers, **call.body}
-        return request | ({"timeout": httpx.Timeout(self.timeout_s, read=None)} if call.takes_long else {})
+    def request_of(self, call: Call[Any]) -> dict[str, Any]:
+        """The arguments of httpx's `request`."""
+        request = {"method": call.operation.method, "url": call.path, "params": call.params, **call.body}
+        return request | ({"timeout": httpx.Timeout(self.timeout_s, read=None)} if call.operation.takes_long else {})
 
     def pause_s(self, call: Call[Any], answer: Outcome, tried: int) -> float | None:
         """Seconds to wait before the call is made again; None: its outcome stands."""
@@ -35,7 +41,7 @@ class Policy:
             return None
         if isinstance(answer, httpx.TransportError):
             never_sent = isinstance(answer, httpx.ConnectError)
-            return _growing(tried) if call.safe or never_sent else None
+            return _growing(tried) if call.operation.is_safe or never_sent else None
         if answer.status_code not in RETRIED or call.any_status:
             return None
         asked = answer.headers.get("retry-after", "")
@@ -52,6 +58,15 @@ class Policy:
         except ValueError:
             body = None
         raise error_of(answer.status_code, body)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine."""
+    host = httpx.URL(url).host
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _growing(tried: int) -> float:

@@ -18,8 +18,10 @@ from bundle.errors import BundleError
 from index.errors import GalleryError
 from measure.errors import MeasureError
 from serve.errors import ConfigurationError, ServeError
-from serve.http.json_body import bad_request
 from serve.http.middleware import Envelope, error_answer
+from serve.http.openapi import without_422
+from serve.http.parameters import bad_request
+from serve.http.proxy import add_proxy_support, route_path
 from serve.observability.request_context import trace_of
 from serve.routes import (
     decode,
@@ -55,6 +57,8 @@ EXPECTED = (
     RequestValidationError,
     ClientDisconnect,
 )
+EXPOSED = ("Location", "Retry-After", "Server-Timing", "X-Request-Id", "X-Ear-Space-Id", "X-Ear-Bundle-Id")
+"""Headers that pages of other origins may read."""
 ROUTES = (
     embed,
     landmarks,
@@ -85,7 +89,6 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
-        root_path=settings.root_path,
     )
     app.state.service = service
     for kind in EXPECTED:
@@ -93,12 +96,18 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Envelope, settings=settings, active_ids=service.active_ids, observers=service.observers())
     if settings.cors_origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=settings.cors_origins, allow_methods=["*"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED,
         )
+    add_proxy_support(app, settings)
     for module in ROUTES:
         app.include_router(module.router)
     app.include_router(v2.models_router)
     page.mount_files(app)
+    app.openapi = lambda: without_422(app)  # type: ignore[method-assign]  # as FastAPI's documentation has it
     return app
 
 
@@ -133,5 +142,5 @@ async def _start_grpc(app: FastAPI, service: Service) -> Callable[[], Awaitable[
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
-    told = bad_request(error.errors()) if isinstance(error, RequestValidationError) else error
-    return error_answer(told, trace_of(request).request_id, request.url.path)
+    refusal = bad_request(error.errors()) if isinstance(error, RequestValidationError) else error
+    return error_answer(refusal, trace_of(request).request_id, route_path(request.scope))

@@ -7,10 +7,11 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from client.client import EarTeacher
+    from client.service_models import Promotion
 
 STEPS = ("activate", "rollback", "retire")
 GOES_ON = ("embedding", "ready", "active")
@@ -39,59 +40,59 @@ def main(argv: list[str]) -> int:
 
     with EarTeacher(given.url, given.api_key) as ears:
         if given.what == "status":
-            print(told(_newest(ears)))
+            print(summary(_newest(ears)))
             return 0
         if given.what in STEPS:
-            promotion = _newest(ears)["id"]
+            promotion = _newest(ears).id
             step = {"activate": lambda one: ears.activate(one, force=given.force)}.get(given.what)
-            print(told(step(promotion) if step else getattr(ears, given.what)(promotion)))
+            print(summary(step(promotion) if step else getattr(ears, given.what)(promotion)))
             return 0
         return _promote(ears, given)
 
 
 def _promote(ears: EarTeacher, given: argparse.Namespace) -> int:
     promotion = _watched(ears, _begun(ears, Path(given.what).resolve()))
-    print(told(promotion))
-    if promotion["state"] == "active":
+    print(summary(promotion))
+    if promotion.state == "active":
         return 0
-    if promotion["state"] != "ready":
+    if promotion.state != "ready":
         return 1
     if not given.activate:
         print("It answers nothing yet: ear-teacher promote activate")
         return 0
-    if promotion["objections"] and not given.force:
+    if promotion.objections and not given.force:
         print("Not activated. To do it all the same: ear-teacher promote activate --force", file=sys.stderr)
         return 1
-    print(told(ears.activate(promotion["id"], force=given.force)))
+    print(summary(ears.activate(promotion.id, force=given.force)))
     return 0
 
 
-def _begun(ears: EarTeacher, bundle: Path) -> dict[str, Any]:
+def _begun(ears: EarTeacher, bundle: Path) -> Promotion:
     """The promotion of a bundle that goes on already, as after an interrupted wait; else a new one."""
     from bundle.manifest import MANIFEST_NAME, read_manifest
 
     # The folder may be on the service's machine only: then it is for the service to say what is there.
     newest = ears.promotions()[-1:] if (bundle / MANIFEST_NAME).is_file() else []
-    if newest and newest[0]["state"] in GOES_ON and newest[0]["bundle_id"] == read_manifest(bundle).bundle_id:
+    if newest and newest[0].state in GOES_ON and newest[0].bundle_id == read_manifest(bundle).bundle_id:
         return newest[0]
     return ears.promote(str(bundle))
 
 
-def _watched(ears: EarTeacher, promotion: dict[str, Any]) -> dict[str, Any]:
+def _watched(ears: EarTeacher, promotion: Promotion) -> Promotion:
     """Wait for the gallery to be embedded, with a progress bar; interrupting the bar leaves the promotion running."""
     from rich.progress import Progress
 
     with Progress() as bar:
         task = bar.add_task("embedding the gallery anew", total=None)
-        while promotion["state"] == "embedding":
-            bar.update(task, total=promotion["total"] or None, completed=promotion["done"])
+        while promotion.state == "embedding":
+            bar.update(task, total=promotion.total or None, completed=promotion.done)
             time.sleep(LOOK_EVERY_S)
-            promotion = ears.promotion(promotion["id"])
-        bar.update(task, total=promotion["total"], completed=promotion["done"])
+            promotion = ears.promotion(promotion.id)
+        bar.update(task, total=promotion.total, completed=promotion.done)
     return promotion
 
 
-def _newest(ears: EarTeacher) -> dict[str, Any]:
+def _newest(ears: EarTeacher) -> Promotion:
     from client.errors import Missing
 
     known = ears.promotions()
@@ -100,19 +101,19 @@ def _newest(ears: EarTeacher) -> dict[str, Any]:
     return known[-1]
 
 
-def told(promotion: dict[str, Any]) -> str:
+def summary(promotion: Promotion) -> str:
     """A promotion in a few lines."""
     lines = [
-        f"promotion {promotion['id']}: {promotion['state']}, {promotion['done']} of {promotion['total']} ears",
-        f"  from {promotion['from_bundle_id']} to {promotion['bundle_id']}",
+        f"promotion {promotion.id}: {promotion.state}, {promotion.done} of {promotion.total} ears",
+        f"  from {promotion.from_bundle_id} to {promotion.bundle_id}",
     ]
-    report = promotion["report"]
+    report = promotion.report
     if report is not None:
         overlap = ", ".join(f"{share:.2f} at {depth}" for depth, share in report["overlap"].items())
         lines.append(f"  neighbours kept: {overlap}")
         for name in ("before", "after"):
             if (scores := report[name]) is not None:
                 lines.append(f"  {name}: rank-1 {scores['rank1']:.3f}, EER {scores['eer']:.3f}")
-    lines += [f"  against it: {words}" for words in promotion["objections"]]
-    lines += [f"  error: {promotion['error']}"] if promotion["error"] else []
+    lines += [f"  against it: {words}" for words in promotion.objections]
+    lines += [f"  error: {promotion.error}"] if promotion.error else []
     return "\n".join(lines)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
+from client.service_models import Readiness
 from index.errors import GalleryError
 from serve.inference.engine import Engine
 from serve.inference.gallery_pool import Desk
@@ -13,11 +13,11 @@ from serve.service import Service
 STORE_PATIENCE_S = 2.0
 
 
-async def check(service: Service) -> dict[str, Any]:
-    """`{"status": "ready" | "not ready", "checks": {part: "ok" | what is wrong}}`."""
+async def check(service: Service) -> Readiness:
+    """Ready, or not and why."""
     checks = await _checks(service)
     ready = all(state == "ok" for state in checks.values())
-    return {"status": "ready" if ready else "not ready", "checks": checks}
+    return Readiness("ready" if ready else "not ready", checks)
 
 
 async def _checks(service: Service) -> dict[str, str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 
 import uvicorn
 
@@ -24,11 +26,13 @@ def run(settings: Settings, sample: str = "ear.jpg", query: str = "side=left") -
     sample, query: the picture and what is said of it in the `curl` line that is printed once the service is ready.
     """
     configure(settings.log_format)
+    check_tls(settings)
     return_large_buffers()
     read_manifest(settings.bundle)  # the commonest mistake is answered before anything is loaded
     app = create_app(settings)
     service: Service = app.state.service
     listener = _bind(settings)
+    port = listener.getsockname()[1]
     config = uvicorn.Config(
         app,
         http=connection_class(settings),
@@ -46,15 +50,33 @@ def run(settings: Settings, sample: str = "ear.jpg", query: str = "side=left") -
     def loaded() -> None:
         if service.failure is not None:
             server.should_exit = True
-        else:
+        elif not server.should_exit:  # SIGTERM may have come while it loaded
             _, answers = service.active_ids() or ("", "")  # a promoted bundle answers in the place of --bundle
-            print(_greeting(settings, listener.getsockname()[1], answers, sample, query), flush=True)
+            print(_greeting(settings, port, answers, sample, query), flush=True)
 
     service.on_loaded = loaded
     with listener:
         server.run(sockets=[listener])
+    if isinstance(service.failure, OSError):  # a folder that cannot be written, a disk that is full
+        raise ConfigurationError(f"{service.failure.filename or settings.gallery}: {service.failure.strerror}")
     if service.failure is not None:
         raise service.failure
+
+
+def check_tls(settings: Settings) -> None:
+    """Raise ConfigurationError where the certificate and its key cannot be used."""
+    cert, key = settings.tls_cert, settings.tls_key
+    if cert is None:
+        if key is not None:
+            raise ConfigurationError("--tls-key is given without --tls-cert; give both")
+        return
+    for flag, path in (("--tls-cert", cert), ("--tls-key", key)):
+        if path is not None and not os.access(path, os.R_OK):
+            raise ConfigurationError(f"{flag} {path} cannot be read: give a PEM file that is there")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+    except (ssl.SSLError, OSError) as error:
+        raise ConfigurationError(f"--tls-cert {cert} cannot be used with --tls-key {key}: {error}") from None
 
 
 def _bind(settings: Settings) -> socket.socket:

@@ -104,10 +104,11 @@ class Service:
         """The model that answers, with its gallery; None until it is loaded."""
         return None if self.models is None else self.models.active
 
-    def use(self, request: HTTPConnection, space_id: str | None = None) -> Live:
-        """The model and gallery that answer this request: the active ones, or those of the space that it names.
+    def use(self, request: HTTPConnection, space_id: str | None = None, model: str | None = None) -> Live:
+        """The model and gallery that answer this request: the active ones, or those that it names.
 
-        Raises NotReady while there is none, SpaceMismatch for a space that no loaded model has.
+        space_id: of the vectors that it is about. model: bundle_id, space_id or alias. Raises NotReady while there is
+        none, SpaceMismatch for a space that no loaded model has, NotHere for a model that is not loaded.
         """
         trace = trace_of(request)
         if not self.settings.has_keys and request.client is not None:
@@ -115,7 +116,8 @@ class Service:
         else:
             trace.turn = trace.caller
         self.in_flight.began(trace)
-        live = self.loaded().of_space(space_id)
+        models = self.loaded()
+        live = models.of_space(space_id) if model is None else models.named(model)
         trace.space_id, trace.bundle_id = live.engine.ids
         return live
 

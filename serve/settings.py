@@ -5,7 +5,10 @@ Passed down to whoever needs it, never imported as a global. Units are in the na
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
+import os
+import re
 import resource
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +23,40 @@ from serve.errors import ConfigurationError
 Runtime = Literal["auto", "onnxruntime-cpu", "onnxruntime-cuda", "tensorrt", "tensorrt-rtx"]
 Precision = Literal["auto", "fp32", "fp16"]
 NeighboursKind = Literal["auto", "exact", "hnsw", "ivf"]
+PREFIX = "EAR_TEACHER_"
+OTHER_VARIABLES = {"EAR_TEACHER_URL", "EAR_TEACHER_COMMIT"}
+"""Read by the client, and by `ear-teacher --version`."""
+FROM_KUBERNETES = re.compile(r"EAR_TEACHER_(.*_)?(SERVICE_HOST|SERVICE_PORT.*|PORT_\d+_.*)")
+"""What Kubernetes puts into the pods beside a service named ear-teacher."""
 MANY_CONNECTIONS = 10_000
 KEPT_FILES = 256
 
 
 def _split(value: Any) -> Any:
     return tuple(filter(None, map(str.strip, value.lower().split(",")))) if isinstance(value, str) else value
+
+
+def _origin(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin):
+            raise ValueError(f"{origin!r} is no origin: give SCHEME://HOST[:PORT], as https://ears.example, or *")
+    return origins
+
+
+def _network(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise ValueError(f"{error}: give addresses or networks, as 10.0.0.0/8") from None
+    return networks
+
+
+def _prefix(path: str) -> str:
+    path = path.rstrip("/")
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        raise ValueError("give a path that begins with /, as /ears")
+    return path
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
@@ -44,7 +75,7 @@ Secret = Annotated[SecretStr, AfterValidator(_not_blank)]
 class Settings(BaseSettings):
     """Settings of one service process; each field is `EAR_TEACHER_<NAME>` in the environment."""
 
-    model_config = SettingsConfigDict(env_prefix="EAR_TEACHER_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     bundle: Path = Field(description="folder of the bundle to serve")
     gallery: Path | None = Field(None, description="folder of the gallery; none: embed and reconstruct only")
@@ -65,10 +96,18 @@ class Settings(BaseSettings):
         le=65535,
         description="port of the Open Inference Protocol over gRPC (extra grpc); 0: any free one",
     )
-    root_path: str = Field("", description="path prefix that a proxy in front strips")
+    root_path: Annotated[str, AfterValidator(_prefix)] = Field(
+        "", description="path prefix under which a proxy shows the service, whether it strips it or not"
+    )
+    trusted_proxies: Annotated[Names, AfterValidator(_network)] = Field(
+        (), description="addresses or networks of proxies whose X-Forwarded-For, -Proto and -Prefix are believed"
+    )
 
     runtime: Runtime = Field("auto", description="what runs the model")
     precision: Precision = Field("auto", description="which of the bundle's variants")
+    model_aliases: Names = Field(
+        (), description="further names of the active model, for clients that send a fixed one, such as clip-vit-base"
+    )
     threads: int = Field(0, ge=0, description="threads of one model run; 0: one per core")
     max_batch: int = Field(16, ge=1, le=1024, description="most pictures in one model run")
     queue_size: int = Field(
@@ -129,7 +168,9 @@ class Settings(BaseSettings):
     api_key_file: Path | None = Field(None, description="file of hashed API keys with scopes (ear-teacher keys)")
     rate_limit: str | None = Field(None, description="most requests of one key (or address), such as 600/minute")
     allowed_hosts: Names = Field((), description="names in Host headers that are answered; none: see docs/security.md")
-    cors_origins: Names = Field((), description="origins of other web pages that may call this service")
+    cors_origins: Annotated[Names, AfterValidator(_origin)] = Field(
+        (), description="origins of other web pages that may call this service, as https://ears.example; *: any"
+    )
     tls_cert: Path | None = Field(None, description="PEM file: serve https")
     tls_key: Path | None = Field(None, description="PEM file of the certificate's private key")
     audit: bool = Field(True, description="keep an audit log")
@@ -192,6 +233,7 @@ class Settings(BaseSettings):
 
 def read_settings(given: Mapping[str, Any]) -> Settings:
     """Settings from flags, then the environment, then the defaults. Raises ConfigurationError naming the setting."""
+    _check_names(os.environ)
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -203,6 +245,16 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         raise ConfigurationError(
             f"{flag} is {first['input']!r:.80}: {first['msg'].removeprefix('Value error, ')}"
         ) from None
+
+
+def _check_names(environment: Mapping[str, str]) -> None:
+    """Refuse variables that look like settings and are none: a misspelt one would be dropped in silence."""
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
+    for name in map(str.upper, environment):
+        if name.startswith(PREFIX) and name not in known and not FROM_KUBERNETES.fullmatch(name):
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; is {near[0]} meant?" if near else "; docs/operations.md lists the settings"
+            raise ConfigurationError(f"the environment has {name}, which is no setting{hint}")
 
 
 def settings_table() -> str:

@@ -47,14 +47,14 @@ def picture_sources(body: dict[str, Any]) -> list[tuple[str, Source]]:
 
 def _entries(value: Any, where: str) -> Iterator[tuple[str, Source]]:
     if not isinstance(value, list):
-        yield where, _one(value, where)
+        yield where, picture_of(value, where)
         return
     for index, entry in enumerate(value):
         place = f"{where}[{index}]"
         if _is_conversation(entry):
             yield place, _single(entry, place)
         else:
-            yield place, _one(entry, place)
+            yield place, picture_of(entry, place)
 
 
 def _conversations(value: Any, where: str) -> Iterator[tuple[str, Source]]:
@@ -92,7 +92,7 @@ def _content(holder: Any, where: str) -> Iterator[Source]:
             yield _part(part, f"{where}.content[{index}]")
 
 
-def _one(entry: Any, where: str) -> Source:
+def picture_of(entry: Any, where: str) -> Source:
     """One picture, however it is wrapped."""
     if isinstance(entry, dict) and "content" in entry:
         return _single([entry], where)

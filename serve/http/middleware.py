@@ -17,8 +17,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.errors import BodyTooLarge, TooSlow, error_body, message_of, problem_of, retry_after_s
-from serve.http.json_body import whole_number
 from serve.http.origins import Origins
+from serve.http.proxy import route_path
+from serve.http.request_body import whole_number
 from serve.http.responses import Answer
 from serve.http.security_headers import security_headers
 from serve.observability.request_context import CURRENT, SCOPE_KEY, Trace
@@ -57,26 +58,29 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        method, path, headers = scope["method"], route_path(scope), Headers(scope=scope)
+        if method == "HEAD":  # answered as GET is; the server leaves the body out
+            scope = {**scope, "method": "GET"}
         deadline = time.monotonic() + self._settings.request_timeout_s
         trace = Trace(_request_id(headers), deadline, traceparent=headers.get("traceparent", ""))
+        trace.root_path = scope.get("root_path", "")
         scope[SCOPE_KEY] = trace
         before = CURRENT.set(trace)
-        stamped = _Stamp(send, trace, security_headers(scope["path"], self._https_only), self._active_ids)
+        stamped = _Stamp(send, trace, security_headers(path, self._https_only), self._active_ids)
         try:
-            self._origins.check(scope["method"], headers)
+            self._origins.check(method, headers)
             guarded = self._guard_body(scope, receive)
             await self._app(scope, guarded, stamped)
         except Exception as error:
             if problem_of(error).status == 500:
                 log.exception("request %s failed", trace.request_id)
             if not stamped.started:
-                await error_answer(error, trace.request_id, scope["path"])(scope, receive, stamped)
+                await error_answer(error, trace.request_id, path)(scope, receive, stamped)
         finally:
             CURRENT.reset(before)
             route = getattr(scope.get("route"), "path", "unmatched")
             for observer in self._observers:
-                observer.finished(trace, route, scope["method"], stamped.status)
+                observer.finished(trace, route, method, stamped.status)
 
     def _guard_body(self, scope: Scope, receive: Receive) -> Receive:
         """Refuse a body that is too large (at once, where it says so) or takes too long to arrive."""

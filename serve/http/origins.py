@@ -31,7 +31,7 @@ class Origins:
         host = headers.get("host", "").lower()
         self._check_host(host)
         origin = headers.get("origin")
-        if origin is None or method in SAFE_METHODS or origin in self._origins:
+        if origin is None or method in SAFE_METHODS or origin in self._origins or "*" in self._origins:
             return
         if _host_of(origin) != host:
             raise Forbidden(f"a page of {origin[:100]!r} may not change anything here; allow it with --cors-origins")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bundle.golden import GOLDEN_NAME
 from bundle.image import Picture
+from client.models import Quality
 
 SHARP_ENOUGH = 0.25
 """Sharpness below this share of the golden crops' median is called blurred."""
@@ -25,22 +26,6 @@ class Reference:
     sharpness: float
     error_db: float
     spread_db: float
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Of one crop.
-
-    psnr_db, ssim: reconstruction against the crop. sharpness: variance of the Laplacian of the luminance, 0 for a flat
-    picture. ear_likeness: 0 to 1, 0.5 where the crop is redrawn as badly as an unusual ear. blurred: against the golden
-    crops.
-    """
-
-    psnr_db: float
-    ssim: float
-    sharpness: float
-    ear_likeness: float
-    blurred: bool
 
 
 def load_reference(folder: Path) -> Reference:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bundle.image import Picture, decode, frame
+from client.models import Quality
 from index.items import Item
 from serve.inference.decode_pool import oriented
 from serve.inference.engine import Engine
 from serve.inference.gallery_pool import Desk
 from serve.inference.orientation import shown_side
-from serve.inference.quality import Quality, assess
+from serve.inference.quality import assess
 from serve.observability.request_context import Trace
 
 if TYPE_CHECKING:

@@ -104,6 +104,26 @@ class LiveModels:
                 return live
         raise SpaceMismatch(self.active.engine.ids[0], str(space_id))
 
+    def named(self, name: str | None) -> Live:
+        """A loaded model by bundle_id or space_id, the active one by an alias or no name. Raises NotHere.
+
+        Two bundles of one space give the same vectors: the active one answers, where it is one of them.
+        """
+        if name is None or name in self.aliases:
+            return self.active
+        for live in self.all():
+            if name in live.engine.ids:
+                return live
+        ids = ", ".join(live.engine.ids[1] for live in self.all())
+        raise NotHere(
+            f"no model {name[:80]!r} is loaded; there are {ids}, and {', '.join(self.aliases)} (the active one)"
+        )
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """Names of the active model, whichever it is."""
+        return ("ear-teacher", *self._settings.model_aliases)
+
     def others(self, live: Live) -> list[Live]:
         """Models of the other live spaces: they must learn of every write too."""
         return [other for other in self.all() if other.engine.ids[0] != live.engine.ids[0]]

@@ -31,6 +31,8 @@ class Trace:
     """Whose turn it uses where callers are served in turn: the key, or the address where there are no keys."""
     pixels: int = 0
     """Of its larger pictures together."""
+    root_path: str = ""
+    """The path prefix under which a proxy shows the service."""
     traceparent: str = ""
     """The caller's own trace (W3C Trace Context), where it sent one."""
     space_id: str | None = None
@@ -65,6 +67,12 @@ class Trace:
         """`timing_ms` of an answer: decode, queue, compute, what is named besides, and total."""
         shown = {stage: round(self.stages_ms.get(stage, 0.0), 3) for stage in ("decode", "queue", "compute", *extra)}
         return {**shown, "total": round(self.elapsed_ms, 3)}
+
+
+def prefixed(path: str) -> str:
+    """A path of the service as the caller of the request that is being answered reaches it, behind a proxy too."""
+    trace = CURRENT.get()
+    return (trace.root_path if trace is not None else "") + path
 
 
 def trace_of(request: HTTPConnection) -> Trace:

@@ -5,58 +5,79 @@ from __future__ import annotations
 import asyncio
 import binascii
 from base64 import b64decode
-from collections.abc import Mapping
-from reprlib import repr as short
-from typing import Any, cast, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.errors import BadRequest
-from serve.http.multipart import parse_box
+from client.options import FramingOptions
+from serve.http.parameters import checked
 from serve.inference.decode_pool import DecodePool, oriented
 from serve.inference.engine import Encoded, Engine
-from serve.inference.orientation import Side
+from serve.inference.framed_ears import FramedEars, check_room, framed_ears
 from serve.observability.request_context import Trace
 from serve.oip.models import OipModel
 from serve.oip.tensors import Tensor
 from serve.oip.wire import InferRequest
 
+PROTOCOL = frozenset({"binary_data_output", "headers", "priority", "timeout"})
+"""Request parameters of the protocol; like those that begin with sequence_ and triton_, they mean nothing here."""
+
 
 async def infer(
     trace: Trace, engine: Engine, intake: DecodePool, model: OipModel, request: InferRequest
 ) -> list[Tensor]:
-    """All outputs of the model for this request; request parameters `side` and `box` frame the pictures."""
+    """All outputs of the model for this request; its parameters `side`, `box` and `detect` frame the pictures.
+
+    With detect, ear-image has the outputs box, score, side, side_probability and input (which picture an ear is of)
+    besides; with detect=all a row for each ear.
+    """
     tensor = model.read_input(request)
+    options = options_of(request)
     if model.name == "ear-decoder":
         pictures = await engine.decode(trace, list(tensor.array))
         return [_tensor(model, {"image": np.stack(pictures)}, "image")]
-    crops = await _crops(trace, engine, intake, model, tensor, request.parameters)
-    engine.encoder.check_room(len(crops))
+    if model.name == "ear-encoder":
+        engine.encoder.check_room(len(tensor.array))
+        return await _encoded(trace, engine, model, [oriented(crop, options["side"]) for crop in tensor.array])
+    files = [_file(data) for data in tensor.array.reshape(-1)]
+    detect = options["detect"]
+    check_room(engine, len(files), detect)
+    jobs = (framed_ears(intake, engine, trace, file, options["side"], options.get("box"), detect) for file in files)
+    framed = await asyncio.gather(*jobs)
+    outputs = await _encoded(trace, engine, model, [ear.crop for picture in framed for ear in picture.ears])
+    return outputs + (_detected(framed) if detect else [])
+
+
+def options_of(request: InferRequest) -> FramingOptions:
+    """How the pictures of a request are framed. Raises BadRequest for a parameter that is not known."""
+    ours = {
+        name: value
+        for name, value in request.parameters.items()
+        if name not in PROTOCOL and not name.startswith(("sequence_", "triton_"))
+    }
+    return checked(FramingOptions, {"JSON": ours})
+
+
+async def _encoded(trace: Trace, engine: Engine, model: OipModel, crops: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
     encoded = await engine.encode(trace, crops)
     columns = {name: np.stack([getattr(one, name) for one in encoded]) for name in Encoded.__annotations__}
     return [_tensor(model, columns, edge.name) for edge in model.outputs]
 
 
-async def _crops(
-    trace: Trace, engine: Engine, intake: DecodePool, model: OipModel, tensor: Tensor, parameters: Mapping[str, Any]
-) -> list[NDArray[np.uint8]]:
-    side = _side(parameters)
-    if model.name == "ear-encoder":
-        return [oriented(crop, side) for crop in tensor.array]
-    given = parameters.get("box")
-    if not isinstance(given, str | None):
-        raise BadRequest(f"parameter box is {short(given)}; give text: 'x1,y1,x2,y2' in pixels", "box")
-    box = parse_box(given)
-    files = [_file(data) for data in tensor.array.reshape(-1)]
-    return await asyncio.gather(*(intake.crop(trace, file, side, box, engine.framing) for file in files))
-
-
-def _side(parameters: Mapping[str, Any]) -> Side:
-    side = parameters.get("side", "unknown")
-    if side not in get_args(Side):
-        raise BadRequest(f"parameter side is {short(side)}; allowed are left, right and unknown", "side")
-    return cast(Side, side)
+def _detected(framed: Sequence[FramedEars]) -> list[Tensor]:
+    """A row for each ear."""
+    ears = [(number, ear) for number, picture in enumerate(framed) for ear in picture.ears]
+    seen = [ear.detected for _, ear in ears if ear.detected is not None]
+    columns: dict[str, tuple[str, NDArray[Any]]] = {
+        "box": ("FP32", np.array([ear.box for ear in seen], np.float32)),
+        "score": ("FP32", np.array([[ear.score] for ear in seen], np.float32)),
+        "side": ("BYTES", np.array([[ear.side.encode()] for ear in seen], object)),
+        "side_probability": ("FP32", np.array([[ear.side_probability] for ear in seen], np.float32)),
+        "input": ("INT32", np.array([[number] for number, _ in ears], np.int32)),
+    }
+    return [Tensor(name, datatype, array.shape, array) for name, (datatype, array) in columns.items()]
 
 
 def _file(data: bytes) -> bytes:

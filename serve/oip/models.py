@@ -5,16 +5,19 @@ Knows the edges of the bundle's graphs; runs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from serve.errors import BadRequest, NotHere
 from serve.inference.engine import Engine
+from serve.oip.answers import Metadata, TensorMetadata
 from serve.oip.tensors import Tensor
 from serve.oip.wire import InferRequest, RawInput
 
-VERSION = "1"
+DETECTED = ("box", "score", "side", "side_probability", "input")
+"""Further outputs of ear-image where a request has it detect ears."""
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "statistics", "parameters")
 
 
@@ -36,22 +39,28 @@ class OipModel:
     outputs: tuple[Edge, ...]
     platform: str
     max_batch: int
+    space_id: str
+    bundle_id: str
+
+    @property
+    def version(self) -> str:
+        """Its number: see `version_of`."""
+        return version_of(self.bundle_id)
 
     @property
     def raw_input(self) -> RawInput:
         """How a request without JSON is read: the whole body is one element."""
         return RawInput(self.input.name, self.input.datatype, (1, *self.input.shape))
 
-    def metadata(self) -> dict[str, Any]:
-        """The answer of `GET /v2/models/{name}`."""
-        inputs, outputs = [_meta(self.input)], [_meta(edge) for edge in self.outputs]
-        return {
-            "name": self.name,
-            "versions": [VERSION],
-            "platform": self.platform,
-            "inputs": inputs,
-            "outputs": outputs,
-        }
+    def metadata(self, versions: Sequence[str]) -> Metadata:
+        """The answer of `GET /v2/models/{name}`. versions: all that are loaded, the active one first."""
+        outputs = [_meta(edge) for edge in self.outputs]
+        return Metadata(self.name, list(versions), self.platform, [_meta(self.input)], outputs, self.parameters)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Which model this is."""
+        return {"space_id": self.space_id, "bundle_id": self.bundle_id}
 
     def config(self) -> dict[str, Any]:
         """The answer of `GET /v2/models/{name}/config` (Triton's ModelConfig as JSON)."""
@@ -59,7 +68,8 @@ class OipModel:
             "name": self.name,
             "platform": self.platform,
             "backend": "onnxruntime" if self.platform.startswith("onnx") else "tensorrt",
-            "version_policy": {"latest": {"num_versions": 1}},
+            "version_policy": {"specific": {"versions": [int(self.version)]}},
+            "parameters": {name: {"string_value": value} for name, value in self.parameters.items()},
             "max_batch_size": self.max_batch,
             "input": [_configured(self.input)],
             "output": [_configured(edge) for edge in self.outputs],
@@ -89,6 +99,8 @@ class OipModel:
     def asked_outputs(self, request: InferRequest) -> dict[str, bool]:
         """Output name -> whether it is asked for as binary, in the order asked."""
         known = [edge.name for edge in self.outputs]
+        if self.name == "ear-image" and request.parameters.get("detect"):
+            known += DETECTED
         if unknown := sorted(set(request.wanted) - set(known)):
             raise BadRequest(f"{self.name} has no output {unknown}; it has {', '.join(known)}", "outputs")
         return dict(request.wanted) or dict.fromkeys(known, request.binary_default)
@@ -101,24 +113,30 @@ def models_of(engine: Engine, max_batch: int) -> Mapping[str, OipModel]:
     encoded = tuple(Edge(name, "FP32", (dim,)) for name in ("embedding", "mu", "logvar"))
     picture = Edge("image", "UINT8", (size, size, 3))
     models = (
-        OipModel("ear-encoder", picture, encoded, platform, max_batch),
-        OipModel("ear-image", Edge("image", "BYTES", (1,)), encoded, platform, max_batch),
-        OipModel("ear-decoder", Edge("latent", "FP32", (dim,)), (picture,), platform, max_batch),
+        OipModel("ear-encoder", picture, encoded, platform, max_batch, *engine.ids),
+        OipModel("ear-image", Edge("image", "BYTES", (1,)), encoded, platform, max_batch, *engine.ids),
+        OipModel("ear-decoder", Edge("latent", "FP32", (dim,)), (picture,), platform, max_batch, *engine.ids),
     )
     return {model.name: model for model in models}
 
 
-def find(models: Mapping[str, OipModel], name: str, version: str = VERSION) -> OipModel:
-    """A model by name and version. Raises NotHere."""
+def find(models: Mapping[str, OipModel], name: str) -> OipModel:
+    """A model by name. Raises NotHere."""
     if name not in models:
         raise NotHere(f"unknown model {name[:80]!r}; there are {', '.join(models)}")
-    if version != VERSION:
-        raise NotHere(f"model {name!r} has no version {version[:20]!r}; it has {VERSION}")
     return models[name]
 
 
-def _meta(edge: Edge) -> dict[str, Any]:
-    return {"name": edge.name, "datatype": edge.datatype, "shape": [-1, *edge.shape]}
+def version_of(bundle_id: str) -> str:
+    """The protocol's version of a bundle. Triton's are numbers, so it is one: the first 32 bits of a digest of its id.
+
+    It is the same in every process, and stays while other bundles come and go.
+    """
+    return str(int.from_bytes(hashlib.sha256(bundle_id.encode()).digest()[:4], "big"))
+
+
+def _meta(edge: Edge) -> TensorMetadata:
+    return TensorMetadata(edge.name, edge.datatype, [-1, *edge.shape])
 
 
 def _configured(edge: Edge) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serve.observability.request_context import Trace
-from serve.oip.models import VERSION
 
 
 @dataclass
@@ -56,13 +55,13 @@ class ModelStatistics:
         """A request could not be answered."""
         self.durations["fail"].add(trace.elapsed_ms)
 
-    def shown(self, name: str) -> dict[str, Any]:
+    def shown(self, name: str, version: str) -> dict[str, Any]:
         """As an element of `model_stats`."""
         names = ("success", "fail", *STAGES, "cache_hit", "cache_miss")
         zero = Duration().shown()
         return {
             "name": name,
-            "version": VERSION,
+            "version": version,
             "last_inference": self.last_inference_ms,
             "inference_count": self.inferences,
             "execution_count": self.executions,

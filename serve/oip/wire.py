@@ -1,13 +1,11 @@
 """Inference requests and responses of the Open Inference Protocol v2: one JSON document, then raw tensors.
 
 The header `Inference-Header-Content-Length` says where the JSON ends (0: the body is one raw
-tensor without JSON; absent: all of it is JSON). Bodies may be gzipped or deflated. Knows no model; `serve.oip.models`
-does.
+tensor without JSON; absent: all of it is JSON). Knows no model; `serve.oip.models` does.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from reprlib import repr as short
@@ -15,12 +13,11 @@ from typing import Any
 
 import orjson
 
-from serve.errors import BadRequest, BodyTooLarge
-from serve.http.json_body import whole_number
+from serve.errors import BadRequest
+from serve.http.request_body import json_object, whole_number
 from serve.oip.tensors import BYTES, Tensor, check_declared, from_bytes, from_json, to_bytes
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
-WINDOW_BITS = {"gzip": 31, "deflate": 15}  # deflate means zlib here, as tritonclient sends it
 
 
 @dataclass(frozen=True)
@@ -43,40 +40,16 @@ class RawInput:
     shape: tuple[int, ...]
 
 
-def inflate(body: bytes, encoding: str, limit_bytes: int) -> bytes:
-    """Undo Content-Encoding; at most `limit_bytes` may come out."""
-    if encoding in ("", "identity"):
-        return body
-    if encoding not in WINDOW_BITS:
-        raise BadRequest(f"Content-Encoding is {encoding[:40]!r}; known are gzip and deflate", "Content-Encoding")
-    try:
-        inflater = zlib.decompressobj(WINDOW_BITS[encoding])
-        data = inflater.decompress(body, limit_bytes + 1)
-    except zlib.error as error:
-        raise BadRequest(f"the body is no {encoding}: {error}", "Content-Encoding") from None
-    if len(data) > limit_bytes:
-        raise BodyTooLarge(f"the body unpacks to more than {limit_bytes} bytes")
-    if not inflater.eof:
-        raise BadRequest(f"the {encoding} body ends too early", "Content-Encoding")
-    return data
-
-
-def deflate(body: bytes, encoding: str) -> bytes:
-    """Apply a Content-Encoding of WINDOW_BITS."""
-    packer = zlib.compressobj(level=1, wbits=WINDOW_BITS[encoding])
-    return packer.compress(body) + packer.flush()
-
-
 def parse_request(body: bytes, json_length: str | None, raw: RawInput) -> InferRequest:
     """The request in `body`. json_length: value of LENGTH_HEADER. raw: how the model reads a request without JSON."""
     if json_length is None:
-        return _from_document(_load(body), memoryview(b""))
+        return _from_document(json_object(body), memoryview(b""))
     split = whole_number(json_length)
     if split is None or split > len(body):
         raise BadRequest(f"{LENGTH_HEADER} is {json_length[:20]!r}; the body has {len(body)} bytes", LENGTH_HEADER)
     if split == 0:
         return _raw_request(body, raw)
-    return _from_document(_load(body[:split]), memoryview(body)[split:])
+    return _from_document(json_object(body[:split]), memoryview(body)[split:])
 
 
 def _raw_request(body: bytes, raw: RawInput) -> InferRequest:
@@ -84,16 +57,6 @@ def _raw_request(body: bytes, raw: RawInput) -> InferRequest:
         body = len(body).to_bytes(4, "little") + body
     tensor = from_bytes(raw.name, raw.datatype, raw.shape, body)
     return InferRequest({raw.name: tensor}, binary_default=True)
-
-
-def _load(document: bytes) -> dict[str, Any]:
-    try:
-        loaded = orjson.loads(document)
-    except orjson.JSONDecodeError as error:
-        raise BadRequest(f"the body is not JSON: {error}", "body") from None
-    if not isinstance(loaded, dict):
-        raise BadRequest("the body is not a JSON object", "body")
-    return loaded
 
 
 def _from_document(document: dict[str, Any], tail: memoryview) -> InferRequest:
@@ -160,7 +123,8 @@ def build_response(head: dict[str, Any], tensors: list[Tensor], binary: Mapping[
             output["parameters"] = {"binary_data_size": len(raw)}
             tail.append(raw)
         else:
-            output["data"] = tensor.array.reshape(-1)
+            flat = tensor.array.reshape(-1)
+            output["data"] = [entry.decode() for entry in flat] if tensor.datatype == BYTES else flat
         outputs.append(output)
     document = orjson.dumps({**head, "outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join([document, *tail]), len(document)) if tail else (document, None)

@@ -1,55 +1,33 @@
-"""What the routes share: typed parameters, the key check, how bodies and errors look in the OpenAPI document."""
+"""What the routes share: how an operation becomes a route, its key check, its request read, its documented errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+import asyncio
+import dataclasses
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar
 
-from fastapi import Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
 from fastapi.security import APIKeyHeader, HTTPBearer
-from pydantic import BaseModel
 
+from client.operations import Operation
+from client.options import PictureFormat
+from client.parameters import parameters_of
+from serve.errors import BadRequest
 from serve.http.api_keys import SCOPES, Scope
-from serve.inference.orientation import Side
+from serve.http.image_inputs import Remote, picture_of
+from serve.http.openapi import BINARY, answer_model, documented
+from serve.http.parameters import checked
+from serve.http.request_body import Body, read_body
+from serve.http.responses import Answer
 from serve.observability.request_context import trace_of
-from serve.service import service_of
+from serve.service import Service, service_of
 
-SideParam = Annotated[
-    Side, Query(description="side of the ear; unknown: searches try both orientations, other calls take it as posted")
-]
-BoxParam = Annotated[
-    str | None,
-    Query(description="ear box x1,y1,x2,y2 in pixels of the upright picture; none: the whole picture is the ear"),
-]
-DetectParam = Annotated[bool, Query(description="find the ear in a photo first; a box must not be given as well")]
-SpaceParam = Annotated[
-    str | None,
-    Query(max_length=64, description="answer with this space's model, where it is loaded; none: the active one"),
-]
-
-PICTURE_FORM = {
-    "type": "object",
-    "required": ["file"],
-    "properties": {"file": {"type": "string", "format": "binary"}},
-}
-PICTURE_BODY: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "description": "a picture (JPEG, PNG, WebP, GIF, BMP, TIFF) as raw bytes, or as the field `file` of a form",
-        "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-            "image/*": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {"schema": PICTURE_FORM},
-        },
-    }
-}
-
-
-def json_body(model: type[BaseModel], required: bool = True) -> dict[str, Any]:
-    """How the OpenAPI document shows a JSON body that a route reads itself."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
-    return {"requestBody": {"required": required, "content": content}}
-
+OptionsT = TypeVar("OptionsT")
+HandlerT = TypeVar("HandlerT", bound=Callable[..., Coroutine[Any, Any, Response]])
+PNG = {"image/png": {"schema": BINARY}}
 
 ERROR_SCHEMA = {
     "type": "object",
@@ -72,11 +50,11 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"description": text, "content": {"application/json": {"schema": ERROR_SCHEMA}}}
     for status, text in {
         400: "the request or its picture cannot be used",
-        401: "no known API key",
+        401: "no API key, or one that is not known",
         403: "the API key lacks the scope",
         404: "not found",
         408: "the body took too long to arrive",
-        409: "vectors of another space",
+        409: "vectors of another space, or not in this state",
         413: "the body or the picture is too large",
         429: "the queue is full, or the key asked too often",
         503: "not ready, or the runtime hangs",
@@ -87,6 +65,80 @@ _bearer = HTTPBearer(auto_error=False, description="an API key, where the servic
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
 _Bearer = Annotated[Any, Depends(_bearer)]  # only for the OpenAPI document: the keyring reads the headers itself
 _Header = Annotated[Any, Depends(_header)]
+
+
+@dataclass(frozen=True)
+class Received(Generic[OptionsT]):
+    """A request of an operation: its checked parameters, and its picture files by name."""
+
+    options: OptionsT
+    pictures: Mapping[str, list[bytes]]
+
+    def picture(self, name: str = "file") -> bytes:
+        """A picture file. Raises BadRequest where there is none."""
+        files = self.pictures.get(name, [])
+        if not files:
+            places = f"the field {name!r} of a form, or {name!r} in JSON"
+            places = f"its bytes as the body, {places}" if name == "file" else places
+            raise BadRequest(f"there is no picture {name!r}; send {places}", name)
+        if len(files) > 1:
+            raise BadRequest(f"{len(files)} pictures in the field {name!r}; send one", name)
+        return files[0]
+
+
+def serves(
+    router: APIRouter, operation: Operation[Any, Any], scope: Scope | None, path: str = "", **more: Any
+) -> Callable[[HandlerT], HandlerT]:
+    """Register a handler for an operation: path, answer and parameters as `client.operations` defines them."""
+    is_json = dataclasses.is_dataclass(operation.answer)
+    more["responses"] = {**(ERRORS if scope else {}), **more.get("responses", {})}
+    return router.api_route(
+        path or operation.path,
+        methods=[operation.method],
+        status_code=operation.status,
+        response_model=answer_model(operation.answer) if is_json else None,
+        response_class=Answer if is_json else Response,
+        openapi_extra=documented(operation),
+        dependencies=[needs(scope)] if scope else [],
+        **more,
+    )
+
+
+async def received(request: Request, operation: Operation[OptionsT, Any]) -> Received[OptionsT]:
+    """The request of an operation, read and checked. Raises BadRequest and what reading and fetching raise."""
+    service, names = service_of(request), operation.pictures
+    body = Body()
+    if operation.method not in ("GET", "DELETE"):
+        raw_name = "file" if names == ("file",) else None
+        body = await read_body(request, service.settings.max_body_bytes, raw_name)
+    query: dict[str, list[str]] = {}
+    for name, value in request.query_params.multi_items():
+        query.setdefault(name, []).append(value)
+    named = {_picture_name(name, names): value for name, value in body.values.items()}
+    files = {_picture_name(name, names): value for name, value in body.files.items()}
+    of_pictures = set(names) - set(parameters_of(operation.options))
+    texts = {name: named.pop(name) for name in of_pictures & set(named)}
+    unknown_files = {name: value for name, value in files.items() if name not in names}
+    options = checked(operation.options, {"query": query, body.place: {**named, **unknown_files}}, names)
+    for name in texts.keys() & files.keys():
+        raise BadRequest(f"{name} is given as a file and as text; give it once", name)
+    given = {name: text for name, text in texts.items() if text is not None}
+    decoded = await asyncio.gather(*(_picture(service, text, name) for name, text in given.items()))
+    return Received(options, {**files, **{name: [file] for name, file in zip(given, decoded, strict=True)}})
+
+
+def _picture_name(name: str, names: tuple[str, ...]) -> str:
+    """`image` is another name of the one picture that most operations take."""
+    return "file" if name == "image" and names == ("file",) else name
+
+
+async def _picture(service: Service, value: Any, name: str) -> bytes:
+    """A picture that JSON, or a form's text, holds."""
+    source = picture_of(value[0] if isinstance(value, list) and len(value) == 1 else value, name)
+    try:
+        return await service.fetcher.fetch(source.url) if isinstance(source, Remote) else source
+    except BadRequest as error:
+        raise BadRequest(f"{name} {error}", name) from None
 
 
 def needs(scope: Scope) -> Any:
@@ -105,3 +157,8 @@ def _check(scope: Scope) -> Callable[..., Coroutine[Any, Any, None]]:
 
 
 _CHECKS = {scope: _check(scope) for scope in SCOPES}
+
+
+def wants_json(request: Request, chosen: PictureFormat | None) -> bool:
+    """Whether a picture is answered as JSON with its figures."""
+    return chosen == "json" or (chosen is None and "application/json" in request.headers.get("accept", ""))

@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 
+from client.gallery_models import Duplicate, Duplicates
+from client.operations import DUPLICATES
+from index.items import Page
 from serve.http.responses import Answer
 from serve.observability.request_context import trace_of
-from serve.routes.common import ERRORS, needs
-from serve.routes.items import shown
+from serve.routes.common import received, serves
+from serve.routes.items import described
 from serve.service import attended, service_of
 
-router = APIRouter(tags=["gallery"], dependencies=[needs("search")], responses=ERRORS)
+if TYPE_CHECKING:
+    from index.tools.duplicates import Duplicate as Pair
 
-ThresholdParam = Annotated[float, Query(ge=0.5, le=1.0, allow_inf_nan=False, description="how alike")]
-LimitParam = Annotated[int, Query(ge=1, le=500, description="items that are looked at")]
+router = APIRouter(tags=["gallery"])
 
 
-@router.get("/v1/gallery/duplicates", response_class=Answer)
-async def duplicates(
-    request: Request, threshold: ThresholdParam = 0.99, cursor: str | None = None, limit: LimitParam = 200
-) -> Answer:
+@serves(router, DUPLICATES, "search")
+async def duplicates(request: Request) -> Answer:
     """Pairs of the same picture, or of pictures so alike that one is enough, of which one is among the next `limit`
     items. Give `next_cursor` back as `cursor`, until it is null, to look at the whole gallery."""
+    options = (await received(request, DUPLICATES)).options
     desk = service_of(request).use(request).gallery_desk
 
-    def job() -> dict[str, Any]:
+    def job() -> tuple[Page, list[Pair]]:
         from index.tools.duplicates import among
 
-        page = desk.gallery.list(after=cursor, limit=limit)
-        pairs = [
-            {
-                "earlier": shown(one.earlier),
-                "later": shown(one.later),
-                "similarity": round(one.similarity, 6),
-                "same_picture": one.same_picture,
-            }
-            for one in among(desk.gallery, page.items, threshold)
-        ]
-        return {"pairs": pairs, "looked_at": len(page.items), "next_cursor": page.next_cursor}
+        page = desk.gallery.list(after=options.get("cursor"), limit=options["limit"])
+        return page, list(among(desk.gallery, page.items, options["threshold"]))
 
-    found = await attended(request, desk.run(trace_of(request), job))
-    service_of(request).audit.note(request, "duplicates", pairs=len(found["pairs"]))
-    return Answer(found)
+    page, pairs = await attended(request, desk.run(trace_of(request), job))
+    service_of(request).audit.note(request, "duplicates", pairs=len(pairs))
+    shown = [
+        Duplicate(described(pair.earlier), described(pair.later), round(pair.similarity, 6), pair.same_picture)
+        for pair in pairs
+    ]
+    return Answer(Duplicates(shown, len(page.items), page.next_cursor))

@@ -1,81 +1,87 @@
-"""POST /v1/embed: one picture -> its 1024-D embedding."""
+"""POST /v1/embed: a picture -> the 1024-D embedding of its ear, or of each of its ears."""
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Annotated, Any
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 
-from serve.errors import BadRequest
-from serve.http.multipart import parse_box, read_upload
+from client.models import EmbeddedEar, Embedding
+from client.operations import EMBED
+from client.options import EmbedOptions
 from serve.http.responses import Answer
-from serve.inference.detection import check_detect, found_crop
+from serve.inference.engine import Encoded, Engine
+from serve.inference.framed_ears import FramedEar, check_room, framed_ears
 from serve.inference.quality import assess
-from serve.observability.request_context import trace_of
-from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, DetectParam, SideParam, SpaceParam, needs
-from serve.service import attended, service_of
+from serve.observability.request_context import Trace, trace_of
+from serve.routes.common import received, serves
+from serve.service import Service, attended, service_of
 
-router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
-
-EXTRAS = ("mu", "quality", "eigenears")
-IncludeParam = Annotated[str, Query(description=f"what to answer besides, of {', '.join(EXTRAS)}; comma separated")]
+router = APIRouter(tags=["embed"])
 
 
-@router.post("/v1/embed", openapi_extra=PICTURE_BODY, response_class=Answer)
-async def embed(
-    request: Request,
-    side: SideParam = "unknown",
-    box: BoxParam = None,
-    include: IncludeParam = "",
-    detect: DetectParam = False,
-    space_id: SpaceParam = None,
-) -> Answer:
+@serves(router, EMBED, "embed")
+async def embed(request: Request) -> Answer:
     """Embed the ear in a picture.
 
     `embedding` has length 1: compare two by their dot product (cosine). `include=mu` adds the latent that `/v1/decode`
     takes, `include=quality` how usable the picture is, `include=eigenears` where the ear lies along each eigenear, in
-    standard deviations (null where the bundle has none). Vectors are in left-ear orientation: a right ear is mirrored.
+    standard deviations (absent where the bundle has none). Vectors are in left orientation: right ears are mirrored.
 
-    `detect=true` takes a whole photo: its most certain ear is framed, its side predicted where it is not given, and
-    `box` and `score` say what was found (the bundle must have landmarks).
+    `detect=true` takes a whole photo: its most certain ear is framed, its side predicted, and `box`, `score`, `side`
+    and `side_probability` say what was found, `ears_found` of how many; `detect=all` adds each of them as `ears`.
     """
-    wanted = _wanted(include)
-    service, trace = service_of(request), trace_of(request)
-    engine = service.use(request, space_id).engine
-    engine.encoder.check_room()
-    ear_box = parse_box(box)
-    check_detect(detect, ear_box)
-    upload = await read_upload(request)
-    found: dict[str, Any] = {}
-    if detect:
-        crop, ear, side = await attended(request, found_crop(service.intake, engine, trace, upload.data, side))
-        found = {"box": ear.box, "score": ear.score}
-    else:
-        framed = service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
-        crop = await attended(request, framed)
-    (encoded,) = await attended(request, engine.encode(trace, [crop]))
-    space, bundle_id = engine.ids
-    answer: dict[str, Any] = {
-        "embedding": encoded.embedding,
-        "side": side,
-        **found,
-        "space_id": space,
-        "bundle_id": bundle_id,
-    }
-    if "mu" in wanted:
-        answer["mu"] = encoded.mu
-    if "eigenears" in wanted:
-        answer["eigenears"] = engine.eigenears.coefficients(encoded.mu) if engine.eigenears else None
-    if "quality" in wanted:
-        (decoded,) = await attended(request, engine.decode(trace, [encoded.mu]))
-        quality = await service.intake.run(trace, lambda: assess(crop, decoded, engine.reference))
-        answer["quality"] = dataclasses.asdict(quality)
-    return Answer({**answer, "timing_ms": trace.timing_ms()})
+    asked = await received(request, EMBED)
+    options, service, trace = asked.options, service_of(request), trace_of(request)
+    engine = service.use(request, options.get("space_id")).engine
+    check_room(engine, 1, options["detect"])
+    work = framed_ears(
+        service.intake, engine, trace, asked.picture(), options["side"], options.get("box"), options["detect"]
+    )
+    framed = await attended(request, work)
+    encoded = await attended(request, engine.encode(trace, [ear.crop for ear in framed.ears]))
+    extras = await attended(request, _extras(service, engine, trace, framed.ears, encoded, options))
+    space_id, bundle_id = engine.ids
+    every = [
+        EmbeddedEar(**ear.place(), embedding=one.embedding, **extra)
+        for ear, one, extra in zip(framed.ears, encoded, extras, strict=True)
+        if options["detect"] == "all"
+    ]
+    return Answer(
+        Embedding(
+            embedding=encoded[0].embedding,
+            side=framed.first.side,
+            space_id=space_id,
+            bundle_id=bundle_id,
+            timing_ms=trace.timing_ms(),
+            ears=every or None,
+            **framed.detected(),
+            **extras[0],
+        )
+    )
 
 
-def _wanted(include: str) -> set[str]:
-    wanted = {part.strip() for part in include.split(",") if part.strip()}
-    if unknown := wanted - set(EXTRAS):
-        raise BadRequest(f"include has {sorted(unknown)}; allowed are {', '.join(EXTRAS)}", "include")
-    return wanted
+async def _extras(
+    service: Service,
+    engine: Engine,
+    trace: Trace,
+    ears: Sequence[FramedEar],
+    encoded: Sequence[Encoded],
+    options: EmbedOptions,
+) -> list[dict[str, Any]]:
+    """What `include` asks for, of each ear."""
+    include = options["include"]
+    extras: list[dict[str, Any]] = [{} for _ in ears]
+    for extra, one in zip(extras, encoded, strict=True):
+        if "mu" in include:
+            extra["mu"] = one.mu
+        if "eigenears" in include and engine.eigenears is not None:
+            extra["eigenears"] = engine.eigenears.coefficients(one.mu)
+    if "quality" in include:
+        decoded = await engine.decode(trace, [one.mu for one in encoded])
+        crops = [ear.crop for ear in ears]
+        for extra, crop, again in zip(extras, crops, decoded, strict=True):
+            extra["quality"] = await service.intake.run(trace, partial(assess, crop, again, engine.reference))
+    return extras

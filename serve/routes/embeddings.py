@@ -5,102 +5,116 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
 
 from bundle.errors import ImageError
-from bundle.framing import Framing
-from bundle.image import Picture
+from client.models import EmbeddingList, EmbeddingRow, Usage
+from client.operations import EMBEDDINGS
+from client.options import EmbeddingsOptions
 from serve.errors import BadRequest
 from serve.http.image_inputs import Remote, Source, picture_sources
-from serve.http.json_body import read_json
 from serve.http.responses import Answer, base64_floats
-from serve.inference.orientation import Side
+from serve.inference.engine import Engine
+from serve.inference.framed_ears import FramedEars, check_room, framed_ears
 from serve.observability.request_context import Trace, trace_of
-from serve.routes.common import ERRORS, needs
+from serve.routes.common import received, serves
 from serve.service import Service, attended, service_of
 
-router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
+router = APIRouter(tags=["embed"])
+
+Placed = tuple[str, Source]
+"""(where in the request, the picture)"""
 
 
-class EmbeddingsRequest(BaseModel):
-    """What OpenAI-compatible clients send; exactly one of input, inputs, images and messages."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    model: str | None = None
-    input: Any = Field(None, description="a picture or a list of pictures: data URI, base64, {'image': …}, image_url …")
-    inputs: Any = None
-    images: Any = None
-    messages: Any = None
-    modality: str | None = "image"
-    encoding_format: Literal["float", "base64"] = "float"
-    embedding_type: Literal["float", "base64"] | None = Field(None, description="Jina's name of encoding_format")
-    output_encoding: Literal["base64"] | None = Field(None, description="Voyage's name of encoding_format")
-    dimensions: int | None = None
-    output_dimension: int | None = Field(None, description="Voyage's name of dimensions")
-    user: str | None = None
-    side: Side = "unknown"
-
-
-USAGE = {"prompt_tokens": 0, "total_tokens": 0, "text_tokens": 0, "image_pixels": 0, "video_pixels": 0}
-"""OpenAI's, Jina's and Voyage's names: pictures cost no tokens here."""
-BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": EmbeddingsRequest.model_json_schema()}},
-    }
-}
-
-
-@router.post("/v1/embeddings", openapi_extra=BODY, response_class=Answer)
-@router.post("/v1/multimodalembeddings", openapi_extra=BODY, response_class=Answer, include_in_schema=False)
-@router.post("/embeddings", openapi_extra=BODY, response_class=Answer, include_in_schema=False)
+@serves(router, EMBEDDINGS, "embed")
+@serves(router, EMBEDDINGS, "embed", path="/v1/multimodalembeddings", include_in_schema=False)
+@serves(router, EMBEDDINGS, "embed", path="/embeddings", include_in_schema=False)
 async def embeddings(request: Request) -> Answer:
-    """Embed pictures (OpenAI-compatible). `side` (an extension) says which ear they all show."""
-    service, trace = service_of(request), trace_of(request)
-    active = service.use(request)
-    asked = await read_json(request, EmbeddingsRequest)
-    dim = active.engine.model.latent_dim
-    _check(asked, dim)
-    sources = picture_sources(asked.model_dump(include={"input", "inputs", "images", "messages"}))
+    """Embed pictures (OpenAI-compatible).
+
+    `model` is a bundle_id or space_id of a loaded model, or an alias of the active one (`ear-teacher`); the answer's is
+    the bundle_id of the model that answered. `side`, `box` and `detect` are extensions, and hold for every picture;
+    with `detect=all` a picture has a vector for each of its ears, and `input` says which picture a vector is of.
+    """
+    asked = await received(request, EMBEDDINGS)
+    options, service, trace = asked.options, service_of(request), trace_of(request)
+    engine = service.use(request, model=options.get("model")).engine
+    _check(options, engine.model.latent_dim)
+    sources = _sources(options, asked.pictures.get("input", []))
     if len(sources) > service.settings.max_inputs:
         raise BadRequest(f"{len(sources)} pictures in one request; at most {service.settings.max_inputs}", "input")
-    active.engine.encoder.check_room(len(sources))
-    framing = active.engine.framing
-    crops = await attended(request, _crops(service, trace, framing, sources, asked.side))
-    encoded = await attended(request, active.engine.encode(trace, crops))
-    packed = "base64" in (asked.encoding_format, asked.embedding_type, asked.output_encoding)
-    data = [
-        {"object": "embedding", "index": n, "embedding": base64_floats(one.embedding) if packed else one.embedding}
-        for n, one in enumerate(encoded)
+    check_room(engine, len(sources), options["detect"])
+    framed = await attended(request, _framed(service, engine, trace, sources, options))
+    crops = [ear.crop for picture in framed for ear in picture.ears]
+    encoded = await attended(request, engine.encode(trace, crops))
+    space_id, bundle_id = engine.ids
+    packed = "base64" in [options.get(name) for name in ("encoding_format", "embedding_type", "output_encoding")]
+    places = [place for number, picture in enumerate(framed) for place in _places(number, picture, options)]
+    rows = [
+        EmbeddingRow(
+            object="embedding",
+            index=index,
+            embedding=base64_floats(one.embedding) if packed else one.embedding,
+            **place,
+        )
+        for index, (one, place) in enumerate(zip(encoded, places, strict=True))
     ]
-    head = {"id": f"embd-{trace.request_id}", "created": int(time.time()), "model": asked.model or active.engine.ids[1]}
-    return Answer({"object": "list", "data": data, **head, "usage": USAGE})
+    answer = EmbeddingList(
+        object="list",
+        data=rows,
+        id=f"embd-{trace.request_id}",
+        created=int(time.time()),
+        model=bundle_id,
+        space_id=space_id,
+        bundle_id=bundle_id,
+        usage=Usage(),
+    )
+    return Answer(answer)
 
 
-def _check(asked: EmbeddingsRequest, dim: int) -> None:
+def _check(options: EmbeddingsOptions, dim: int) -> None:
     for name in ("dimensions", "output_dimension"):
-        if (given := getattr(asked, name)) not in (None, 0, dim):  # infinity's clients say 0 where they ask for all
-            raise BadRequest(f"{name} is {given}; this model has {dim} and no shorter ones", name)
-    if asked.modality not in (None, "image"):
-        raise BadRequest(f"modality is {asked.modality!r}; only 'image' is served", "modality")
+        if (width := options.get(name, 0)) not in (0, dim):  # infinity's clients say 0 where they ask for all
+            raise BadRequest(f"{name} is {width}; this model has {dim} and no shorter ones", name)
+    if options["modality"] != "image":
+        raise BadRequest(f"modality is {options['modality']!r}; only 'image' is served", "modality")
+    if options.get("normalized") is False:
+        raise BadRequest("normalized is false; vectors have length 1 here, always", "normalized")
 
 
-async def _crops(
-    service: Service, trace: Trace, framing: Framing, sources: Sequence[tuple[str, Source]], side: Side
-) -> list[Picture]:
-    return await asyncio.gather(*(_crop(service, trace, framing, place, side) for place in sources))
+def _sources(options: EmbeddingsOptions, files: Sequence[bytes]) -> list[Placed]:
+    """The pictures: a form's files, or what JSON holds."""
+    written = {name: options.get(name) for name in ("input", "inputs", "images", "messages")}
+    if files and not any(written.values()):
+        return [(f"input[{number}]", file) for number, file in enumerate(files)]
+    return picture_sources(written)
 
 
-async def _crop(service: Service, trace: Trace, framing: Framing, place: tuple[str, Source], side: Side) -> Picture:
+async def _framed(
+    service: Service, engine: Engine, trace: Trace, sources: Sequence[Placed], options: EmbeddingsOptions
+) -> list[FramedEars]:
+    return await asyncio.gather(*(_picture(service, engine, trace, place, options) for place in sources))
+
+
+async def _picture(
+    service: Service, engine: Engine, trace: Trace, place: Placed, options: EmbeddingsOptions
+) -> FramedEars:
     where, source = place
+    side, box, detect = options["side"], options.get("box"), options["detect"]
     try:
         file = await service.fetcher.fetch(source.url) if isinstance(source, Remote) else source
-        return await service.intake.crop(trace, file, side, None, framing)
+        return await framed_ears(service.intake, engine, trace, file, side, box, detect)
     except ImageError as error:
         raise type(error)(f"{where}: {error}") from None
     except BadRequest as error:
-        raise BadRequest(f"{where} {error}", where) from None
+        raise BadRequest(f"{where} {error}", error.param or where) from None
+
+
+def _places(number: int, picture: FramedEars, options: EmbeddingsOptions) -> list[dict[str, Any]]:
+    """What is said beside the vector of each ear of a picture."""
+    if not options["detect"]:
+        return [{}]
+    of_input = {"input": number} if options["detect"] == "all" else {}
+    return [{**ear.place(), "ears_found": picture.found, **of_input} for ear in picture.ears]

@@ -7,27 +7,34 @@ import asyncio
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from client.operations import LIVE, METRICS, READY
+from client.service_models import Liveness, Readiness
+from serve.http.openapi import answer_model
 from serve.http.responses import Answer
 from serve.readiness import check
+from serve.routes.common import serves
 from serve.service import service_of
 
 router = APIRouter(tags=["health"])
 
+NOT_READY = {503: {"description": "what is not ready, by name", "model": answer_model(Readiness)}}
+TEXT = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
-@router.get("/health/live", response_class=Answer)
+
+@serves(router, LIVE, None)
 async def live(request: Request) -> Answer:
     """The process answers. Restart it when this does not."""
-    return Answer({"status": "alive"})
+    return Answer(Liveness("alive"))
 
 
-@router.get("/health/ready", response_class=Answer, responses={503: {"description": "what is not ready, by name"}})
+@serves(router, READY, None, responses=NOT_READY)
 async def ready(request: Request) -> Answer:
     """Send traffic only while this is 200: the golden crops came out right, the workers live, the store writes."""
-    report = await check(service_of(request))
-    return Answer(report, 200 if report["status"] == "ready" else 503)
+    readiness = await check(service_of(request))
+    return Answer(readiness, 200 if readiness.status == "ready" else 503)
 
 
-@router.get("/metrics", response_class=Response)
+@serves(router, METRICS, None, responses=TEXT)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics. No names of people, no pictures: counts and times."""
     text = await asyncio.to_thread(service_of(request).metrics.text)  # the gallery is asked for its count

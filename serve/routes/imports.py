@@ -4,65 +4,52 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi import Path as InPath
-from pydantic import BaseModel, ConfigDict, Field
 
+from client import gallery_models as answers
+from client.operations import EXPORT, IMPORT, IMPORT_STATE, IMPORTS
+from client.options import CopyKind
 from index.store.active_space import DATABASE
 from serve.errors import NotHere
-from serve.http.json_body import read_json
 from serve.http.responses import Answer
-from serve.lifecycle.bulk_import import Imports
-from serve.routes.common import ERRORS, json_body, needs
+from serve.lifecycle.bulk_import import ImportRecord, Imports
+from serve.observability.request_context import prefixed
+from serve.routes.common import received, serves
 from serve.service import service_of
 
-router = APIRouter(tags=["gallery"], dependencies=[needs("admin")], responses=ERRORS)
+router = APIRouter(tags=["gallery"])
 
 ImportId = Annotated[str, InPath(max_length=64, description="id of an import")]
 
 
-class ImportRequest(BaseModel):
-    """A source of pictures."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    source: str = Field(min_length=1, max_length=4096, description="folder, CSV, .npy, Parquet or tar; on its machine")
-
-
-class ExportRequest(BaseModel):
-    """Where a copy of the gallery goes."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    target: str = Field(min_length=1, max_length=4096, description="a new folder on the service's machine")
-    kind: Literal["archive", "backup"] = Field("archive", description="archive: Parquet and pictures; backup: SQLite")
-
-
-@router.post("/v1/gallery/imports", status_code=202, openapi_extra=json_body(ImportRequest), response_class=Answer)
+@serves(router, IMPORT, "admin")
 async def start(request: Request) -> Answer:
     """Import every picture of a source that the gallery does not hold yet, beside the traffic."""
     imports = _imports(request)
-    asked = await read_json(request, ImportRequest)
-    record = await asyncio.to_thread(imports.start, Path(asked.source))
+    options = (await received(request, IMPORT)).options
+    record = await asyncio.to_thread(imports.start, Path(options["source"]))
     service_of(request).audit.note(request, "import", import_id=record.id, source=record.source)
-    return Answer(record.model_dump(), 202, {"Location": f"/v1/gallery/imports/{record.id}"})
+    return Answer(_shown(record), 202, {"Location": prefixed(f"/v1/gallery/imports/{record.id}")})
 
 
-@router.get("/v1/gallery/imports", response_class=Answer)
+@serves(router, IMPORTS, "admin")
 async def imports(request: Request) -> Answer:
     """The imports since the service started, the oldest first."""
-    return Answer({"imports": [record.model_dump() for record in _imports(request).all()]})
+    await received(request, IMPORTS)
+    return Answer(answers.ImportList([_shown(record) for record in _imports(request).all()]))
 
 
-@router.get("/v1/gallery/imports/{import_id}", response_class=Answer)
-async def one(request: Request, import_id: ImportId) -> Answer:
+@serves(router, IMPORT_STATE, "admin")
+async def state(request: Request, import_id: ImportId) -> Answer:
     """One import: how far it is, and which pictures failed."""
-    return Answer(_imports(request).get(import_id).model_dump())
+    await received(request, IMPORT_STATE)
+    return Answer(_shown(_imports(request).get(import_id)))
 
 
-@router.post("/v1/gallery/exports", status_code=201, openapi_extra=json_body(ExportRequest), response_class=Answer)
+@serves(router, EXPORT, "admin")
 async def export(request: Request) -> Answer:
     """Write a copy of one moment of the gallery to a new folder, while others write. Answers when it is complete."""
     service = service_of(request)
@@ -70,13 +57,14 @@ async def export(request: Request) -> Answer:
     folder = service.settings.gallery
     if folder is None or not (folder / DATABASE).is_file():
         raise NotHere("this service keeps no embedded gallery; back its database up with the database's own tools")
-    asked = await read_json(request, ExportRequest)
-    count = await asyncio.to_thread(_copied, folder, Path(asked.target), asked.kind)
-    service.audit.note(request, "export", target=asked.target, items=count)
-    return Answer({"target": asked.target, "kind": asked.kind, "items": count}, 201)
+    options = (await received(request, EXPORT)).options
+    target, kind = Path(options["target"]), options["kind"]
+    count = await asyncio.to_thread(_copied, folder, target, kind)
+    service.audit.note(request, "export", target=str(target), items=count)
+    return Answer(answers.Export(str(target), kind, count), 201)
 
 
-def _copied(folder: Path, target: Path, kind: str) -> int:
+def _copied(folder: Path, target: Path, kind: CopyKind) -> int:
     from index.opening import open_read_only
     from index.tools.archive import export as write
     from index.tools.backup import backup
@@ -93,3 +81,7 @@ def _imports(request: Request) -> Imports:
     if service.imports is None:
         raise NotHere("this service was started without a gallery; start it with --gallery FOLDER")
     return service.imports
+
+
+def _shown(record: ImportRecord) -> answers.Import:
+    return answers.Import(**record.model_dump())

@@ -2,128 +2,113 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict
 
-from index.items import Filter, Item, NewItem, Vectors, content_hash
-from serve.errors import BadRequest
-from serve.http.json_body import read_json
-from serve.http.multipart import Upload, parse_box, read_upload
+from client import gallery_models as answers
+from client.operations import CHANGE, DELETE, DELETE_SUBJECT, ENROL, ITEM, ITEM_IMAGE, ITEMS
+from client.options import EnrolOptions, Side
+from index.items import Filter, Item, NewItem, Page, Vectors, content_hash
+from serve.http.openapi import BINARY
 from serve.http.responses import Answer
-from serve.inference.orientation import Side, is_mirrored, shown_side, stored_side
+from serve.inference.engine import Encoded
+from serve.inference.framed_ears import FramedEar, check_room, framed_ears
+from serve.inference.orientation import is_mirrored, shown_side, stored_side
 from serve.lifecycle.dual_write import vectors_elsewhere
 from serve.lifecycle.model_registry import Live
-from serve.observability.request_context import Trace, trace_of
-from serve.routes.common import ERRORS, PICTURE_FORM, json_body, needs
+from serve.observability.request_context import Trace, prefixed, trace_of
+from serve.routes.common import received, serves
 from serve.service import Service, attended, service_of
 
-router = APIRouter(tags=["gallery"], responses=ERRORS)
+router = APIRouter(tags=["gallery"])
 
-ENROL_FORM = {
-    **PICTURE_FORM,
-    "properties": {
-        **PICTURE_FORM["properties"],  # type: ignore[dict-item]
-        "subject": {"type": "string", "description": "whose ear it is"},
-        "side": {"type": "string", "enum": ["left", "right", "unknown"]},
-        "tags": {"type": "string", "description": "comma separated, or the field repeated"},
-        "source": {"type": "string", "description": "where the picture came from"},
-        "box": {"type": "string", "description": "ear box x1,y1,x2,y2 in pixels"},
-    },
-}
-ENROL_BODY = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": ENROL_FORM}}}}
 ItemId = Annotated[str, Path(max_length=64, description="id of an item")]
-LimitParam = Annotated[int, Query(ge=1, le=500, description="most items of one page")]
+IMAGES = {200: {"content": {kind: {"schema": BINARY} for kind in ("image/png", "image/jpeg")}}}
 
 
-class Patch(BaseModel):
-    """Changes to an item; what is left out stays, null clears."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    subject: str | None = None
-    side: Side | None = None
-    tags: list[str] | None = None
-    source: str | None = None
-
-
-@router.post(
-    "/v1/gallery/items", status_code=201, openapi_extra=ENROL_BODY, response_class=Answer, dependencies=[needs("write")]
-)
+@serves(router, ENROL, "write")
 async def enrol(request: Request) -> Answer:
-    """Enrol an ear. It is durable and can be found when this answers."""
-    service, trace = service_of(request), trace_of(request)
+    """Enrol an ear. It is durable and can be found when this answers.
+
+    `detect=true` takes a photo and enrols its most certain ear (of `side`, where that is given); `detect=all` enrols
+    every one, with these labels, and answers `items`.
+    """
+    asked = await received(request, ENROL)
+    options, service, trace = asked.options, service_of(request), trace_of(request)
     active = service.use(request)
-    desk, engine = active.gallery_desk, active.engine
-    engine.encoder.check_room()
-    upload = await read_upload(request)
-    side, box = _side_of(upload), parse_box(upload.text("box"))
-    taken = service.intake.for_gallery(trace, upload.data, side, box, engine.framing)
-    crop, stored = await attended(request, taken)
-    (encoded,) = await attended(request, engine.encode(trace, [crop]))
-    elsewhere = await vectors_elsewhere(service.models, service.intake, active, trace, upload.data, side, box)
-    new = NewItem(
-        crop=stored.file,
+    desk, engine, detect = active.gallery_desk, active.engine, options["detect"]
+    check_room(engine, 1, detect)
+    data = asked.picture()
+    work = framed_ears(service.intake, engine, trace, data, options["side"], options.get("box"), detect, keep=True)
+    framed = await attended(request, work)
+    encoded = await attended(request, engine.encode(trace, [ear.crop for ear in framed.ears]))
+    new = [
+        await _new_item(service, active, trace, data, ear, one, options)
+        for ear, one in zip(framed.ears, encoded, strict=True)
+    ]
+    items = await desk.run(trace, lambda: list(desk.gallery.enrol(new, engine.ids[0])))
+    for item in items:
+        service.audit.note(request, "enrol", item=item.id, subject=item.subject)
+    detected = framed.detected()
+    detected.pop("box", None)  # the item has that of its stored picture
+    every = [described(item) for item in items] if detect == "all" else None
+    answer = answers.Enrolled(**vars(described(items[0], engine.ids[0])), items=every, **detected)
+    return Answer(answer, 201, {"Location": prefixed(f"/v1/gallery/items/{items[0].id}")})
+
+
+async def _new_item(
+    service: Service, active: Live, trace: Trace, data: bytes, ear: FramedEar, encoded: Encoded, options: EnrolOptions
+) -> NewItem:
+    assert ear.stored is not None, "framed with keep=True"
+    elsewhere = await vectors_elsewhere(service.models, service.intake, active, trace, data, ear.side, ear.box)
+    return NewItem(
+        crop=ear.stored.file,
         mu=encoded.mu,
         embedding=encoded.embedding,
-        subject=upload.text("subject"),
-        side=stored_side(side),
-        tags=_tags_of(upload),
-        source=upload.text("source"),
-        box=stored.box,
+        subject=options.get("subject"),
+        side=stored_side(ear.side),
+        tags=tuple(options["tags"]),
+        source=options.get("source"),
+        box=ear.stored.box,
         also=elsewhere,
+        # By the posted file, as imports do: what was enrolled here is known to an import of the same picture.
+        sha256=content_hash(data, ear.box),
     )
 
-    def job() -> Item:
-        # By the posted file, as imports do: what was enrolled here is known to an import of the same picture.
-        (item,) = desk.gallery.enrol([replace(new, sha256=content_hash(upload.data, box))], engine.ids[0])
-        return item
 
-    item = await desk.run(trace, job)
-    service.audit.note(request, "enrol", item=item.id, subject=item.subject)
-    return Answer({**shown(item), "space_id": engine.ids[0]}, 201, {"Location": f"/v1/gallery/items/{item.id}"})
-
-
-@router.get("/v1/gallery/items", response_class=Answer, dependencies=[needs("search")])
-async def items(
-    request: Request,
-    cursor: str | None = None,
-    limit: LimitParam = 50,
-    subject: Annotated[list[str], Query()] = [],  # noqa: B006  (FastAPI copies it)
-    side: Annotated[list[Side], Query()] = [],  # noqa: B006
-    tag: Annotated[list[str], Query()] = [],  # noqa: B006
-) -> Answer:
+@serves(router, ITEMS, "search")
+async def items(request: Request) -> Answer:
     """List items in the order of enrolment. Give `next_cursor` back as `cursor` for the next page."""
-    active = service_of(request).use(request)
-    desk = active.gallery_desk
-    asked = Filter(subjects=tuple(subject), sides=tuple(stored_side(one) for one in side), tags=tuple(tag))
+    options = (await received(request, ITEMS)).options
+    desk = service_of(request).use(request).gallery_desk
+    sides = tuple(stored_side(side) for side in options["side"])
+    asked = Filter(subjects=tuple(options["subject"]), sides=sides, tags=tuple(options["tag"]))
 
-    def job() -> dict[str, Any]:
-        page = desk.gallery.list(after=cursor, limit=limit, filter=asked)
-        total = desk.gallery.count(asked)
-        return {"items": [shown(item) for item in page.items], "next_cursor": page.next_cursor, "total": total}
+    def job() -> tuple[Page, int]:
+        return desk.gallery.list(options.get("cursor"), options["limit"], asked), desk.gallery.count(asked)
 
-    page = await desk.run(trace_of(request), job)
-    service_of(request).audit.note(request, "list", items=len(page["items"]))
-    return Answer(page)
+    page, total = await desk.run(trace_of(request), job)
+    service_of(request).audit.note(request, "list", items=len(page.items))
+    return Answer(answers.Page([described(item) for item in page.items], page.next_cursor, total))
 
 
-@router.get("/v1/gallery/items/{item_id}", response_class=Answer, dependencies=[needs("search")])
+@serves(router, ITEM, "search")
 async def item(request: Request, item_id: ItemId) -> Answer:
     """One item."""
+    await received(request, ITEM)
     active = service_of(request).use(request)
     desk = active.gallery_desk
-    found = await desk.run(trace_of(request), lambda: desk.gallery.get(item_id))
+    stored = await desk.run(trace_of(request), lambda: desk.gallery.get(item_id))
     service_of(request).audit.note(request, "view", item=item_id)
-    return Answer({**shown(found), "space_id": active.engine.ids[0]})
+    return Answer(described(stored, active.engine.ids[0]))
 
 
-@router.get("/v1/gallery/items/{item_id}/image", response_class=Response, dependencies=[needs("search")])
+@serves(router, ITEM_IMAGE, "search", responses=IMAGES)
 async def image(request: Request, item_id: ItemId) -> Response:
     """The stored crop of an item."""
+    await received(request, ITEM_IMAGE)
     desk = service_of(request).use(request).gallery_desk
     crop = await desk.run(trace_of(request), lambda: desk.gallery.crop(item_id))
     service_of(request).audit.note(request, "view", item=item_id)
@@ -131,24 +116,23 @@ async def image(request: Request, item_id: ItemId) -> Response:
     return Response(crop, media_type=kind)
 
 
-@router.patch(
-    "/v1/gallery/items/{item_id}", openapi_extra=json_body(Patch), response_class=Answer, dependencies=[needs("write")]
-)
+@serves(router, CHANGE, "write")
 async def patch(request: Request, item_id: ItemId) -> Answer:
     """Change labels of an item. A side that becomes or ceases to be right mirrors the ear: it is embedded anew."""
+    options = (await received(request, CHANGE)).options
     service, trace = service_of(request), trace_of(request)
     active = service.use(request)
     desk = active.gallery_desk
-    asked = await read_json(request, Patch)
-    changes = {name: getattr(asked, name) for name in asked.model_fields_set}
-    if "tags" in changes:
-        changes["tags"] = tuple(asked.tags or ())
-    if "side" in changes:
-        changes["side"] = stored_side(asked.side or "unknown")
-        changes["vectors"] = await _turned(service, active, trace, item_id, asked.side or "unknown")
+    changes: dict[str, Any] = dict(options)
+    if "tags" in options:
+        changes["tags"] = tuple(options["tags"] or ())
+    if "side" in options:
+        side = options["side"] or "unknown"
+        changes["side"] = stored_side(side)
+        changes["vectors"] = await _turned(service, active, trace, item_id, side)
     changed = await desk.run(trace, lambda: desk.gallery.patch(item_id, **changes))
-    service.audit.note(request, "change", item=item_id, fields=sorted(asked.model_fields_set))
-    return Answer({**shown(changed), "space_id": active.engine.ids[0]})
+    service.audit.note(request, "change", item=item_id, fields=sorted(options))
+    return Answer(described(changed, active.engine.ids[0]))
 
 
 async def _turned(service: Service, active: Live, trace: Trace, item_id: str, side: Side) -> dict[str, Vectors] | None:
@@ -164,46 +148,37 @@ async def _turned(service: Service, active: Live, trace: Trace, item_id: str, si
     return {engine.ids[0]: Vectors(encoded.mu, encoded.embedding), **elsewhere}
 
 
-@router.delete("/v1/gallery/items/{item_id}", status_code=204, response_class=Response, dependencies=[needs("write")])
+@serves(router, DELETE, "write")
 async def delete(request: Request, item_id: ItemId) -> Response:
     """Delete an item: its row, its crop, its vectors."""
+    await received(request, DELETE)
     desk = service_of(request).use(request).gallery_desk
     await desk.run(trace_of(request), lambda: desk.gallery.delete(item_id))
     service_of(request).audit.note(request, "delete", item=item_id)
     return Response(status_code=204)
 
 
-@router.delete("/v1/gallery/subjects/{subject:path}", response_class=Answer, dependencies=[needs("write")])
+@serves(router, DELETE_SUBJECT, "write", path="/v1/gallery/subjects/{subject:path}")
 async def delete_subject(request: Request, subject: Annotated[str, Path(max_length=256)]) -> Answer:
     """Delete everything of one person: rows, crops, vectors."""
+    await received(request, DELETE_SUBJECT)
     desk = service_of(request).use(request).gallery_desk
     deleted = await desk.run(trace_of(request), lambda: desk.gallery.delete_subject(subject))
     service_of(request).audit.note(request, "delete_subject", subject=subject, deleted=deleted)
-    return Answer({"deleted": deleted})
+    return Answer(answers.Deleted(deleted))
 
 
-def shown(item: Item) -> dict[str, Any]:
-    """An item as JSON."""
-    return {
-        "id": item.id,
-        "subject": item.subject,
-        "side": shown_side(item.side),
-        "tags": item.tags,
-        "source": item.source,
-        "sha256": item.sha256,
-        "created": item.created,
-        "box": item.box,
-        "image_url": f"/v1/gallery/items/{item.id}/image",
-    }
-
-
-def _side_of(upload: Upload) -> Side:
-    side = upload.text("side") or "unknown"
-    if side not in get_args(Side):
-        raise BadRequest(f"side is {side[:40]!r}; allowed are left, right and unknown", "side")
-    return cast(Side, side)
-
-
-def _tags_of(upload: Upload) -> tuple[str, ...]:
-    given = (tag.strip() for value in upload.fields.get("tags", []) for tag in value.split(","))
-    return tuple(dict.fromkeys(tag for tag in given if tag))
+def described(item: Item, space_id: str | None = None) -> answers.Item:
+    """An item as it is answered; space_id: of the model that answers, in answers about one item."""
+    return answers.Item(
+        id=item.id,
+        subject=item.subject,
+        side=shown_side(item.side),
+        tags=list(item.tags),
+        source=item.source,
+        sha256=item.sha256,
+        created=item.created,
+        box=None if item.box is None else list(item.box),
+        image_url=prefixed(f"/v1/gallery/items/{item.id}/image"),
+        space_id=space_id,
+    )

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 
 from bundle.landmarks import FoundEar
-from serve.http.multipart import read_upload
+from client import models
+from client.operations import LANDMARKS
 from serve.http.responses import Answer
 from serve.inference.decode_pool import DecodePool, Photo
 from serve.inference.detection import described, found_ears
 from serve.inference.engine import Engine
 from serve.observability.request_context import Trace, trace_of
-from serve.routes.common import ERRORS, PICTURE_BODY, needs
+from serve.routes.common import received, serves
 from serve.service import attended, service_of
 
-router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
-
-ThresholdParam = Annotated[
-    float | None, Query(ge=0, le=1, description="least score of an ear; none: the one that the bundle states")
-]
+router = APIRouter(tags=["embed"])
 
 
-@router.post("/v1/landmarks", openapi_extra=PICTURE_BODY, response_class=Answer)
-async def landmarks(request: Request, threshold: ThresholdParam = None) -> Answer:
+@serves(router, LANDMARKS, "embed")
+async def landmarks(request: Request) -> Answer:
     """Find the ears in a photo.
 
     `ears` holds the most certain first, none where there is none. Places are in pixels of the upright picture;
@@ -34,18 +29,19 @@ async def landmarks(request: Request, threshold: ThresholdParam = None) -> Answe
     engine = service.use(request).engine
     finder = engine.finder
     engine.check_room_to_find()
-    upload = await read_upload(request)
-    photo, ears = await attended(request, _found(service.intake, engine, trace, upload.data, threshold))
+    asked = await received(request, LANDMARKS)
+    threshold = asked.options.get("threshold")
+    photo, ears = await attended(request, _found(service.intake, engine, trace, asked.picture(), threshold))
     space_id, bundle_id = engine.ids
     return Answer(
-        {
-            "ears": [described(ear, finder.names) for ear in ears],
-            "width": photo.width,
-            "height": photo.height,
-            "space_id": space_id,
-            "bundle_id": bundle_id,
-            "timing_ms": trace.timing_ms(),
-        }
+        models.Photo(
+            ears=[described(ear, finder.names) for ear in ears],
+            width=photo.width,
+            height=photo.height,
+            space_id=space_id,
+            bundle_id=bundle_id,
+            timing_ms=trace.timing_ms(),
+        )
     )
 
 

@@ -1,4 +1,4 @@
-"""POST /v1/reconstruct: one picture -> what the model makes of it, as a picture."""
+"""POST /v1/reconstruct: a picture -> what the model makes of its ear, as a picture."""
 
 from __future__ import annotations
 
@@ -8,55 +8,68 @@ import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from bundle.image import mirror, to_png
-from serve.http.multipart import parse_box, read_upload
-from serve.http.responses import Answer, data_uri
+from bundle.image import Picture, mirror, to_png
+from client.models import ReconstructedEar, Reconstruction
+from client.operations import RECONSTRUCT
+from serve.http.responses import Answer
+from serve.inference.framed_ears import FramedEar, check_room, framed_ears
 from serve.inference.orientation import is_mirrored
 from serve.observability.request_context import trace_of
-from serve.routes.common import ERRORS, PICTURE_BODY, BoxParam, SideParam, needs
+from serve.routes.common import PNG, received, serves, wants_json
+from serve.routes.decode import strip
 from serve.service import attended, service_of
 
-router = APIRouter(tags=["embed"], dependencies=[needs("embed")], responses=ERRORS)
-
-PNG: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "the reconstruction: a PNG, or JSON with PSNR and SSIM where `Accept: application/json` asks",
-        "content": {"image/png": {}, "application/json": {}},
-    }
-}
+router = APIRouter(tags=["embed"])
 
 
-@router.post("/v1/reconstruct", openapi_extra=PICTURE_BODY, response_class=Response, responses=PNG)
-async def reconstruct(request: Request, side: SideParam = "unknown", box: BoxParam = None) -> Response:
+@serves(router, RECONSTRUCT, "embed", responses={200: {"content": PNG}})
+async def reconstruct(request: Request) -> Response:
     """Encode an ear and decode it again: what the latent kept of the picture.
 
+    A PNG, with `detect=all` of every ear side by side; or JSON, where `format=json` or `Accept: application/json` asks:
     `psnr_db` and `ssim` compare the reconstruction with the framed input, both 128x128 and as posted.
     """
-    service, trace = service_of(request), trace_of(request)
-    active = service.use(request)
-    engine = active.engine
-    engine.encoder.check_room()
-    ear_box = parse_box(box)
-    upload = await read_upload(request)
-    framed = service.intake.crop(trace, upload.data, side, ear_box, engine.framing)
-    crop = await attended(request, framed)
-    (encoded,) = await attended(request, engine.encode(trace, [crop]))
-    (decoded,) = await attended(request, engine.decode(trace, [encoded.mu]))
-    back = mirror if is_mirrored(side) else np.ascontiguousarray
-    if "application/json" not in request.headers.get("accept", ""):
-        png = await service.intake.draw(trace, lambda: to_png(back(decoded)))
+    asked = await received(request, RECONSTRUCT)
+    options, service, trace = asked.options, service_of(request), trace_of(request)
+    engine = service.use(request, options.get("space_id")).engine
+    detect = options["detect"]
+    check_room(engine, 1, detect)
+    work = framed_ears(service.intake, engine, trace, asked.picture(), options["side"], options.get("box"), detect)
+    framed = await attended(request, work)
+    encoded = await attended(request, engine.encode(trace, [ear.crop for ear in framed.ears]))
+    decoded = await attended(request, engine.decode(trace, [one.mu for one in encoded]))
+    pairs = list(zip(framed.ears, decoded, strict=True))
+    if not wants_json(request, options.get("format")):
+        png = await service.intake.draw(trace, lambda: to_png(strip([_as_posted(*pair) for pair in pairs])))
         return Response(png, media_type="image/png", headers={"Server-Timing": f"total;dur={trace.elapsed_ms:.1f}"})
+    drawn = await service.intake.draw(trace, lambda: [_described(*pair) for pair in pairs])
     space_id, bundle_id = engine.ids
+    every = [
+        ReconstructedEar(**ear.place(), **one) for ear, one in zip(framed.ears, drawn, strict=True) if ear.detected
+    ]
+    return Answer(
+        Reconstruction(
+            **drawn[0],
+            side=framed.first.side,
+            space_id=space_id,
+            bundle_id=bundle_id,
+            timing_ms=trace.timing_ms(),
+            ears=every if detect == "all" else None,
+            **framed.detected(),
+        )
+    )
 
-    def describe() -> dict[str, object]:
-        from measure.picture import psnr, ssim  # scipy takes long to import; the service starts without it
 
-        return {
-            "image": data_uri(to_png(back(decoded))),
-            "input": data_uri(to_png(back(crop))),
-            "psnr_db": float(psnr(crop, decoded)),
-            "ssim": float(ssim(crop, decoded)),
-        }
+def _as_posted(ear: FramedEar, picture: Picture) -> Picture:
+    return mirror(picture) if is_mirrored(ear.side) else np.ascontiguousarray(picture)
 
-    body = await service.intake.draw(trace, describe)
-    return Answer({**body, "space_id": space_id, "bundle_id": bundle_id, "timing_ms": trace.timing_ms()})
+
+def _described(ear: FramedEar, decoded: Picture) -> dict[str, Any]:
+    from measure.picture import psnr, ssim  # scipy takes long to import; the service starts without it
+
+    return {
+        "image": to_png(_as_posted(ear, decoded)),
+        "input": to_png(_as_posted(ear, ear.crop)),
+        "psnr_db": float(psnr(ear.crop, decoded)),
+        "ssim": float(ssim(ear.crop, decoded)),
+    }

@@ -13,12 +13,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from serve.errors import NotHere
+from serve.http.content_encoding import WINDOW_BITS, deflate, inflate
+from serve.http.openapi import BINARY, answer_model, described
 from serve.http.responses import Answer
+from serve.lifecycle.model_registry import Live
 from serve.observability.request_context import Trace, trace_of
+from serve.oip import answers
 from serve.oip.infer import infer as run_inference
-from serve.oip.models import EXTENSIONS, VERSION, OipModel, find, models_of
+from serve.oip.models import EXTENSIONS, OipModel, find, models_of, version_of
 from serve.oip.statistics import ModelStatistics
-from serve.oip.wire import LENGTH_HEADER, WINDOW_BITS, build_response, deflate, inflate, parse_request
+from serve.oip.wire import LENGTH_HEADER, build_response, parse_request
 from serve.readiness import check
 from serve.routes.common import needs
 from serve.service import attended, service_of
@@ -26,90 +30,122 @@ from serve.service import attended, service_of
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 models_router = APIRouter(prefix="/v2", tags=["open inference protocol"], dependencies=[needs("embed")])
 
+ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+REFUSED: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {"application/json": {"schema": ERROR}}}
+    for status, text in {400: "the request cannot be used", 404: "no such model or version"}.items()
+}
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"description": "not ready", "model": answer_model(answers.ServerReady)}
+}
 INFER_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": f"JSON, or JSON and raw tensors with the header {LENGTH_HEADER}",
         "content": {
             "application/json": {"schema": {"type": "object"}},
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "application/octet-stream": {"schema": BINARY},
         },
+    }
+}
+INFER_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {"application/json": {"schema": {"type": "object"}}, "application/octet-stream": {"schema": BINARY}}
     }
 }
 
 
-@router.get("", response_class=Answer)
+def _json(answer: Any) -> dict[str, Any]:
+    """How a JSON answer is documented."""
+    return {"response_class": Answer, "response_model": described(answer), "responses": REFUSED}
+
+
+@router.get("", **_json(answers.Server))
 async def server(request: Request) -> Answer:
     """Name and extensions of the server."""
-    return Answer({"name": "ear-teacher", "version": request.app.version, "extensions": EXTENSIONS})
+    return Answer(answers.Server("ear-teacher", request.app.version, list(EXTENSIONS)))
 
 
-@router.get("/health/live", response_class=Answer)
+@router.get("/health/live", **_json(answers.ServerLive))
 async def live(request: Request) -> Answer:
     """The process answers."""
-    return Answer({"live": True})
+    return Answer(answers.ServerLive(True))
 
 
-@router.get("/health/ready", response_class=Answer)
+@router.get(
+    "/health/ready", response_class=Answer, response_model=answer_model(answers.ServerReady), responses=NOT_READY
+)
 async def ready(request: Request) -> Answer:
     """Whether inference requests will be answered."""
-    report = await check(service_of(request))
-    is_ready = report["status"] == "ready"
-    return Answer({"ready": is_ready}, 200 if is_ready else 503)
+    is_ready = (await check(service_of(request))).status == "ready"
+    return Answer(answers.ServerReady(is_ready), 200 if is_ready else 503)
 
 
-@models_router.post("/repository/index", response_class=Answer)
+@models_router.post("/repository/index", **_json(list[answers.RepositoryEntry]))
 async def repository(request: Request) -> Answer:
-    """The models and their state."""
-    entries = [{"name": name, "version": VERSION, "state": "READY", "reason": ""} for name in _models(request)]
+    """The models and their state: every one in the version of every loaded bundle."""
+    entries = [
+        answers.RepositoryEntry(name, version_of(live.engine.ids[1]), "READY", "")
+        for live in _loaded(request)
+        for name in _models(request, live)
+    ]
     return Answer(entries)
 
 
-@models_router.get("/models/stats", response_class=Answer)
+@models_router.get("/models/stats", **_json(answers.Statistics))
 async def all_statistics(request: Request) -> Answer:
     """Counts and times of every model."""
-    return Answer({"model_stats": [_statistics(request, name).shown(name) for name in _models(request)]})
+    return Answer(answers.Statistics([_shown(request, one) for one in _models(request, _live(request)).values()]))
 
 
-@models_router.get("/models/{model}", response_class=Answer)
-@models_router.get("/models/{model}/versions/{version}", response_class=Answer)
-async def metadata(request: Request, model: str, version: str = VERSION) -> Answer:
-    """Inputs and outputs of a model."""
-    return Answer(find(_models(request), model, version).metadata())
+@models_router.get("/models/{model}", **_json(answers.Metadata))
+@models_router.get("/models/{model}/versions/{version}", **_json(answers.Metadata))
+async def metadata(request: Request, model: str, version: str | None = None) -> Answer:
+    """Inputs and outputs of a model, its versions (one for each loaded bundle), its space_id and bundle_id."""
+    versions = [version_of(live.engine.ids[1]) for live in _loaded(request)]
+    return Answer(_model(request, model, version).metadata(versions))
 
 
-@models_router.get("/models/{model}/ready", response_class=Answer)
-@models_router.get("/models/{model}/versions/{version}/ready", response_class=Answer)
-async def model_ready(request: Request, model: str, version: str = VERSION) -> Answer:
+@models_router.get("/models/{model}/ready", **_json(answers.ModelReady))
+@models_router.get("/models/{model}/versions/{version}/ready", **_json(answers.ModelReady))
+async def model_ready(request: Request, model: str, version: str | None = None) -> Answer:
     """Whether a model will answer."""
-    name = find(_models(request), model, version).name
-    is_ready = (await check(service_of(request)))["status"] == "ready"
-    return Answer({"name": name, "ready": is_ready}, 200 if is_ready else 503)
+    name = _model(request, model, version).name
+    is_ready = (await check(service_of(request))).status == "ready"
+    return Answer(answers.ModelReady(name, is_ready), 200 if is_ready else 503)
 
 
-@models_router.get("/models/{model}/config", response_class=Answer)
-@models_router.get("/models/{model}/versions/{version}/config", response_class=Answer)
-async def config(request: Request, model: str, version: str = VERSION) -> Answer:
+@models_router.get("/models/{model}/config", **_json(dict[str, Any]))
+@models_router.get("/models/{model}/versions/{version}/config", **_json(dict[str, Any]))
+async def config(request: Request, model: str, version: str | None = None) -> Answer:
     """Triton's ModelConfig of a model."""
-    return Answer(find(_models(request), model, version).config())
+    return Answer(_model(request, model, version).config())
 
 
-@models_router.get("/models/{model}/stats", response_class=Answer)
-@models_router.get("/models/{model}/versions/{version}/stats", response_class=Answer)
-async def statistics(request: Request, model: str, version: str = VERSION) -> Answer:
+@models_router.get("/models/{model}/stats", **_json(answers.Statistics))
+@models_router.get("/models/{model}/versions/{version}/stats", **_json(answers.Statistics))
+async def statistics(request: Request, model: str, version: str | None = None) -> Answer:
     """Counts and times of a model."""
-    name = find(_models(request), model, version).name
-    return Answer({"model_stats": [_statistics(request, name).shown(name)]})
+    return Answer(answers.Statistics([_shown(request, _model(request, model, version))]))
 
 
-@models_router.post("/models/{model}/infer", openapi_extra=INFER_BODY, response_class=Response)
-@models_router.post("/models/{model}/versions/{version}/infer", openapi_extra=INFER_BODY, response_class=Response)
-async def infer(request: Request, model: str, version: str = VERSION) -> Response:
-    """Run a model. Request parameters `side` (left, right, unknown) and, for ear-image, `box` frame the pictures."""
-    asked = find(_models(request), model, version)
-    counted, trace = _statistics(request, asked.name), trace_of(request)
+@models_router.post(
+    "/models/{model}/infer", openapi_extra=INFER_BODY, response_class=Response, responses={**REFUSED, **INFER_ANSWER}
+)
+@models_router.post(
+    "/models/{model}/versions/{version}/infer",
+    openapi_extra=INFER_BODY,
+    response_class=Response,
+    responses={**REFUSED, **INFER_ANSWER},
+)
+async def infer(request: Request, model: str, version: str | None = None) -> Response:
+    """Run a model. Request parameters `side` (left, right, unknown) and, for ear-image, `box` and `detect` frame the
+    pictures. Without a version the active bundle answers; the answer's parameters say which one it was."""
+    active = _live(request, version)
+    asked = find(_models(request, active), model)
+    counted, trace = _statistics(request, asked), trace_of(request)
     try:
-        response, pictures = await _infer(request, asked, trace)
+        response, pictures = await _infer(request, active, asked, trace)
     except Exception:
         counted.failed(trace)
         raise
@@ -117,16 +153,15 @@ async def infer(request: Request, model: str, version: str = VERSION) -> Respons
     return response
 
 
-async def _infer(request: Request, model: OipModel, trace: Trace) -> tuple[Response, int]:
-    service = service_of(request)
-    engine = service.use(request).engine
+async def _infer(request: Request, live: Live, model: OipModel, trace: Trace) -> tuple[Response, int]:
+    service, engine = service_of(request), live.engine
     limit = service.settings.max_body_bytes
     body = inflate(await request.body(), request.headers.get("content-encoding", ""), limit)
     parsed = parse_request(body, request.headers.get(LENGTH_HEADER), model.raw_input)
     wanted = model.asked_outputs(parsed)
     tensors = await attended(request, run_inference(trace, engine, service.intake, model, parsed))
     started = time.perf_counter()
-    head: dict[str, Any] = {"model_name": model.name, "model_version": VERSION}
+    head: dict[str, Any] = {"model_name": model.name, "model_version": model.version, "parameters": model.parameters}
     if parsed.id:
         head["id"] = parsed.id
     chosen = [tensor for name in wanted for tensor in tensors if tensor.name == name]
@@ -148,14 +183,38 @@ def _packed(request: Request, document: bytes, json_length: int | None) -> Respo
     return Response(document, media_type=kind, headers=headers)
 
 
-def _models(request: Request) -> Mapping[str, OipModel]:
+def _live(request: Request, version: str | None = None) -> Live:
+    """The model of a version (a number of `version_of`, a bundle_id or space_id), the active one without. Raises
+    NotHere."""
     service = service_of(request)
-    return models_of(service.use(request).engine, service.settings.max_inputs)
+    if version is None:
+        return service.use(request)
+    numbers = {version_of(live.engine.ids[1]): live for live in _loaded(request)}
+    for number, live in numbers.items():
+        if version in (number, *live.engine.ids):
+            return service.use(request, model=live.engine.ids[1])
+    raise NotHere(f"there is no version {version[:40]!r}; loaded are {', '.join(numbers)}, or their bundle_ids")
 
 
-def _statistics(request: Request, name: str) -> ModelStatistics:
-    counts: dict[str, ModelStatistics] = service_of(request).oip_statistics
-    return counts.setdefault(name, ModelStatistics())
+def _loaded(request: Request) -> list[Live]:
+    return service_of(request).loaded().all()
+
+
+def _models(request: Request, live: Live) -> Mapping[str, OipModel]:
+    return models_of(live.engine, service_of(request).settings.max_inputs)
+
+
+def _model(request: Request, name: str, version: str | None) -> OipModel:
+    return find(_models(request, _live(request, version)), name)
+
+
+def _statistics(request: Request, model: OipModel) -> ModelStatistics:
+    counts = service_of(request).oip_statistics
+    return counts.setdefault(f"{model.name} {model.version}", ModelStatistics())
+
+
+def _shown(request: Request, model: OipModel) -> dict[str, Any]:
+    return _statistics(request, model).shown(model.name, model.version)
 
 
 @models_router.post("/repository/models/{model}/load", response_class=Answer)

@@ -4,127 +4,97 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Request
 
 from bundle.errors import ImageError
-from bundle.framing import Box, Framing
 from bundle.image import Picture, mirror
+from client.models import DetectedEar, Verdict
+from client.operations import VERIFY
+from client.options import Side, VerifyOptions
 from serve.errors import BadRequest
-from serve.http.image_inputs import Remote, picture_sources
-from serve.http.json_body import read_json
-from serve.http.multipart import Upload, is_form, parse_box, read_uploads
 from serve.http.responses import Answer
+from serve.inference.engine import Engine, Vector
+from serve.inference.framed_ears import FramedEar, FramedEars, check_room, framed_ears
 from serve.inference.verification import best_pair, compared, judge
-from serve.lifecycle.model_registry import Live
 from serve.observability.request_context import Trace, trace_of
-from serve.routes.common import ERRORS, SideParam, needs
+from serve.routes.common import Received, received, serves
 from serve.service import Service, attended, service_of
 
-router = APIRouter(tags=["search"], dependencies=[needs("embed")], responses=ERRORS)
-
-FarParam = Annotated[
-    float, Query(gt=0, lt=1, description="false-accept rate of the threshold; an unknown side doubles the decision's")
-]
+router = APIRouter(tags=["search"])
 
 
-class VerifyRequest(BaseModel):
-    """Two pictures as JSON: data URI, raw base64, or any other shape that /v1/embeddings takes."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    a: Any = Field(description="a picture")
-    b: Any = Field(description="a picture")
-    box_a: str | None = None
-    box_b: str | None = None
-
-
-FORM = {
-    "type": "object",
-    "required": ["a", "b"],
-    "properties": {
-        "a": {"type": "string", "format": "binary"},
-        "b": {"type": "string", "format": "binary"},
-        "box_a": {"type": "string", "description": "ear box x1,y1,x2,y2 in pixels"},
-        "box_b": {"type": "string", "description": "ear box x1,y1,x2,y2 in pixels"},
-    },
-}
-BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {"schema": FORM},
-            "application/json": {"schema": VerifyRequest.model_json_schema()},
-        },
-    }
-}
-
-
-@router.post("/v1/verify", openapi_extra=BODY, response_class=Answer)
-async def verify(
-    request: Request, side_a: SideParam = "unknown", side_b: SideParam = "unknown", far: FarParam = 0.01
-) -> Answer:
+@serves(router, VERIFY, "embed")
+async def verify(request: Request) -> Answer:
     """Compare two ears: similarity, the probability that they are one, and a decision at a stated false-accept rate.
 
     Probability and decision come from the bundle's calibration and are null where it has none. Where a side is unknown,
     both orientations are compared and the better one counts: the answer's `far` is then twice the rate asked for, an
-    upper bound, and `probability` and `tar` are lower bounds.
+    upper bound, and `probability` and `tar` are lower bounds. `detect=true` takes photos and compares their most
+    certain ears, `detect=all` all of one with all of the other: the best pair counts, and `far` grows with the pairs.
     """
-    service, trace = service_of(request), trace_of(request)
-    active = service.use(request)
-    first, second = await _uploads(service, request)
-    turns = compared(side_a, side_b)
-    active.engine.encoder.check_room(len(turns[0]) + len(turns[1]))
-    similarity = await attended(request, _similarity(service, active, trace, (first, second), turns))
-    verdict = judge(similarity, active.calibration, far, comparisons=len(turns[0]) * len(turns[1]))
+    asked = await received(request, VERIFY)
+    options, service, trace = asked.options, service_of(request), trace_of(request)
+    active = service.use(request, options.get("space_id"))
+    check_room(active.engine, 2, options["detect"])
+    first, second = await attended(request, _framed(service, active.engine, trace, asked))
+    similarity, comparisons, best = await attended(request, _compared(active.engine, trace, first, second))
+    verdict = judge(similarity, active.calibration, options["far"], comparisons)
     space_id, bundle_id = active.engine.ids
-    body = {"similarity": round(similarity, 6), **dataclasses.asdict(verdict), "sides": [side_a, side_b]}
-    return Answer({**body, "space_id": space_id, "bundle_id": bundle_id, "timing_ms": trace.timing_ms()})
-
-
-async def _uploads(service: Service, request: Request) -> tuple[Upload, Upload]:
-    if is_form(request):
-        first, second = await read_uploads(request, ("a", "b"))
-        return first, second
-    asked = await read_json(request, VerifyRequest)
-    files = await asyncio.gather(*(_file(service, getattr(asked, name), name) for name in ("a", "b")))
-    fields = {name: [box] for name in ("box_a", "box_b") if (box := getattr(asked, name))}
-    return Upload(files[0], fields), Upload(files[1], fields)
-
-
-async def _file(service: Service, given: Any, name: str) -> bytes:
-    ((_, source),) = picture_sources({"input": None if isinstance(given, list) else given})
-    try:
-        return await service.fetcher.fetch(source.url) if isinstance(source, Remote) else source
-    except BadRequest as error:
-        raise BadRequest(f"{name} {error}", name) from None
-
-
-async def _similarity(
-    service: Service,
-    active: Live,
-    trace: Trace,
-    uploads: tuple[Upload, Upload],
-    turns: tuple[tuple[bool, ...], tuple[bool, ...]],
-) -> float:
-    engine = active.engine
-    boxes = [parse_box(upload.text(f"box_{name}"), f"box_{name}") for upload, name in zip(uploads, "ab", strict=True)]
-    crops = await asyncio.gather(
-        *(
-            _crop(service, trace, engine.framing, name, upload.data, box)
-            for name, upload, box in zip("ab", uploads, boxes, strict=True)
+    detected: dict[str, Any] = {}
+    if options["detect"]:
+        detected = {
+            "detected": [DetectedEar(**ear.place()) for ear in best],
+            "ears_found": [first.found, second.found],
+        }
+    return Answer(
+        Verdict(
+            similarity=round(similarity, 6),
+            sides=[ear.side for ear in best],
+            space_id=space_id,
+            bundle_id=bundle_id,
+            timing_ms=trace.timing_ms(),
+            **dataclasses.asdict(verdict),
+            **detected,
         )
     )
-    sent = [mirror(crop) if turn else crop for crop, way in zip(crops, turns, strict=True) for turn in way]
-    vectors = [one.embedding for one in await engine.encode(trace, sent)]
-    split = len(turns[0])
-    return best_pair(vectors[:split], vectors[split:])[0]
 
 
-async def _crop(service: Service, trace: Trace, framing: Framing, name: str, data: bytes, box: Box | None) -> Picture:
-    try:
-        return await service.intake.crop(trace, data, "unknown", box, framing)
-    except ImageError as error:
-        raise type(error)(f"{name}: {error}") from None
+async def _framed(
+    service: Service, engine: Engine, trace: Trace, asked: Received[VerifyOptions]
+) -> tuple[FramedEars, FramedEars]:
+    """The ears of both pictures."""
+    options = asked.options
+
+    async def framed(name: str, side: Side, box: Any) -> FramedEars:
+        data = asked.picture(name)
+        try:
+            return await framed_ears(service.intake, engine, trace, data, side, box, options["detect"])
+        except ImageError as error:
+            raise type(error)(f"{name}: {error}") from None
+        except BadRequest as error:
+            raise BadRequest(f"{name}: {error}", error.param or name) from None
+
+    first = framed("a", options["side_a"], options.get("box_a"))
+    second = framed("b", options["side_b"], options.get("box_b"))
+    one, other = await asyncio.gather(first, second)
+    return one, other
+
+
+async def _compared(
+    engine: Engine, trace: Trace, first: FramedEars, second: FramedEars
+) -> tuple[float, int, tuple[FramedEar, FramedEar]]:
+    """The best similarity, of how many comparisons it is the best, and of which two ears it is."""
+    turn_first, turn_second = compared(first.first.side, second.first.side)
+    left, right = _orientations(first.ears, len(turn_first) > 1), _orientations(second.ears, len(turn_second) > 1)
+    vectors: list[Vector] = [one.embedding for one in await engine.encode(trace, [crop for _, crop in left + right])]
+    similarity, a, b = best_pair(vectors[: len(left)], vectors[len(left) :])
+    return similarity, len(left) * len(right), (left[a][0], right[b][0])
+
+
+def _orientations(ears: Sequence[FramedEar], turned: bool) -> list[tuple[FramedEar, Picture]]:
+    """Each ear as it is framed, and mirrored where its side is unknown and the other picture is not turned already."""
+    shown = [(ear, ear.crop) for ear in ears]
+    return shown + [(ear, mirror(ear.crop)) for ear in ears if turned and ear.side == "unknown"]

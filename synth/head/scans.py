@@ -21,7 +21,7 @@ from synth.errors import AssetsMissing
 from synth.head.registration import register, similarity
 from synth.head.subdivision import refine
 from synth.head.template import Template
-from synth.surface import vertex_normals
+from synth.render.surface import vertex_normals
 
 HEAD_VERTICES = 11248
 """Face, head and neck come first in ICT-FaceKit's files; teeth, eyes and lashes follow."""

@@ -15,7 +15,7 @@ from synth.arrays import Bools, Floats, Ints, nearest, smoothstep
 from synth.head.anatomy import AURICLE, EAR_CENTRE, LANDMARKS, MORE_POINTS, SCALP, inside_distance
 from synth.head.assets import ANCESTRIES, SEXES, Assets
 from synth.head.subdivision import refine
-from synth.surface import vertex_normals
+from synth.render.surface import vertex_normals
 
 CLOSE_UP_DM = 1.9
 """A close-up keeps what lies this near to the left ear's centre."""

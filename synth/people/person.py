@@ -35,7 +35,7 @@ NOISE_SCALES = ((0.22, 0.007), (0.10, 0.0032), (0.05, 0.0012))
 WAVES = 24
 RIDGE_SHIFT_DM = np.array([0.0, 0.012, 0.024, 0.030, 0.020])
 """Deviation of each ridge point's place between people; the antitragus stays, for it is a landmark of its own."""
-RIDGE_DM = np.array([0.050, 0.032, 0.040])
+RIDGE_DM = np.array([0.036, 0.027, 0.034])
 """Mean height of the antihelix's stem, superior and inferior crus."""
 RIDGE_DEVIATION_DM = np.array([0.018, 0.018, 0.016])
 BOTH_EARS = 0.12
@@ -63,9 +63,6 @@ class EarShape:
     ridge_widths: Floats
     ridge_heights: Floats
     """(3,) dm each."""
-    groove_width: float
-    groove_depth: float
-    """Of the scapha, dm."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +130,6 @@ def _draw_ear(r: np.random.Generator, fields: int, modes: int, both: EarShape | 
             ridge_shift=np.clip(r.normal(size=(5, 2)), -2, 2) * RIDGE_SHIFT_DM[:, None],
             ridge_widths=np.array([0.023, 0.026, 0.016]) * np.exp(0.30 * r.normal(size=3)),
             ridge_heights=np.maximum(RIDGE_DM + RIDGE_DEVIATION_DM * r.normal(size=3), 0),
-            groove_width=0.017 * float(np.exp(r.normal(0, 0.2))),
-            groove_depth=max(0.0, 0.026 + clipped(r, 0.012)),
         )
     own = BOTH_EARS
     return EarShape(
@@ -148,8 +143,6 @@ def _draw_ear(r: np.random.Generator, fields: int, modes: int, both: EarShape | 
         ridge_shift=both.ridge_shift + own * RIDGE_SHIFT_DM[:, None] * r.normal(size=(5, 2)),
         ridge_widths=both.ridge_widths * np.exp(0.05 * r.normal(size=3)),
         ridge_heights=both.ridge_heights + 0.002 * r.normal(size=3),
-        groove_width=both.groove_width,
-        groove_depth=both.groove_depth + 0.0015 * float(r.normal()),
     )
 
 

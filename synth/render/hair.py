@@ -16,7 +16,7 @@ from synth.arrays import Bools, Floats, Ints, nearest, smoothstep, unit
 from synth.people.appearance import Appearance
 from synth.render.bust import Bust
 from synth.render.noise import noise_at
-from synth.surface import FAR, depth_map
+from synth.render.surface import FAR, depth_map
 
 
 @dataclass(frozen=True)

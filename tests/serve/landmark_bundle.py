@@ -21,9 +21,12 @@ EDGES = {name: ("float32", ["batch", *SHAPES[name]]) for name in OUTPUTS}
 BOX = (200.0, 120.0, 440.0, 520.0)
 
 
-def add_landmarks_to(folder: Path) -> Manifest:
-    """Give the bundle in `folder` a landmark graph, and a new bundle_id."""
-    onnx.save(landmark_graph(), folder / "landmarks.onnx")
+def add_landmarks_to(folder: Path, second: float = 0.1) -> Manifest:
+    """Give the bundle in `folder` a landmark graph, and a new bundle_id.
+
+    second: score of a left ear beside the first, as a share of the first one's.
+    """
+    onnx.save(landmark_graph(second), folder / "landmarks.onnx")
     session = open_session(folder / "landmarks.onnx", "onnxruntime-cpu", 1)
     golden = write_golden_ears(folder, lambda pictures: session.run({"image": pictures}))
     manifest = read_manifest(folder)
@@ -38,15 +41,15 @@ def add_landmarks_to(folder: Path) -> Manifest:
     return write_manifest(folder, manifest.model_copy(update=changed))
 
 
-def landmark_graph():
-    """Scores are the photo's brightness and a tenth of it; everything else is constant."""
+def landmark_graph(second):
+    """Scores are the photo's brightness and a share of it; everything else is constant."""
     constants = {
         "axes": i64(1, 2, 3),
         "white": f32(255.0),
         "nothing": f32(0.0),
         "scores_shape": i64(-1, 1),
-        "share": np.array([[1.0, 0.1]], np.float32),
-        "box": np.array([[BOX, (0, 0, 20, 20)]], np.float32),
+        "share": np.array([[1.0, second]], np.float32),
+        "box": np.array([[BOX, (20, 200, 140, 400)]], np.float32),
         "point": np.array([[[[320, 130], [320, 500]], [[5, 5], [9, 9]]]], np.float32),
         "seen": np.array([[[0.9, 0.2], [0.5, 0.5]]], np.float32),
         "right": np.array([[0.8, 0.4]], np.float32),

@@ -167,7 +167,7 @@ def test_persons_below_the_threshold_are_left_out_of_a_search_with_a_vector(clie
         ({"embeddings": [[1.0] * 1024] * 3}, "embeddings"),
         ({"embeddings": [[1.0] * 1024, [1.0] * 7]}, "embeddings"),
         ({"embeddings": [[1.0] * 1024], "embedding": [1.0] * 1024}, "embedding"),
-        ({}, "embedding"),
+        ({}, "file"),
     ],
 )
 def test_several_vectors_that_cannot_be_asked_about_are_refused(serve, change, param):

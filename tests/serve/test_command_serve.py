@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -110,7 +111,6 @@ def test_being_reachable_needs_a_key_or_a_word(capsys, bundle_folder, host):
 
 
 def test_a_port_in_use_is_one_line(capsys, bundle_folder):
-    import socket
 
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -121,3 +121,44 @@ def test_a_port_in_use_is_one_line(capsys, bundle_folder):
 
 def test_a_setting_out_of_range_names_its_flag(capsys, bundle_folder):
     assert "--max-batch (EAR_TEACHER_MAX_BATCH) is 0" in fails(capsys, "--bundle", bundle_folder, "--max-batch", "0")
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.key"), "--tls-cert /nowhere.pem cannot be read"),
+        (("--tls-key", "/nowhere.key"), "--tls-key is given without --tls-cert"),
+        (("--cors-origins", "ears.example"), "is no origin"),
+        (("--gallery", "/proc/self/gallery"), "/proc/self/gallery"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_one_line(capsys, bundle_folder, flags, words):
+    assert words in fails(capsys, "--bundle", bundle_folder, "--port", "0", *flags)
+
+
+def test_a_certificate_that_is_none_is_one_line(capsys, bundle_folder, tmp_path):
+    (tmp_path / "cert.pem").write_text("no certificate")
+    assert "cannot be used" in fails(capsys, "--bundle", bundle_folder, "--tls-cert", tmp_path / "cert.pem")
+
+
+def test_sigterm_while_it_loads_ends_it_without_a_traceback(bundle_folder, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = serve("--bundle", bundle_folder, "--gallery", tmp_path / "gallery", "--port", port)
+    try:
+        until(lambda: answers(port) or process.poll() is not None, 60)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode in (0, -signal.SIGTERM)
+        assert "Traceback" not in err
+        assert out == "" or "ear-teacher serves" in out
+    finally:
+        process.kill()
+
+
+def answers(port):
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/health/live").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -21,19 +21,19 @@ def floats(value):
 
 
 REQUESTS = {
-    "openai": ("/v1/embeddings", {"model": "m", "input": URI, "encoding_format": "base64"}),
-    "infinity": ("/embeddings", {"model": "m", "modality": "image", "dimensions": 0, "input": [URI]}),
-    "infinity without a width": ("/embeddings", {"model": "m", "dimensions": None, "input": [URI]}),
-    "vllm": ("/v1/embeddings", {"model": "m", "encoding_format": "float", "messages": [CHAT]}),
+    "openai": ("/v1/embeddings", {"model": "ear-teacher", "input": URI, "encoding_format": "base64"}),
+    "infinity": ("/embeddings", {"model": "ear-teacher", "modality": "image", "dimensions": 0, "input": [URI]}),
+    "infinity without a width": ("/embeddings", {"model": "ear-teacher", "dimensions": None, "input": [URI]}),
+    "vllm": ("/v1/embeddings", {"model": "ear-teacher", "encoding_format": "float", "messages": [CHAT]}),
     "jina": (
         "/v1/embeddings",
-        {"model": "m", "normalized": True, "embedding_type": "float", "input": [{"image": RAW}]},
+        {"model": "ear-teacher", "normalized": True, "embedding_type": "float", "input": [{"image": RAW}]},
     ),
-    "jina packed": ("/v1/embeddings", {"model": "m", "embedding_type": "base64", "input": [{"image": RAW}]}),
+    "jina packed": ("/v1/embeddings", {"model": "ear-teacher", "embedding_type": "base64", "input": [{"image": RAW}]}),
     "voyage": (
         "/v1/multimodalembeddings",
         {
-            "model": "m",
+            "model": "ear-teacher",
             "input_type": None,
             "truncation": True,
             "output_dimension": 1024,

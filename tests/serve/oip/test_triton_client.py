@@ -37,8 +37,9 @@ def test_server_and_models_describe_themselves(client):
     }
     for name in ("ear-encoder", "ear-image", "ear-decoder"):
         assert client.is_model_ready(name)
-        assert client.is_model_ready(name, "1")
-        metadata, config = client.get_model_metadata(name, "1"), client.get_model_config(name)
+        (version,) = client.get_model_metadata(name)["versions"]
+        assert client.is_model_ready(name, version)
+        metadata, config = client.get_model_metadata(name, version), client.get_model_config(name)
         assert [edge["name"] for edge in metadata["inputs"]] == [edge["name"] for edge in config["input"]]
         assert [edge["shape"][1:] for edge in metadata["outputs"]] == [edge["dims"] for edge in config["output"]]
         assert config["max_batch_size"] > 0

@@ -6,7 +6,7 @@ import numpy as np
 
 from synth.arrays import Floats, Ints
 from synth.head.registration import register, similarity
-from synth.surface import vertex_normals
+from synth.render.surface import vertex_normals
 
 
 def dome(height: float, count: int) -> tuple[Floats, Ints]:

@@ -1,0 +1,93 @@
+"""What the service answers about itself: its models, their promotion, its health. See `models`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelList:
+    """The models that the service holds, the active one first."""
+
+    object: str
+    data: list[Model]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded bundle: OpenAI's fields, its identity, how it runs, its parity and training figures.
+
+    aliases: names that select it in /v1/embeddings. version: its number in the Open Inference Protocol. index, recall:
+    how the gallery keeps its vectors, and the share of the truly nearest that searches find.
+    """
+
+    id: str
+    object: str
+    created: int
+    owned_by: str
+    state: str
+    aliases: list[str]
+    version: str
+    space_id: str
+    bundle_id: str
+    runtime: str
+    precision: str
+    preset: str
+    latent_dim: int
+    parity: dict[str, Any]
+    training: dict[str, Any]
+    eigenears: dict[str, Any] | None
+    calibration: dict[str, Any] | None
+    engine_build: dict[str, Any] | None
+    gallery_items: int | None
+    index: dict[str, Any] | None
+    recall: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A promotion: from which model to which, how far, and what was measured. Folders are on the service's machine.
+
+    state: embedding, ready, active, rolled back, retired, cancelled or failed. total, done: ears to embed anew.
+    """
+
+    id: str
+    state: str
+    bundle: str
+    bundle_id: str
+    space_id: str
+    from_bundle: str
+    from_bundle_id: str
+    from_space_id: str
+    created: str
+    updated: str
+    total: int
+    done: int
+    eta_s: float | None
+    failed_items: list[str]
+    report: dict[str, Any] | None
+    objections: list[str]
+    error: str | None
+
+
+@dataclass(frozen=True)
+class PromotionList:
+    """All promotions, the oldest first."""
+
+    promotions: list[Promotion]
+
+
+@dataclass(frozen=True)
+class Liveness:
+    """The process answers."""
+
+    status: str
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """status: ready or not ready; checks: by part, `ok` or what is wrong with it."""
+
+    status: str
+    checks: dict[str, str]
