@@ -108,10 +108,10 @@ def described(document: Mapping[str, Any]) -> str:
 
 def all_items(connection: Connection) -> list[tuple[int, Item]]:
     """Every item with its key."""
-    found: list[tuple[int, Item]] = []
-    while page := rows.page(connection, found[-1][0] if found else -1, PAGE, Filter()):
-        found += page
-    return found
+    items: list[tuple[int, Item]] = []
+    while page := rows.page(connection, items[-1][0] if items else -1, PAGE, Filter()):
+        items += page
+    return items
 
 
 def spread(items: Sequence[tuple[int, Item]], seed: int) -> list[int]:

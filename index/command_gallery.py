@@ -32,16 +32,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run a sub-verb."""
-    given = parser().parse_args(argv)
-    RUN[given.verb](given)
+    args = parser().parse_args(argv)
+    RUN[args.verb](args)
     return 0
 
 
-def stats(given: argparse.Namespace) -> None:
+def stats(args: argparse.Namespace) -> None:
     from index.opening import stats as read_stats
 
-    facts = read_stats(given.gallery)
-    if given.json:
+    facts = read_stats(args.gallery)
+    if args.json:
         print(json.dumps(facts, indent=1))
         return
     size = f"{facts['size_bytes'] / 2**20:,.1f} MiB on disk"
@@ -59,93 +59,93 @@ def told_snapshot(facts: dict[str, Any] | None) -> str:
     return words + (f", recall@{recall['depth']} {recall['recall']:.3f} on {recall['sample']} ears" if recall else "")
 
 
-def list_items(given: argparse.Namespace) -> None:
+def list_items(args: argparse.Namespace) -> None:
     from index.items import Filter
     from index.opening import open_read_only
     from index.store import rows
 
-    sides = tuple(None if side == "unknown" else side for side in given.side)
-    asked = Filter(subjects=tuple(given.subject), sides=sides, tags=tuple(given.tag))
-    with open_read_only(given.gallery) as truth, truth.read() as connection:
-        after, left = 0, given.limit
-        while left and (found := rows.page(connection, after, min(left, 500), asked)):
-            after, left = found[-1][0], left - len(found)
-            for _, item in found:
+    sides = tuple(None if side == "unknown" else side for side in args.side)
+    filter = Filter(subjects=tuple(args.subject), sides=sides, tags=tuple(args.tag))
+    with open_read_only(args.gallery) as truth, truth.read() as connection:
+        after, left = 0, args.limit
+        while left and (page := rows.page(connection, after, min(left, 500), filter)):
+            after, left = page[-1][0], left - len(page)
+            for _, item in page:
                 words = [item.id, item.subject or "-", item.side or "-", ",".join(item.tags) or "-", item.created]
-                print(json.dumps(asdict(item)) if given.json else "\t".join([*words, item.source or "-"]))
+                print(json.dumps(asdict(item)) if args.json else "\t".join([*words, item.source or "-"]))
 
 
-def backup(given: argparse.Namespace) -> None:
+def backup(args: argparse.Namespace) -> None:
     from index.tools.backup import backup as make
 
-    facts = make(given.gallery, given.target)
-    print(f"{facts.items:,} items up to change {facts.sequence} saved in {given.target} ({facts.size_bytes:,} bytes)")
+    facts = make(args.gallery, args.target)
+    print(f"{facts.items:,} items up to change {facts.sequence} saved in {args.target} ({facts.size_bytes:,} bytes)")
 
 
-def export(given: argparse.Namespace) -> None:
+def export(args: argparse.Namespace) -> None:
     from index.opening import open_read_only
     from index.tools.archive import export as write
 
-    with open_read_only(given.gallery) as truth:
-        print(f"{write(truth, given.target):,} items written to {given.target}")
+    with open_read_only(args.gallery) as truth:
+        print(f"{write(truth, args.target):,} items written to {args.target}")
 
 
-def restore(given: argparse.Namespace) -> None:
+def restore(args: argparse.Namespace) -> None:
     from index.tools import archive_restore, backup
 
-    if (given.source / backup.MANIFEST).is_file():
-        count = backup.restore(given.source, given.gallery).items
+    if (args.source / backup.MANIFEST).is_file():
+        count = backup.restore(args.source, args.gallery).items
     else:
-        count = archive_restore.restore(given.source, given.gallery)
-    print(f"{count:,} items restored to {given.gallery}")
+        count = archive_restore.restore(args.source, args.gallery)
+    print(f"{count:,} items restored to {args.gallery}")
 
 
-def delete(given: argparse.Namespace) -> None:
+def delete(args: argparse.Namespace) -> None:
     from index.opening import open_existing
 
-    with open_existing(given.gallery) as gallery:
-        for item_id in given.id:
+    with open_existing(args.gallery) as gallery:
+        for item_id in args.id:
             gallery.delete(item_id)
-        count = len(given.id) + sum(gallery.delete_subject(subject) for subject in given.subject)
-    print(f"{count:,} items deleted from {given.gallery}; backups and archives made before still hold them")
+        count = len(args.id) + sum(gallery.delete_subject(subject) for subject in args.subject)
+    print(f"{count:,} items deleted from {args.gallery}; backups and archives made before still hold them")
 
 
-def duplicates(given: argparse.Namespace) -> None:
+def duplicates(args: argparse.Namespace) -> None:
     from index.opening import open_existing
     from index.tools.duplicates import find_duplicates
 
-    with open_existing(given.gallery) as gallery:
-        for found in find_duplicates(gallery, given.threshold):
-            why = "same picture" if found.same_picture else "alike"
-            print(f"{found.similarity:.4f}\t{why}\t{found.earlier.id}\t{found.later.id}")
+    with open_existing(args.gallery) as gallery:
+        for pair in find_duplicates(gallery, args.threshold):
+            why = "same picture" if pair.same_picture else "alike"
+            print(f"{pair.similarity:.4f}\t{why}\t{pair.earlier.id}\t{pair.later.id}")
 
 
-def recall(given: argparse.Namespace) -> None:
+def recall(args: argparse.Namespace) -> None:
     from index.opening import open_existing
 
-    with open_existing(given.gallery) as gallery:
-        report = gallery.spaces.measure_recall(sample=given.sample)
+    with open_existing(args.gallery) as gallery:
+        report = gallery.spaces.measure_recall(sample=args.sample)
     print(f"recall@{report.depth} {report.recall:.4f} on {report.sample} of {report.items:,} ears ({report.kind})")
 
 
-def calibrate(given: argparse.Namespace) -> None:
+def calibrate(args: argparse.Namespace) -> None:
     from index.calibration import described
     from index.opening import open_existing
 
-    with open_existing(given.gallery) as gallery:
-        document = gallery.calibrate(given.space, given.centred)
-    print(json.dumps(document, indent=1) if given.json else described(document))
+    with open_existing(args.gallery) as gallery:
+        document = gallery.calibrate(args.space, args.centred)
+    print(json.dumps(document, indent=1) if args.json else described(document))
 
 
-def drift(given: argparse.Namespace) -> None:
+def drift(args: argparse.Namespace) -> None:
     from index.drift import NOTHING, measure_drift
     from index.opening import open_read_only
     from index.store.space_rows import read_spaces
 
-    with open_read_only(given.gallery) as truth, truth.read() as connection:
+    with open_read_only(args.gallery) as truth, truth.read() as connection:
         active = next(space for space in read_spaces(connection).values() if space.state == "active")
-        report, _ = measure_drift(connection, active.space_id, active.dim, given.recent)
-    if given.json:
+        report, _ = measure_drift(connection, active.space_id, active.dim, args.recent)
+    if args.json:
         print(json.dumps(asdict(report), indent=1))
         return
     if report.since is not None:

@@ -38,10 +38,10 @@ class Paired:
             keys = common_keys(connection, a.space_id, b.space_id)
             if len(keys) > sample:
                 keys = np.sort(np.random.default_rng(seed).choice(keys, sample, replace=False))
-            wanted = keys.tolist()
-            known = rows.get_many(connection, wanted)
-            matrices = [ascending(*rows.embeddings(connection, i.space_id, i.dim, wanted)) for i in (a, b)]
-        return Paired(keys, tuple(known[key] for key in wanted), *matrices)
+            chosen = keys.tolist()
+            items = rows.get_many(connection, chosen)
+            matrices = [ascending(*rows.embeddings(connection, i.space_id, i.dim, chosen)) for i in (a, b)]
+        return Paired(keys, tuple(items[key] for key in chosen), *matrices)
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ def ascending(keys: Keys, matrix: Matrix) -> Matrix:
 def others(index: Index, keys: Keys, queries: Matrix) -> tuple[Keys, Matrix]:
     """The nearest max(DEPTHS) of each item but itself: keys and cosines, (N, 10) each."""
     depth = max(DEPTHS)
-    found, cosines = index.neighbours.search(queries, depth + 1, None)
-    own = found == keys[:, None]
+    keys_near, cosines = index.neighbours.search(queries, depth + 1, None)
+    own = keys_near == keys[:, None]
     own[~own.any(axis=1), -1] = True  # twins can push an item out of its own list: then the last place goes
     shape = (len(keys), depth)
-    return found[~own].reshape(shape), cosines[~own].reshape(shape)
+    return keys_near[~own].reshape(shape), cosines[~own].reshape(shape)
 
 
 def shared(a: Keys, b: Keys) -> NDArray[np.float64]:

@@ -67,14 +67,14 @@ def measure_drift(
         return _too_few(space_id, len(keys)), Sample((), ())
     early = _some(random, before, recent)
     reference = _some(random, before, REFERENCE)
-    known = rows.get_many(connection, {*late.tolist(), *early.tolist(), *reference.tolist()})
-    stored = _embeddings(connection, space_id, dim, np.array(sorted(known), dtype=np.int64))
-    late, early, reference = (some[np.isin(some, stored[0])] for some in (late, early, reference))
-    similar = [_nearest(stored, known, some, reference) for some in (late, early)]
+    items = rows.get_many(connection, {*late.tolist(), *early.tolist(), *reference.tolist()})
+    stored = _embeddings(connection, space_id, dim, np.array(sorted(items), dtype=np.int64))
+    late, early, reference = (part[np.isin(part, stored[0])] for part in (late, early, reference))
+    similar = [_nearest(stored, items, part, reference) for part in (late, early)]
     facts = _facts(similar[0], similar[1], _of(stored, late), _of(stored, early))
-    first = known[int(late[0])].created
+    first = items[int(late[0])].created
     report = DriftReport(space_id, len(keys), len(late), len(early), first, *facts, advice=_advice(facts[2], facts[3]))
-    return report, Sample(*(tuple(known[int(key)] for key in some) for some in (late, early)))
+    return report, Sample(*(tuple(items[int(key)] for key in part) for part in (late, early)))
 
 
 def _facts(
@@ -113,25 +113,27 @@ def _some(random: np.random.Generator, keys: Keys, count: int) -> Keys:
 
 
 def _embeddings(connection: Connection, space_id: str, dim: int, keys: Keys) -> tuple[Keys, Matrix]:
-    found, matrix = rows.embeddings(connection, space_id, dim, keys.tolist())
-    order = np.argsort(found)
-    return found[order], matrix[order]
+    present, matrix = rows.embeddings(connection, space_id, dim, keys.tolist())
+    order = np.argsort(present)
+    return present[order], matrix[order]
 
 
 def _of(stored: tuple[Keys, Matrix], keys: Keys) -> Matrix:
     return stored[1][np.searchsorted(stored[0], keys)]
 
 
-def _nearest(stored: tuple[Keys, Matrix], known: dict[int, Item], asked: Keys, reference: Keys) -> NDArray[np.float32]:
+def _nearest(
+    stored: tuple[Keys, Matrix], items: dict[int, Item], queries: Keys, reference: Keys
+) -> NDArray[np.float32]:
     """Of each asked ear, the similarity to the nearest of the reference that is neither itself nor of its subject."""
-    cosines = _of(stored, asked) @ _of(stored, reference).T
-    codes = {name: n for n, name in enumerate({known[int(k)].subject for k in (*asked, *reference)} - {None})}
-    theirs = _codes(codes, known, reference)
-    ours = _codes(codes, known, asked)
-    same = (ours[:, None] == theirs) & (theirs >= 0) | (asked[:, None] == reference)
+    cosines = _of(stored, queries) @ _of(stored, reference).T
+    codes = {name: n for n, name in enumerate({items[int(k)].subject for k in (*queries, *reference)} - {None})}
+    theirs = _codes(codes, items, reference)
+    ours = _codes(codes, items, queries)
+    same = (ours[:, None] == theirs) & (theirs >= 0) | (queries[:, None] == reference)
     best: NDArray[np.float32] = np.where(same, np.float32(-1), cosines).max(axis=1)
     return best
 
 
-def _codes(codes: dict[str | None, int], known: dict[int, Item], keys: Sequence[int] | Keys) -> NDArray[np.int64]:
-    return np.array([codes.get(known[int(key)].subject, -1) for key in keys], dtype=np.int64)
+def _codes(codes: dict[str | None, int], items: dict[int, Item], keys: Sequence[int] | Keys) -> NDArray[np.int64]:
+    return np.array([codes.get(items[int(key)].subject, -1) for key in keys], dtype=np.int64)

@@ -62,9 +62,9 @@ class Gallery(GalleryReader):
         with truth.write() as connection:
             migrate(connection)
             begin_ledger(connection)
-            known = open_active(connection, space_id, dim)
+            spaces = open_active(connection, space_id, dim)
             sequence = rows.read_ledger(connection).seq
-        live = LiveSpaces(known, make)
+        live = LiveSpaces(spaces, make)
         replication = LogFollower(truth, live, self._changing, sequence - 1) if shared else SingleWriter()
         super().__init__(truth, live, replication)
         replication.follow()

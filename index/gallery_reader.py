@@ -70,9 +70,9 @@ class GalleryReader:
         if not 1 <= limit <= PAGE_LIMIT:
             raise BadFilter(f"limit is {limit}: give 1 to {PAGE_LIMIT}")
         key = cursor.decode(after)
-        found = self._read(lambda connection: rows.page(connection, key, limit + 1, filter or Filter()))
-        more = cursor.encode(found[limit - 1][0]) if len(found) > limit else None
-        return Page(tuple(item for _, item in found[:limit]), more)
+        page = self._read(lambda connection: rows.page(connection, key, limit + 1, filter or Filter()))
+        more = cursor.encode(page[limit - 1][0]) if len(page) > limit else None
+        return Page(tuple(item for _, item in page[:limit]), more)
 
     def find_content(self, hashes: Sequence[str]) -> dict[str, Sequence[str]]:
         """Which of these content hashes (`Item.sha256`) are enrolled, and under which ids."""

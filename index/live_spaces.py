@@ -53,21 +53,21 @@ Make = Callable[[str, int], Index]  # space id, numbers per vector -> its index
 class LiveSpaces:
     """The indexes of every live space. The mapping is replaced, never changed, so readers need no lock."""
 
-    def __init__(self, known: Mapping[str, Space], make: Make) -> None:
+    def __init__(self, spaces: Mapping[str, Space], make: Make) -> None:
         self._make = make
         self._indexes: Mapping[str, Index] = {}
         self.active = ""
-        self.reconcile(known)
+        self.reconcile(spaces)
 
-    def reconcile(self, known: Mapping[str, Space]) -> None:
-        """Open and drop indexes until they are those of `known`, the spaces in the truth."""
-        wanted = {name: space for name, space in known.items() if space.state != "retiring"}
-        for name in [name for name in self._indexes if name not in wanted]:
+    def reconcile(self, spaces: Mapping[str, Space]) -> None:
+        """Open and drop indexes until they are those of `spaces`, the spaces in the truth."""
+        live = {name: space for name, space in spaces.items() if space.state != "retiring"}
+        for name in [name for name in self._indexes if name not in live]:
             self.drop(name)
-        for name, space in wanted.items():
+        for name, space in live.items():
             if name not in self._indexes:
                 self.add(name, space.dim)
-        self.active = next(name for name, space in wanted.items() if space.state == "active")
+        self.active = next(name for name, space in live.items() if space.state == "active")
 
     def index(self, space_id: str | None) -> Index:
         """The index of a space, of the active one by default. Raises SpaceMismatch."""

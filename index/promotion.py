@@ -57,13 +57,13 @@ class Spaces:
         """Every live space, the oldest first."""
         self._replication.prepare()
         with self._truth.read() as connection:
-            known = [space for space in space_rows.read_spaces(connection).values() if space.state != "retiring"]
+            spaces = [space for space in space_rows.read_spaces(connection).values() if space.state != "retiring"]
             total = rows.read_ledger(connection).item_count
-            counts = [rows.count_vectors(connection, space.space_id) for space in known]
-        indexes = [self._live.index(space.space_id) for space in known]
+            counts = [rows.count_vectors(connection, space.space_id) for space in spaces]
+        indexes = [self._live.index(space.space_id) for space in spaces]
         return [
             SpaceStatus(space, count, total - count, index.state(), index.recall)
-            for space, count, index in zip(known, counts, indexes, strict=True)
+            for space, count, index in zip(spaces, counts, indexes, strict=True)
         ]
 
     def measure_recall(self, space_id: str | None = None, sample: int = 200) -> RecallReport:
@@ -77,13 +77,13 @@ class Spaces:
         """
         with self._changing:
             with self._truth.write() as connection:
-                known = space_rows.read_spaces(connection).get(space_id)
-                if known is not None and known.dim != dim:
-                    raise BadVector(f"dim is {dim}, but space {space_id} holds vectors of {known.dim} numbers")
-                if known is not None and known.state == "retiring":
+                existing = space_rows.read_spaces(connection).get(space_id)
+                if existing is not None and existing.dim != dim:
+                    raise BadVector(f"dim is {dim}, but space {space_id} holds vectors of {existing.dim} numbers")
+                if existing is not None and existing.state == "retiring":
                     raise PromotionRefused(f"space {space_id} is being retired: try again when that has ended")
-                space = known or space_rows.add_space(connection, space_id, dim, "staged")
-            if known is None:
+                space = existing or space_rows.add_space(connection, space_id, dim, "staged")
+            if existing is None:
                 self._replication.publish(lambda: self._live.add(space_id, dim))
         return space
 
@@ -130,14 +130,14 @@ class Spaces:
                     )
                 space_rows.set_state(connection, self._live.active, "retained")
                 space_rows.set_state(connection, space_id, "active")
-                known = space_rows.read_spaces(connection)
-            self._replication.publish(lambda: self._live.reconcile(known))
+                spaces = space_rows.read_spaces(connection)
+            self._replication.publish(lambda: self._live.reconcile(spaces))
 
     def rollback(self, missing_allowed: int = 0) -> str:
         """Activate the space that was active before; returns its id. Raises PromotionRefused if there is none."""
         with self._truth.read() as connection:
-            known = space_rows.read_spaces(connection).values()
-        retained = [space for space in known if space.state == "retained"]
+            spaces = space_rows.read_spaces(connection).values()
+        retained = [space for space in spaces if space.state == "retained"]
         if not retained:
             raise PromotionRefused("no earlier space is retained: there is nothing to go back to")
         earlier = max(retained, key=lambda space: space.activated or "")
@@ -167,8 +167,8 @@ class Spaces:
     def _finish_retiring(self) -> None:
         """Delete what is left of spaces that are being retired, a little at a time so that others can write between."""
         with self._truth.read() as connection:
-            known = space_rows.read_spaces(connection).values()
-        for space in known:
+            spaces = space_rows.read_spaces(connection).values()
+        for space in spaces:
             if space.state == "retiring":
                 self._live.drop(space.space_id)
                 self._empty(space.space_id)

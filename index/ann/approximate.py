@@ -73,13 +73,13 @@ class ApproximateIndex(Protocol):
 
 def exact_cosines(queries: Matrix, candidates: Keys, fetch: Fetch) -> Matrix:
     """Cosines (Q, K) of candidates (Q, K) by their stored vectors; ABSENT where there is none or it was deleted."""
-    wanted = np.unique(candidates[candidates >= 0])
-    keys, vectors = fetch(wanted)
-    place = np.full(len(wanted) + 1, -1, dtype=np.int64)
-    place[np.searchsorted(wanted, keys)] = np.arange(len(keys))
-    places = np.where(candidates >= 0, place[np.searchsorted(wanted, candidates)], -1)
+    distinct_keys = np.unique(candidates[candidates >= 0])
+    keys, vectors = fetch(distinct_keys)
+    place = np.full(len(distinct_keys) + 1, -1, dtype=np.int64)
+    place[np.searchsorted(distinct_keys, keys)] = np.arange(len(keys))
+    places = np.where(candidates >= 0, place[np.searchsorted(distinct_keys, candidates)], -1)
     cosines = np.full(candidates.shape, ABSENT, dtype=np.float32)
     for row, (query, where) in enumerate(zip(queries, places, strict=True)):
-        known = where >= 0
-        cosines[row, known] = vectors[where[known]] @ query
+        present = where >= 0
+        cosines[row, present] = vectors[where[present]] @ query
     return cosines

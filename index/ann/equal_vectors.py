@@ -54,13 +54,13 @@ class EqualVectors:
         """Those of the `dead` keys whose row still stands for a key that lives."""
         return np.intersect1d(dead, self._rows[~np.isin(self._keys, dead)])
 
-    def expand(self, found: Keys, mask: Mask | None, most: int) -> Keys:
+    def expand(self, rows: Keys, mask: Mask | None, most: int) -> Keys:
         """Rows found (Q, K) and, behind them, up to `most` keys that each stands for; only those that `mask` admits."""
         if not self._sorted:
             order = np.lexsort((self._keys, self._rows))
             self._keys, self._rows, self._sorted = self._keys[order], self._rows[order], True
         answers = []
-        for row in found:
+        for row in rows:
             parts = [row]
             starts, ends = np.searchsorted(self._rows, row, "left"), np.searchsorted(self._rows, row, "right")
             for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
@@ -100,8 +100,8 @@ class CodeTable:
         if digest in self._recent:
             return self._recent[digest]
         place = int(np.searchsorted(self._digests, np.uint64(digest)))
-        found = place < len(self._digests) and int(self._digests[place]) == digest
-        return int(self._rows[place]) if found else None
+        present = place < len(self._digests) and int(self._digests[place]) == digest
+        return int(self._rows[place]) if present else None
 
     def _merge(self) -> None:
         digests = np.concatenate([np.fromiter(self._recent, np.uint64, len(self._recent)), self._digests])

@@ -41,8 +41,8 @@ class FaissNeighbours:
 
     def put(self, entries: Entries) -> None:
         with self._lock.write():
-            known = set(self._labels.live(entries.keys).tolist())
-            new = np.array([key not in known for key in entries.keys.tolist()], dtype=np.bool_)
+            present = set(self._labels.live(entries.keys).tolist())
+            new = np.array([key not in present for key in entries.keys.tolist()], dtype=np.bool_)
             if new.any():
                 self._to_erase.difference_update(entries.keys[new].tolist())
                 self._exact.add(entries.keys[new], entries.embeddings[new])
@@ -50,8 +50,8 @@ class FaissNeighbours:
 
     def relabel(self, key: int, label: Label) -> None:
         with self._lock.write():
-            known = self._labels.live(np.array([key], dtype=np.int64))
-            self._labels.put(known, [label] * len(known))
+            present = self._labels.live(np.array([key], dtype=np.int64))
+            self._labels.put(present, [label] * len(present))
 
     def remove(self, keys: Sequence[int]) -> None:
         with self._lock.write():
@@ -66,11 +66,11 @@ class FaissNeighbours:
             mask = self._mask(selection)
             bits = None if mask is None else np.packbits(mask, bitorder="little")
             keys, cosines = self._exact.search(queries, min(k, max(1, self._exact.rows)), bits)
-            asked = self._ask_large(queries, k, mask, bits)
-        if asked is not None:
-            keys = np.hstack([keys, asked])
+            candidates = self._ask_large(queries, k, mask, bits)
+        if candidates is not None:
+            keys = np.hstack([keys, candidates])
             assert self._fetch is not None, "an approximate part needs stored vectors to compare with"
-            cosines = np.hstack([cosines, exact_cosines(queries, asked, self._fetch)])
+            cosines = np.hstack([cosines, exact_cosines(queries, candidates, self._fetch)])
         return distinct(np.where(cosines <= ABSENT, -1, keys), cosines, k)
 
     def __len__(self) -> int:

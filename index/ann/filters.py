@@ -46,10 +46,10 @@ class Labels:
 
     def remove(self, keys: Keys) -> Keys:
         """Make `keys` dead and return those that were live."""
-        known = np.unique(self.live(keys))
-        self._alive[known] = False
-        self.count -= len(known)
-        return known
+        removed = np.unique(self.live(keys))
+        self._alive[removed] = False
+        self.count -= len(removed)
+        return removed
 
     def live(self, keys: Keys) -> Keys:
         """Those of `keys` that are live."""

@@ -66,29 +66,29 @@ class HnswIndex:
             self._equal.add(keys[~new], self._row_keys()[rows[~new]])
 
     def candidates(self, queries: Matrix, k: int, admitted: Admitted) -> Keys:
-        wanted = max(2 * k, k + 20)
+        depth = max(2 * k, k + 20)
         if not len(self._equal):
-            return self._rows_near(queries, wanted, admitted)
+            return self._rows_near(queries, depth, admitted)
         mask, count = None, int(self.index.ntotal)
         if admitted.mask is not None:
             mask = self._equal.rows_admitted(admitted.mask)
             count = int(np.count_nonzero(of_keys(mask, self._row_keys())))
         bits = None if mask is None else np.packbits(mask, bitorder="little")
-        rows = self._rows_near(queries, wanted, Admitted(mask, bits, count, count / self.index.ntotal))
-        return self._equal.expand(rows, admitted.mask, wanted)
+        rows = self._rows_near(queries, depth, Admitted(mask, bits, count, count / self.index.ntotal))
+        return self._equal.expand(rows, admitted.mask, depth)
 
-    def _rows_near(self, queries: Matrix, wanted: int, admitted: Admitted) -> Keys:
+    def _rows_near(self, queries: Matrix, depth: int, admitted: Admitted) -> Keys:
         """The keys of the rows that are probably nearest, (Q, wanted)."""
         if admitted.mask is not None and admitted.share < SCAN_BELOW:
-            return self._scan(queries, wanted, admitted.mask)
-        effort = min(max(self.effort, wanted) / admitted.share, EFFORT_LIMIT)
+            return self._scan(queries, depth, admitted.mask)
+        effort = min(max(self.effort, depth) / admitted.share, EFFORT_LIMIT)
         selector = None if admitted.bits is None else faiss.IDSelectorBitmap(admitted.bits)
-        walk = faiss.SearchParametersHNSW(efSearch=int(max(effort, wanted)), sel=selector)
-        _, keys = self.index.search(queries, wanted, params=faiss.SearchParametersPreTransform(index_params=walk))
-        short = (keys >= 0).sum(axis=1) < min(wanted, admitted.count)
+        walk = faiss.SearchParametersHNSW(efSearch=int(max(effort, depth)), sel=selector)
+        _, keys = self.index.search(queries, depth, params=faiss.SearchParametersPreTransform(index_params=walk))
+        short = (keys >= 0).sum(axis=1) < min(depth, admitted.count)
         if short.any() and admitted.mask is not None:
             # The walk can end in a corner without admitted vectors; an answer must not be shorter than it could be.
-            keys[short] = self._scan(queries[short], wanted, admitted.mask)
+            keys[short] = self._scan(queries[short], depth, admitted.mask)
         return np.asarray(keys, dtype=np.int64)
 
     def keys(self) -> Keys:
@@ -153,8 +153,8 @@ class HnswIndex:
         keys = self._row_keys()
         rows = np.packbits(of_keys(mask, keys), bitorder="little")
         params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(rows))
-        _, found = self._storage.search(self._projected(queries), k, params=params)
-        return np.where(found < 0, -1, keys[found])
+        _, rows_near = self._storage.search(self._projected(queries), k, params=params)
+        return np.where(rows_near < 0, -1, keys[rows_near])
 
 
 def new_graph(dim: int) -> Any:

@@ -47,11 +47,11 @@ class IvfIndex:
         self.index.add_with_ids(np.ascontiguousarray(embeddings), keys)
 
     def candidates(self, queries: Matrix, k: int, admitted: Admitted) -> Keys:
-        wanted = max(REFINE * k, 100)
-        keys = self._probe(queries, wanted, min(self.effort / admitted.share, self._cells.nlist), admitted)
-        short = (keys >= 0).sum(axis=1) < min(wanted, admitted.count)
+        count = max(REFINE * k, 100)
+        keys = self._probe(queries, count, min(self.effort / admitted.share, self._cells.nlist), admitted)
+        short = (keys >= 0).sum(axis=1) < min(count, admitted.count)
         if short.any():
-            keys[short] = self._probe(queries[short], wanted, self._cells.nlist, admitted)
+            keys[short] = self._probe(queries[short], count, self._cells.nlist, admitted)
         return keys
 
     def keys(self) -> Keys:

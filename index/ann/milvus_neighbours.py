@@ -48,10 +48,10 @@ class MilvusNeighbours:
 
     def relabel(self, key: int, label: Label) -> None:
         with reachable():
-            found = self._client.get(self._collection, ids=[key], output_fields=["embedding"], timeout=TIMEOUT_S)
-            if found:
+            rows = self._client.get(self._collection, ids=[key], output_fields=["embedding"], timeout=TIMEOUT_S)
+            if rows:
                 self._client.upsert(
-                    self._collection, [to_row(key, label, np.array(found[0]["embedding"]))], timeout=TIMEOUT_S
+                    self._collection, [to_row(key, label, np.array(rows[0]["embedding"]))], timeout=TIMEOUT_S
                 )
 
     def remove(self, keys: Sequence[int]) -> None:
@@ -67,7 +67,7 @@ class MilvusNeighbours:
             return keys, cosines
         expression = "" if selection is None else to_expression(selection)
         with reachable():
-            found = self._client.search(
+            answers = self._client.search(
                 self._collection,
                 queries.tolist(),
                 filter=expression,
@@ -75,7 +75,7 @@ class MilvusNeighbours:
                 output_fields=["key"],
                 timeout=TIMEOUT_S,
             )
-        for row, hits in enumerate(found):
+        for row, hits in enumerate(answers):
             keys[row, : len(hits)] = [hit["key"] for hit in hits]
             cosines[row, : len(hits)] = [hit["distance"] for hit in hits]
         return distinct(keys, cosines, k)

@@ -66,8 +66,8 @@ class MilvusIndex:
     def remove(self) -> None:
         """Delete the collection, unless the space has come to life again meanwhile."""
         with self._truth.write() as connection:
-            known = read_spaces(connection).get(self.space_id)
-            if known is not None and known.state != "retiring":
+            space = read_spaces(connection).get(self.space_id)
+            if space is not None and space.state != "retiring":
                 return
             self.neighbours.drop()
             connection.execute(delete(watermarks).where(watermarks.c.name == self._name))

@@ -45,6 +45,6 @@ def share_kept(sample: Matrix, directions: Matrix) -> float:
     queries = sample[:: max(1, len(sample) // QUERIES)][:QUERIES]
     small = sample @ directions
     true = np.argpartition(-(queries @ sample.T), NEAREST, axis=1)[:, : NEAREST + 1]
-    found = np.argpartition(-((queries @ directions) @ small.T), CANDIDATES, axis=1)[:, : CANDIDATES + 1]
-    kept = [len(set(some) & set(candidates)) for some, candidates in zip(true.tolist(), found.tolist(), strict=True)]
+    near = np.argpartition(-((queries @ directions) @ small.T), CANDIDATES, axis=1)[:, : CANDIDATES + 1]
+    kept = [len(set(some) & set(candidates)) for some, candidates in zip(true.tolist(), near.tolist(), strict=True)]
     return sum(kept) / true.size

@@ -45,8 +45,8 @@ def measure(source: Source, neighbours: Neighbours, state: State, sample: int) -
     """Compare whole searches with exact ones. Raises Stopped."""
     queries = questions(source, sample, seed=2)
     _, expected = source.nearest(queries, DEPTH)
-    _, found = neighbours.search(queries, DEPTH, None)
-    reached = share_found(found, expected)
+    _, cosines = neighbours.search(queries, DEPTH, None)
+    reached = share_found(cosines, expected)
     return report(reached, queries, len(neighbours), state.kind, state.effort)
 
 

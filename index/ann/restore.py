@@ -22,18 +22,18 @@ from index.store.truth import Truth
 log = logging.getLogger(__name__)
 
 
-def fill(neighbours: FaissNeighbours, truth: Truth, space_id: str, found: tuple[Any, dict[str, Any]] | None) -> int:
+def fill(neighbours: FaissNeighbours, truth: Truth, space_id: str, snapshot: tuple[Any, dict[str, Any]] | None) -> int:
     """Fill empty neighbours from a loaded snapshot and replay the rest; returns how many vectors were replayed.
 
     Compared by keys, not only by the sequence number: what the snapshot lacks is read, what it has too much is dead.
     """
     labels = Labels()
     with truth.read() as connection:
-        for some, theirs in rows.labels(connection, space_id):
-            labels.put(some, theirs)
+        for part, part_labels in rows.labels(connection, space_id):
+            labels.put(part, part_labels)
     keys, missing = labels.keys(), labels.keys()
-    if found is not None:
-        exact, large = unwrap(*found, neighbours.dim)
+    if snapshot is not None:
+        exact, large = unwrap(*snapshot, neighbours.dim)
         missing = np.setdiff1d(keys, exact.keys() if large is None else large.keys())
         labels.remove(missing)
         neighbours.adopt(exact, large, labels)
@@ -46,8 +46,8 @@ def fill(neighbours: FaissNeighbours, truth: Truth, space_id: str, found: tuple[
 def put_stored(neighbours: FaissNeighbours, truth: Truth, space_id: str, keys: Keys) -> None:
     """Put keys with their stored embeddings and labels."""
     with truth.read() as connection:
-        found, matrix = rows.embeddings(connection, space_id, neighbours.dim, keys.tolist())
-        neighbours.put(Entries(found, labels_of(connection, found.tolist(), {}), matrix))
+        stored, matrix = rows.embeddings(connection, space_id, neighbours.dim, keys.tolist())
+        neighbours.put(Entries(stored, labels_of(connection, stored.tolist(), {}), matrix))
 
 
 def unwrap(index: Any, facts: dict[str, Any], dim: int) -> tuple[FlatIndex, ApproximateIndex | None]:

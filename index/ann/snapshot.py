@@ -100,27 +100,27 @@ class Snapshots:
             shutil.rmtree(path)
 
 
-def read_generation(folder: Path, wanted: Stamp) -> tuple[Any, dict[str, Any]]:
+def read_generation(folder: Path, expected: Stamp) -> tuple[Any, dict[str, Any]]:
     """Read and check one generation against the truth's stamp. Raises UnusableSnapshot with the reason."""
     try:
         facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        check_facts(facts, wanted)
+        check_facts(facts, expected)
         if sha256_file(folder / INDEX) != facts["sha256"]:
             raise UnusableSnapshot(f"{INDEX} does not have the checksum that {MANIFEST} names")
         index = faiss.read_index(str(folder / INDEX))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise UnusableSnapshot(f"{type(error).__name__}: {error}") from error
-    if index.d != wanted.dim or index.ntotal != facts["count"]:
+    if index.d != expected.dim or index.ntotal != facts["count"]:
         raise UnusableSnapshot(f"it holds {index.ntotal} vectors of {index.d} numbers, not what its manifest says")
     return index, facts
 
 
-def check_facts(facts: dict[str, Any], wanted: Stamp) -> None:
+def check_facts(facts: dict[str, Any], expected: Stamp) -> None:
     """A snapshot must be of this space and this life of the truth, and not from its future."""
     if facts["format"] != FORMAT:
         raise UnusableSnapshot(f"its format is {facts['format']}, this version reads {FORMAT}")
     for name in ("space_id", "epoch", "dim"):
-        if facts[name] != getattr(wanted, name):
-            raise UnusableSnapshot(f"its {name} is {facts[name]}, the gallery's is {getattr(wanted, name)}")
-    if facts["sequence"] > wanted.sequence:
-        raise UnusableSnapshot(f"it is true up to change {facts['sequence']}, the gallery has only {wanted.sequence}")
+        if facts[name] != getattr(expected, name):
+            raise UnusableSnapshot(f"its {name} is {facts[name]}, the gallery's is {getattr(expected, name)}")
+    if facts["sequence"] > expected.sequence:
+        raise UnusableSnapshot(f"it is true up to change {facts['sequence']}, the gallery has only {expected.sequence}")

@@ -109,13 +109,13 @@ class SpaceIndex:
     def _load(self) -> None:
         ledger = self._ledger()
         self._seen = ledger.seq
-        found = self._snapshots.load(self._stamp(ledger))
-        if found is not None:
-            facts = found[1]
+        snapshot = self._snapshots.load(self._stamp(ledger))
+        if snapshot is not None:
+            facts = snapshot[1]
             self._saved_sequence = facts["sequence"]
             self._trained_on = facts.get("trained_on", 0)
             self.recall = RecallReport(**facts["recall"]) if facts.get("recall") else None
-        restore.fill(self.neighbours, self._truth, self.space_id, found)
+        restore.fill(self.neighbours, self._truth, self.space_id, snapshot)
 
     def _reshape(self, stop: Callable[[], bool]) -> None:
         state = self.neighbours.state()
@@ -157,23 +157,23 @@ class SpaceIndex:
         empty: ApproximateIndex | None = new_large(kind, self.dim, count)
         while empty is not None:
             large = fill_large(source, empty, count)
-            found = tune(source, large, target)
-            if found.recall >= target:
+            report = tune(source, large, target)
+            if report.recall >= target:
                 break
-            log.warning("space %s: recall %.3f is below %.3f at every effort", self.space_id, found.recall, target)
+            log.warning("space %s: recall %.3f is below %.3f at every effort", self.space_id, report.recall, target)
             empty = large.wider()
-        return large, found
+        return large, report
 
     def _tune_again(self, stop: Callable[[], bool]) -> None:
         """As a part grows, the same effort finds less: look for it anew, and where none is enough learn anew."""
         large = self.neighbours.large()
         if large is None or self.recall is None or len(large) <= TUNED_FOR * self.recall.items:
             return
-        found = tune(self._source(stop), large, self._config.recall_target)
-        if found.recall < self._config.recall_target:
+        report = tune(self._source(stop), large, self._config.recall_target)
+        if report.recall < self._config.recall_target:
             self._rebuild(large.kind, stop)
         else:
-            self.recall, self._saved_sequence = found, -1
+            self.recall, self._saved_sequence = report, -1
 
     def _worth_saving(self, ledger: rows.Ledger) -> bool:
         changes = ledger.seq - self._saved_sequence

@@ -38,16 +38,16 @@ def read_tail(connection: Connection, space_id: str, dim: int, after: int, until
 
     removed = list(connection.scalars(select(tombstones.c.key).where(inside(tombstones.c.seq))))
     came = select(vectors.c.key).where(vectors.c.space_id == space_id, inside(vectors.c.seq))
-    found, matrix = rows.embeddings(connection, space_id, dim, list(connection.scalars(came)))
+    keys, matrix = rows.embeddings(connection, space_id, dim, list(connection.scalars(came)))
     changed = select(items.c.key, items.c.subject, items.c.side, items.c.tags).where(inside(items.c.seq))
-    known = {row.key: Label(row.subject, row.side, tuple(row.tags)) for row in connection.execute(changed)}
-    added = found.tolist()
-    relabelled = [(key, label) for key, label in known.items() if key not in set(added)]
-    return Tail(removed, Entries(found, labels_of(connection, added, known), matrix), relabelled)
+    labels = {row.key: Label(row.subject, row.side, tuple(row.tags)) for row in connection.execute(changed)}
+    added = keys.tolist()
+    relabelled = [(key, label) for key, label in labels.items() if key not in set(added)]
+    return Tail(removed, Entries(keys, labels_of(connection, added, labels), matrix), relabelled)
 
 
-def labels_of(connection: Connection, keys: list[int], known: dict[int, Label]) -> list[Label]:
+def labels_of(connection: Connection, keys: list[int], labels: dict[int, Label]) -> list[Label]:
     """The labels of keys, read where they are not known: an item can get vectors without having changed itself."""
-    missing = rows.get_many(connection, [key for key in keys if key not in known])
+    missing = rows.get_many(connection, [key for key in keys if key not in labels])
     read = {key: Label(item.subject, item.side, item.tags) for key, item in missing.items()}
-    return [known.get(key) or read[key] for key in keys]
+    return [labels.get(key) or read[key] for key in keys]

@@ -60,18 +60,21 @@ def take_numbers(connection: Connection, changes: int, keys: int = 0) -> tuple[i
 
 
 def enrol(
-    connection: Connection, new: Sequence[NewItem], spaces: Mapping[str, Columns], known: Sequence[Item] | None = None
+    connection: Connection,
+    new: Sequence[NewItem],
+    spaces: Mapping[str, Columns],
+    restored: Sequence[Item] | None = None,
 ) -> list[tuple[int, Item]]:
     """Insert items with their crops and their vectors in every given space.
 
-    A restore gives what was `known` of each: then they keep their ids and the time of their enrolment.
+    restored: the items as they were before, in a restore: they keep their ids and the time of their enrolment.
     """
     if not new:
         return []
     seq, key = take_numbers(connection, len(new), len(new))
     created = datetime.now(UTC).isoformat(timespec="milliseconds")
     rows_of_items = [item_row(item, key + n, seq + n, created) for n, item in enumerate(new)]
-    for row, was in zip(rows_of_items, known or (), strict=known is not None):
+    for row, was in zip(rows_of_items, restored or (), strict=restored is not None):
         row |= {"id": was.id, "created": was.created}
     connection.execute(insert(items), rows_of_items)
     connection.execute(insert(crops), [{"key": key + n, "data": item.crop} for n, item in enumerate(new)])
@@ -138,8 +141,8 @@ def remove(connection: Connection, keys: Sequence[int]) -> None:
     if not keys:
         return
     seq, _ = take_numbers(connection, len(keys))
-    for some in rows.in_parts(keys):
-        connection.execute(delete(items).where(items.c.key.in_(some)))
+    for part in rows.in_parts(keys):
+        connection.execute(delete(items).where(items.c.key.in_(part)))
     connection.execute(insert(tombstones), [{"key": key, "seq": seq + n} for n, key in enumerate(keys)])
     connection.execute(
         update(ledger).values(deleted_seq=seq + len(keys) - 1, item_count=ledger.c.item_count - len(keys))

@@ -57,29 +57,29 @@ def get(connection: Connection, item_id: str) -> tuple[int, Item]:
 
 def get_many(connection: Connection, keys: Iterable[int]) -> dict[int, Item]:
     """Those items of `keys` that exist."""
-    found: dict[int, Item] = {}
-    for some in in_parts(sorted(set(keys))):
-        for row in connection.execute(ITEMS_OF, {"some": some}).mappings():
-            found[row["key"]] = to_item(row)
-    return found
+    items_by_key: dict[int, Item] = {}
+    for part in in_parts(sorted(set(keys))):
+        for row in connection.execute(ITEMS_OF, {"some": part}).mappings():
+            items_by_key[row["key"]] = to_item(row)
+    return items_by_key
 
 
 def keys_of(connection: Connection, item_ids: Sequence[str]) -> tuple[int, ...]:
     """The keys of those ids that exist."""
-    found: list[int] = []
-    for some in in_parts(sorted(set(item_ids))):
-        found += connection.scalars(select(items.c.key).where(items.c.id.in_(some)))
-    return tuple(found)
+    keys: list[int] = []
+    for part in in_parts(sorted(set(item_ids))):
+        keys += connection.scalars(select(items.c.key).where(items.c.id.in_(part)))
+    return tuple(keys)
 
 
 def by_content(connection: Connection, hashes: Sequence[str]) -> dict[str, list[str]]:
     """Those content hashes that are known, and the ids of the items that have them."""
-    found: dict[str, list[str]] = {}
-    for some in in_parts(sorted(set(hashes))):
-        query = select(items.c.sha256, items.c.id).where(items.c.sha256.in_(some)).order_by(items.c.key)
+    ids_by_hash: dict[str, list[str]] = {}
+    for part in in_parts(sorted(set(hashes))):
+        query = select(items.c.sha256, items.c.id).where(items.c.sha256.in_(part)).order_by(items.c.key)
         for row in connection.execute(query):
-            found.setdefault(row.sha256, []).append(row.id)
-    return found
+            ids_by_hash.setdefault(row.sha256, []).append(row.id)
+    return ids_by_hash
 
 
 def crop(connection: Connection, item_id: str) -> bytes:
@@ -90,17 +90,17 @@ def crop(connection: Connection, item_id: str) -> bytes:
     return bytes(data)
 
 
-def page(connection: Connection, after: int, limit: int, asked: Filter) -> list[tuple[int, Item]]:
+def page(connection: Connection, after: int, limit: int, filter: Filter) -> list[tuple[int, Item]]:
     """Up to `limit` items with a key above `after`, in the order of enrolment."""
-    query = select(items).where(items.c.key > after, *conditions(asked)).order_by(items.c.key).limit(limit)
+    query = select(items).where(items.c.key > after, *conditions(filter)).order_by(items.c.key).limit(limit)
     return [(row["key"], to_item(row)) for row in connection.execute(query).mappings()]
 
 
-def count(connection: Connection, asked: Filter) -> int:
+def count(connection: Connection, filter: Filter) -> int:
     """How many items a filter admits."""
-    if not asked:
+    if not filter:
         return read_ledger(connection).item_count
-    return connection.scalar(select(func.count()).select_from(items).where(*conditions(asked))) or 0
+    return connection.scalar(select(func.count()).select_from(items).where(*conditions(filter))) or 0
 
 
 def count_subjects(connection: Connection) -> int:
@@ -117,23 +117,23 @@ def count_by_subject(connection: Connection, subjects: Sequence[str]) -> dict[st
     return counts
 
 
-def conditions(asked: Filter) -> list[ColumnElement[bool]]:
+def conditions(filter: Filter) -> list[ColumnElement[bool]]:
     """A filter in SQL: the same meaning as `neighbours.Selection.admits`."""
-    found: list[ColumnElement[bool]] = []
-    if asked.subjects:
-        found.append(items.c.subject.in_(asked.subjects))
-    if asked.sides:
-        known = items.c.side.in_([side for side in asked.sides if side is not None])
-        found.append(or_(known, items.c.side.is_(None)) if None in asked.sides else known)
-    if asked.exclude_subjects:
-        found.append(or_(items.c.subject.is_(None), items.c.subject.not_in(asked.exclude_subjects)))
-    if asked.item_ids:
-        found.append(items.c.id.in_(asked.item_ids))
-    if asked.exclude_item_ids:
-        found.append(items.c.id.not_in(asked.exclude_item_ids))
-    for tag in asked.tags:
-        found.append(exists().where(and_(item_tags.c.tag == tag, item_tags.c.key == items.c.key)))
-    return found
+    clauses: list[ColumnElement[bool]] = []
+    if filter.subjects:
+        clauses.append(items.c.subject.in_(filter.subjects))
+    if filter.sides:
+        on_side = items.c.side.in_([side for side in filter.sides if side is not None])
+        clauses.append(or_(on_side, items.c.side.is_(None)) if None in filter.sides else on_side)
+    if filter.exclude_subjects:
+        clauses.append(or_(items.c.subject.is_(None), items.c.subject.not_in(filter.exclude_subjects)))
+    if filter.item_ids:
+        clauses.append(items.c.id.in_(filter.item_ids))
+    if filter.exclude_item_ids:
+        clauses.append(items.c.id.not_in(filter.exclude_item_ids))
+    for tag in filter.tags:
+        clauses.append(exists().where(and_(item_tags.c.tag == tag, item_tags.c.key == items.c.key)))
+    return clauses
 
 
 def vectors_of(connection: Connection, item_id: str, space_id: str, dim: int) -> Vectors | None:
@@ -169,22 +169,22 @@ def labels(connection: Connection, space_id: str) -> Iterator[tuple[Keys, list[L
 
 def embeddings(connection: Connection, space_id: str, dim: int, keys: Sequence[int]) -> tuple[Keys, Matrix]:
     """Those of `keys` that are in a space, (N,) int64 in no order, and their stored embeddings (N, D)."""
-    found: list[Any] = []
-    for some in in_parts(keys):
-        found += connection.execute(EMBEDDINGS_OF, {"some": some, "space": space_id}).all()
-    known = np.array([row[0] for row in found], dtype=np.int64)
-    return known, unpack([row[1] for row in found], dim)
+    stored: list[Any] = []
+    for part in in_parts(keys):
+        stored += connection.execute(EMBEDDINGS_OF, {"some": part, "space": space_id}).all()
+    present = np.array([row[0] for row in stored], dtype=np.int64)
+    return present, unpack([row[1] for row in stored], dim)
 
 
 def pairs(connection: Connection, space_id: str, dim: int, keys: Sequence[int]) -> tuple[Keys, Matrix, Matrix]:
     """Those of `keys` that are in a space, ascending: keys (N,), mu (N, D) and embeddings (N, D)."""
-    found: list[Any] = []
-    for some in in_parts(sorted(keys)):
-        chosen = (vectors.c.key.in_(some), vectors.c.space_id == space_id)
+    stored: list[Any] = []
+    for part in in_parts(sorted(keys)):
+        chosen = (vectors.c.key.in_(part), vectors.c.space_id == space_id)
         query = select(vectors.c.key, vectors.c.mu, vectors.c.embedding).where(*chosen).order_by(vectors.c.key)
-        found += connection.execute(query).all()
-    known = np.array([row[0] for row in found], dtype=np.int64)
-    return known, unpack([row[1] for row in found], dim), unpack([row[2] for row in found], dim)
+        stored += connection.execute(query).all()
+    present = np.array([row[0] for row in stored], dtype=np.int64)
+    return present, unpack([row[1] for row in stored], dim), unpack([row[2] for row in stored], dim)
 
 
 def stream(connection: Connection, space_id: str, dim: int, after: int, limit: int) -> tuple[Keys, Matrix]:
@@ -195,8 +195,8 @@ def stream(connection: Connection, space_id: str, dim: int, after: int, limit: i
         .order_by(vectors.c.key)
         .limit(limit)
     )
-    found = connection.execute(query).all()
-    return np.array([row[0] for row in found], dtype=np.int64), unpack([row[1] for row in found], dim)
+    stored = connection.execute(query).all()
+    return np.array([row[0] for row in stored], dtype=np.int64), unpack([row[1] for row in stored], dim)
 
 
 def in_parts(values: Sequence[T]) -> Iterator[Sequence[T]]:

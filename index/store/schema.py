@@ -24,10 +24,10 @@ def migrate(connection: Connection, target: str = "head") -> None:
     config.attributes["connection"] = connection
     scripts = ScriptDirectory.from_config(config)
     current = MigrationContext.configure(connection).get_current_revision()
-    known = [script.revision for script in scripts.walk_revisions()]
-    if current is not None and current not in known:
+    revisions = [script.revision for script in scripts.walk_revisions()]
+    if current is not None and current not in revisions:
         raise GalleryCorrupt(
-            f"the gallery's schema is {current!r}, which this version does not know (newest: {known[0]!r}): "
+            f"the gallery's schema is {current!r}, which this version does not know (newest: {revisions[0]!r}): "
             "open it with the newer ear-teacher that wrote it"
         )
     if current != (scripts.get_current_head() if target == "head" else target):

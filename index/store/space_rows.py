@@ -57,13 +57,13 @@ def add_space(connection: Connection, space_id: str, dim: int, state: State) -> 
 
 def open_active(connection: Connection, space_id: str, dim: int) -> dict[str, Space]:
     """The spaces of a gallery opened with `space_id`; a new gallery takes it. Raises SpaceMismatch, BadVector."""
-    known = read_spaces(connection) or {space_id: add_space(connection, space_id, dim, "active")}
-    active = next(space for space in known.values() if space.state == "active")
+    present = read_spaces(connection) or {space_id: add_space(connection, space_id, dim, "active")}
+    active = next(space for space in present.values() if space.state == "active")
     if active.space_id != space_id:
         raise SpaceMismatch(active.space_id, space_id, "promote the new model, or open the gallery with the old one")
     if active.dim != dim:
         raise BadVector(f"dim is {dim}, but this gallery holds vectors of {active.dim} numbers")
-    return known
+    return present
 
 
 def set_state(connection: Connection, space_id: str, state: State) -> None:
@@ -87,12 +87,12 @@ def count_lacking(connection: Connection, space_id: str) -> int:
 def pending(connection: Connection, space_id: str, after: int, limit: int) -> list[Pending]:
     """Up to `limit` items with a key above `after` that a space lacks, with their crops, ascending by key."""
     keys = list(connection.scalars(lacking(space_id).where(items.c.key > after).order_by(items.c.key).limit(limit)))
-    known = rows.get_many(connection, keys)
-    found: list[Pending] = []
-    for some in rows.in_parts(keys):
-        query = select(crops.c.key, crops.c.data).where(crops.c.key.in_(some)).order_by(crops.c.key)
-        found += [Pending(row.key, known[row.key], bytes(row.data)) for row in connection.execute(query)]
-    return found
+    items_by_key = rows.get_many(connection, keys)
+    lacking_items: list[Pending] = []
+    for part in rows.in_parts(keys):
+        query = select(crops.c.key, crops.c.data).where(crops.c.key.in_(part)).order_by(crops.c.key)
+        lacking_items += [Pending(row.key, items_by_key[row.key], bytes(row.data)) for row in connection.execute(query)]
+    return lacking_items
 
 
 def fill(connection: Connection, space_id: str, keys: Sequence[int], columns: Columns) -> list[tuple[int, Item]]:
@@ -100,23 +100,23 @@ def fill(connection: Connection, space_id: str, keys: Sequence[int], columns: Co
 
     `columns.rows` are places in `keys`.
     """
-    known = rows.get_many(connection, keys)
+    items_by_key = rows.get_many(connection, keys)
     present = set(rows.embeddings(connection, space_id, columns.mu.shape[1], keys)[0].tolist())
-    places = [n for n, place in enumerate(columns.rows) if keys[place] in known and keys[place] not in present]
+    places = [n for n, place in enumerate(columns.rows) if keys[place] in items_by_key and keys[place] not in present]
     if not places:
         return []
     seq, _ = take_numbers(connection, len(places))
     chosen = Columns([columns.rows[n] for n in places], columns.mu[places], columns.embeddings[places])
     numbered = [(keys[place], seq + n) for n, place in enumerate(chosen.rows)]
     insert_vectors(connection, space_id, numbered, chosen)
-    return [(key, known[key]) for key, _ in numbered]
+    return [(key, items_by_key[key]) for key, _ in numbered]
 
 
 def remove_vectors(connection: Connection, space_id: str, limit: int) -> int:
     """Delete up to `limit` vectors of a space; returns how many there were to delete."""
     keys = list(connection.scalars(select(vectors.c.key).where(vectors.c.space_id == space_id).limit(limit)))
-    for some in rows.in_parts(keys):
-        connection.execute(delete(vectors).where(vectors.c.space_id == space_id, vectors.c.key.in_(some)))
+    for part in rows.in_parts(keys):
+        connection.execute(delete(vectors).where(vectors.c.space_id == space_id, vectors.c.key.in_(part)))
     return len(keys)
 
 

@@ -71,8 +71,8 @@ def write_all(connection: Connection, working: Path) -> dict[str, Any]:
         after, count = 0, 0
         while page := rows.page(connection, after, BATCH, Filter()):
             after, count = page[-1][0], count + len(page)
-            found = [item_row(item, write_crop(connection, working, item)) for _, item in page]
-            item_file.write_table(pa.Table.from_pylist(found, ITEM_SCHEMA))
+            records = [item_row(item, write_crop(connection, working, item)) for _, item in page]
+            item_file.write_table(pa.Table.from_pylist(records, ITEM_SCHEMA))
             ids = {key: item.id for key, item in page}
             for space, file in vector_files.items():
                 keys, mu, embeddings = rows.pairs(connection, space.space_id, space.dim, list(ids))

@@ -61,9 +61,9 @@ def fill(database: Path, source: Path, facts: dict[str, Any]) -> int:
             for space_id, document in facts.get("calibrations", {}).items():
                 write_calibration(connection, space_id, document)
         vectors = {space_id: VectorFile(source, space_id) for space_id in facts["spaces"]}
-        for known in item_batches(source):
+        for batch in item_batches(source):
             with truth.write() as connection:
-                count += enrol(connection, source, known, vectors, facts["spaces"])
+                count += enrol(connection, source, batch, vectors, facts["spaces"])
     finally:
         truth.close()
     if count != facts["items"]:
@@ -74,7 +74,7 @@ def fill(database: Path, source: Path, facts: dict[str, Any]) -> int:
 def enrol(
     connection: Connection,
     source: Path,
-    known: list[tuple[Item, str]],
+    batch: list[tuple[Item, str]],
     vectors: dict[str, VectorFile],
     dims: dict[str, int],
 ) -> int:
@@ -84,14 +84,14 @@ def enrol(
             (source / crop).read_bytes(), NOTHING, NOTHING, item.subject, item.side, item.tags, item.source, item.box,
             item.sha256,
         )
-        for item, crop in known
+        for item, crop in batch
     ]  # fmt: skip
     columns = {}
     for space_id, file in vectors.items():
-        found = [(n, pair) for n, (item, _) in enumerate(known) if (pair := file.take(item.id)) is not None]
-        if found:
-            columns[space_id] = column(found, dims[space_id])
-    return len(changes.enrol(connection, new, columns, [item for item, _ in known]))
+        pairs = [(n, pair) for n, (item, _) in enumerate(batch) if (pair := file.take(item.id)) is not None]
+        if pairs:
+            columns[space_id] = column(pairs, dims[space_id])
+    return len(changes.enrol(connection, new, columns, [item for item, _ in batch]))
 
 
 class VectorFile:
@@ -105,9 +105,9 @@ class VectorFile:
         """The vectors of the next item if it is this one."""
         if self._next is None or self._next[0] != item_id:
             return None
-        found = self._next[1]
+        vectors = self._next[1]
         self._next = next(self._rows, None)
-        return found
+        return vectors
 
     def _read(self, file: Path) -> Iterator[tuple[str, Vectors]]:
         for batch in pq.ParquetFile(file).iter_batches(batch_size=BATCH):

@@ -97,14 +97,14 @@ def read_backup(source: Path) -> BackupFacts:
     """A backup's facts, after its checksum was compared. Raises BackupRefused."""
     try:
         facts = json.loads((source / MANIFEST).read_text(encoding="utf-8"))
-        known = BackupFacts(**{**facts, "spaces": tuple(facts["spaces"])})
+        expected = BackupFacts(**{**facts, "spaces": tuple(facts["spaces"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise BackupRefused(f"{source} is no complete backup: {MANIFEST} cannot be read ({error})") from None
-    if known.format != FORMAT:
-        raise BackupRefused(f"{source} is a backup of format {known.format}: this version reads format {FORMAT}")
-    if not (source / DATABASE).is_file() or sha256_file(source / DATABASE) != known.sha256:
+    if expected.format != FORMAT:
+        raise BackupRefused(f"{source} is a backup of format {expected.format}: this version reads format {FORMAT}")
+    if not (source / DATABASE).is_file() or sha256_file(source / DATABASE) != expected.sha256:
         raise BackupRefused(f"{source / DATABASE} is not the file that {MANIFEST} describes: the backup is damaged")
-    return known
+    return expected
 
 
 def examine(database: Path) -> BackupFacts:

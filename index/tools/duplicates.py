@@ -41,11 +41,11 @@ def find_duplicates(gallery: Gallery, threshold: float = 0.99) -> Iterator[Dupli
 def among(gallery: Gallery, items: Sequence[Item], threshold: float) -> Iterator[Duplicate]:
     """Pairs of which one of these items is the later one."""
     vectors = [gallery.vectors(item.id) for item in items]
-    known = [(item, pair.embedding) for item, pair in zip(items, vectors, strict=True) if pair is not None]
-    if not known:
+    embedded = [(item, pair.embedding) for item, pair in zip(items, vectors, strict=True) if pair is not None]
+    if not embedded:
         return
-    found = gallery.search(np.stack([embedding for _, embedding in known]), NEAREST + 1, threshold=threshold)
-    for (item, _), hits in zip(known, found, strict=True):
+    nearest = gallery.search(np.stack([embedding for _, embedding in embedded]), NEAREST + 1, threshold=threshold)
+    for (item, _), hits in zip(embedded, nearest, strict=True):
         for hit in hits:
             if hit.item.seq < item.seq:  # numbers of changes are unique, so that every pair has one order
                 yield Duplicate(hit.item, item, hit.similarity, hit.item.sha256 == item.sha256)
