@@ -62,13 +62,19 @@ def lines(rows: list[dict[str, float]]) -> list[str]:
     columns = {"variance_share": "variance", "up_to": "up to it", "shape_r2": "shape R2", "appearance_r2": "light R2",
                "pose_r2": "pose R2"}  # fmt: skip
     shown = [key for key in columns if key in rows[0]]
-    said = ["      " + "".join(f"{columns[key]:>10s}" for key in shown)]
-    said += [f"PC {row['component']:<3.0f}" + "".join(f"{row[key]:10.3f}" for key in shown) for row in rows]
+    text = ["      " + "".join(f"{columns[key]:>10s}" for key in shown)]
+    text += [f"PC {row['component']:<3.0f}" + "".join(f"{row[key]:10.3f}" for key in shown) for row in rows]
     if "shape_r2" in rows[0]:
         count = sum(row["shape_r2"] > STRONG for row in rows)
-        said.append(
+        text.append(
             f"{count} of {len(rows)} components are anatomy (shape R2 above {STRONG}, light, skin and pose taken out)"
         )
+    elif "appearance_r2" in rows[0]:
+        count = sum(row["appearance_r2"] > STRONG or row.get("pose_r2", 0.0) > STRONG for row in rows)
+        text.append(
+            f"{count} of {len(rows)} components are light, skin or pose (R2 above {STRONG}); whether the others are "
+            "anatomy is not measured: the pictures have no landmarks"
+        )
     else:
-        said.append("anatomy or light? not measured: the pictures have no landmarks, or show too few people")
-    return said
+        text.append("anatomy or light? not measured: the pictures show too few people")
+    return text

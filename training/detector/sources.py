@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ from training.errors import DataError
 
 CLEARANCE = 0.35
 """Kept between an ear and what counts as free of ears, as a share of the box."""
+CENTRE = "box_centre"
+"""The one landmark of data that has boxes only."""
 LEAST_PX = 24
 """Least side of an ear-free window."""
 
@@ -41,7 +44,7 @@ class Sources(NamedTuple):
     train: list[EarRecord]
     val: list[EarRecord]
     landmark_names: tuple[str, ...]
-    """Empty where no picture has landmarks."""
+    """`CENTRE` alone where no picture has landmarks."""
     unusable: list[Unusable] = []
 
 
@@ -70,10 +73,21 @@ def load_sources(paths: Sequence[Path], num_landmarks: int | None = None, val_fr
     count = landmark_count([*train, *val])
     if num_landmarks is not None and count not in (0, num_landmarks):
         raise DataError(f"--data has {count} landmarks; the detector has {num_landmarks}")
+    if count == 0 and num_landmarks in (None, 1):
+        train, val = ([_with_centre(record) for record in records] for records in (train, val))
+        return Sources(train, val, (CENTRE,), unusable)
     names = next((columns for path in paths if (columns := landmark_names(path))), ())
     if len(names) != count:
         names = tuple(f"landmark_{number}" for number in range(count))
     return Sources(train, val, names, unusable)
+
+
+def _with_centre(record: EarRecord) -> EarRecord:
+    """The record with its box's centre in place of landmarks."""
+    assert record.box is not None
+    x1, y1, x2, y2 = record.box
+    centre = np.array([[(x1 + x2) / 2, (y1 + y2) / 2]], np.float32)
+    return replace(record, landmarks=centre, visible=np.array([True]))
 
 
 def _usable(records: Sequence[EarRecord], unusable: list[Unusable]) -> list[EarRecord]:

@@ -24,7 +24,7 @@ from training.detector.checkpoint import DetectorCheckpoint, write_detector
 from training.detector.config import DetectorConfig, DetectorRun
 from training.detector.detector import EarDetector
 from training.detector.module import RUN_KEY, DetectorModule
-from training.detector.sources import Sources, load_sources, some_subjects
+from training.detector.sources import CENTRE, Sources, load_sources, some_subjects
 from training.detector.steps import DetectorData, Steps
 from training.errors import ConfigError, OutOfMemory
 from training.fit.callbacks import last_checkpoint
@@ -65,7 +65,7 @@ def fit_detector(run: DetectorRun, shape: DetectorConfig | None = None) -> Path:
     lightning.seed_everything(run.seed, verbose=False)
     sources = load_sources(run.data, val_fraction=run.val_fraction)
     train = some_subjects(sources.train, run.labels, run.seed)
-    detector = build(run, max(len(sources.landmark_names), 1), shape)
+    detector = build(run, len(sources.landmark_names), shape)
     for part in (detector.blocks, detector.first, detector.second):
         part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # what convolutions like best
     _announce(run, train, sources, detector)
@@ -122,10 +122,13 @@ def build(run: DetectorRun, landmarks: int, shape: DetectorConfig | None = None)
 
 
 def _announce(run: DetectorRun, train: list[EarRecord], sources: Sources, detector: EarDetector) -> None:
+    boxes_only = sources.landmark_names == (CENTRE,)
+    landmarks = (
+        "no landmarks: the box's centre stands for them" if boxes_only else f"{len(sources.landmark_names)} landmarks"
+    )
     log.info(
-        "%d training pictures of %d subjects, %d for validation, %s", len(train), subjects(train), len(sources.val),
-        f"{len(sources.landmark_names)} landmarks" if sources.landmark_names else "no landmarks: only the finding part "
-        "learns, and the boxes of the fine stage",
+        "%d training pictures of %d subjects, %d for validation, %s",
+        len(train), subjects(train), len(sources.val), landmarks,
     )  # fmt: skip
     if sources.unusable:
         reasons = Counter(item.reason for item in sources.unusable)

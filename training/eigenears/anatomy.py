@@ -22,8 +22,8 @@ Table = NDArray[np.float64]
 class Anatomy(NamedTuple):
     """Held-out R² of each of K components; (K,) float64, negative where the mean predicts better."""
 
-    shape: Table
-    """From landmarks, after light, skin and pose are regressed out."""
+    shape: Table | None
+    """From landmarks, after light, skin and pose are regressed out; None where none are known."""
     appearance: Table
     """From brightness and colour."""
     pose: Table | None
@@ -39,23 +39,23 @@ def anatomy(scores: Table, items: Sequence[Framed], records: Sequence[EarRecord]
         records: what else is known of them.
 
     Returns:
-        None where no landmarks are known, or too few people to hold some out.
+        None where there are too few people to hold some out.
     """
-    known = np.array([item.weights.min() > 0 if len(item.weights) else False for item in items])
-    groups = np.array([r.subject or f"picture {n}" for n, r in enumerate(records)])[known]
+    groups = np.array([record.subject or f"picture {n}" for n, record in enumerate(records)])
     if len(set(groups)) < 2 * FOLDS:
         return None
-    chosen = [item for item, keep in zip(items, known, strict=True) if keep]
-    shape = np.stack([item.landmarks.ravel() for item in chosen]).astype(np.float64)
-    looks = np.stack([appearance(item.crop) for item in chosen])
-    told = [record for record, keep in zip(records, known, strict=True) if keep]
-    angles, lights = pose_of(told), one_hot([record.attributes.get("light") for record in told])
-    nuisance = np.concatenate([looks, lights, *([angles] if angles is not None else [])], axis=1)
-    targets = scores[known]
+    brightness = np.stack([appearance(item.crop) for item in items])
+    angles, lights = pose_of(records), one_hot([record.attributes.get("light") for record in records])
+    nuisance = np.concatenate([brightness, lights, *([angles] if angles is not None else [])], axis=1)
+    known = np.array([item.weights.min() > 0 if len(item.weights) else False for item in items])
+    shape = None
+    if len(set(groups[known])) >= 2 * FOLDS:
+        points = np.stack([item.landmarks.ravel() for item, keep in zip(items, known, strict=True) if keep])
+        shape = held_out_r2(points.astype(np.float64), scores[known], groups[known], nuisance[known])
     return Anatomy(
-        held_out_r2(shape, targets, groups, nuisance),
-        held_out_r2(looks, targets, groups),
-        None if angles is None else held_out_r2(angles, targets, groups),
+        shape,
+        held_out_r2(brightness, scores, groups),
+        None if angles is None else held_out_r2(angles, scores, groups),
     )
 
 

@@ -35,8 +35,8 @@ def write_sheet(strips: list[NDArray[np.uint8]], rows: list[dict[str, float]], p
         axis.imshow(strip)
         axis.set(yticks=[], xticks=[])
         text = f"PC {number}\n{row['variance_share']:.1%}"
-        if "shape_r2" in row:
-            text += f"\nshape {row['shape_r2']:.2f}\nlight {row['appearance_r2']:.2f}"
+        for key, name in (("shape_r2", "shape"), ("appearance_r2", "light")):
+            text += f"\n{name} {row[key]:.2f}" if key in row else ""
         axis.set_ylabel(text, rotation=0, ha="right", va="center", fontsize=8)
     side = strips[0].shape[0]
     places = [side * (index + 0.5) for index in range(len(STEPS))]
@@ -54,15 +54,14 @@ def write_variance(ears: Eigenears, path: Path) -> None:
         axes.legend(frameon=False)
 
 
-def rows_of(ears: Eigenears, found: Anatomy | None) -> list[dict[str, float]]:
+def rows_of(ears: Eigenears, explained: Anatomy | None) -> list[dict[str, float]]:
     """One row a component: shares, and R² where measured."""
     rows = []
     for index, share in enumerate(ears.share):
         row = {"component": index + 1, "variance_share": float(share), "up_to": float(ears.share[: index + 1].sum())}
-        if found is not None:
-            row |= {"shape_r2": float(found.shape[index]), "appearance_r2": float(found.appearance[index])}
-            if found.pose is not None:
-                row["pose_r2"] = float(found.pose[index])
+        if explained is not None:
+            parts = {"shape_r2": explained.shape, "appearance_r2": explained.appearance, "pose_r2": explained.pose}
+            row |= {name: float(values[index]) for name, values in parts.items() if values is not None}
         rows.append(row)
     return rows
 

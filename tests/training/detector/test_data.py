@@ -1,14 +1,18 @@
 """What the detector learns from: sources, composed scenes, framed crops, whole steps."""
 
+import csv
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.training.detector.shapes import LANDMARKS, TINY
+from training.data.records import EarRecord
 from training.detector.config import DetectorRun
 from training.detector.ear_crops import CropMaker
 from training.detector.scenes import SceneMaker, turned_box
-from training.detector.sources import free_windows, landmark_names, load_sources, some_subjects
+from training.detector.sources import CENTRE, free_windows, landmark_names, load_sources, some_subjects
 from training.detector.steps import Photos, Steps, order
 from training.errors import DataError
 
@@ -117,3 +121,68 @@ def test_a_photo_is_letterboxed_with_its_truth(photos):
     assert batch.pictures.shape == (640, 640, 3)
     corners = np.reshape(np.array(record.box), (2, 2)) * 5 + (0, 80)
     np.testing.assert_allclose(batch.boxes.reshape(2, 2), corners)
+
+
+def rewritten(photos, folder, change):
+    """The table of the photos with each row changed, or dropped where None comes back."""
+    folder.mkdir(exist_ok=True)
+    for path in photos.parent.glob("*.png"):
+        (folder / path.name).symlink_to(path)
+    with photos.open() as stream:
+        rows = [change(dict(row)) for row in csv.DictReader(stream)]
+    with (folder / "metadata.csv").open("w", newline="") as stream:
+        table = csv.DictWriter(stream, [name for name in rows[0]])
+        table.writeheader()
+        table.writerows(rows)
+    return folder / "metadata.csv"
+
+
+def boxes_only(row):
+    return {name: value for name, value in row.items() if name.rpartition("_")[0] not in ("top", "middle", "bottom")}
+
+
+def test_boxes_without_landmarks_teach_the_centre_of_the_box(photos, tmp_path):
+    sources = load_sources([rewritten(photos, tmp_path, boxes_only)])
+    assert sources.landmark_names == (CENTRE,)
+    record = sources.train[0]
+    assert record.landmarks.tolist() == [[(record.box[0] + record.box[2]) / 2, (record.box[1] + record.box[3]) / 2]]
+    assert load_sources([tmp_path / "metadata.csv"], LANDMARKS).train[0].landmarks is None  # evaluated by another
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_any_number_of_landmarks_is_taken(photos, tmp_path, count):
+    names = ("top", "middle", "bottom")[count:]
+    table = rewritten(photos, tmp_path, lambda row: {k: v for k, v in row.items() if k.rpartition("_")[0] not in names})
+    assert load_sources([table]).landmark_names == ("top", "middle", "bottom")[:count]
+
+
+def test_unusable_pictures_are_left_out_counted_and_named(photos, tmp_path):
+    changes = {"p0_0.png": {"x1": "", "y1": "", "x2": "", "y2": ""}, "p0_1.png": {"x1": "900", "x2": "990"}}
+    table = rewritten(photos, tmp_path, lambda row: row | changes.get(row["path"], {}))
+    (tmp_path / "p1_0.png").unlink()
+    (tmp_path / "p1_0.png").write_bytes(b"no picture")
+    sources = load_sources([table])
+    assert len(sources.train) == 9
+    assert {item.name: item.reason for item in sources.unusable} == {
+        "p0_0.png": "no ear box",
+        "p0_1.png": "box outside the picture or too small",
+        "p1_0.png": "cannot be read",
+    }
+
+
+def test_data_without_any_box_names_the_first_picture(photos, tmp_path):
+    table = rewritten(photos, tmp_path, lambda row: row | {"x1": "", "y1": "", "x2": "", "y2": ""})
+    with pytest.raises(DataError, match=r"no training picture has an ear box.*p0_0\.png: no ear box"):
+        load_sources([table])
+
+
+def test_tight_crop_gives_a_crop_however_little_of_its_square_is_inside(tmp_path):
+    """A picture that is its ear's own box, tall and narrow: a fifth of the square around it."""
+    path = tmp_path / "tight.png"
+    Image.new("RGB", (40, 200), (180, 140, 120)).save(path)
+    record = EarRecord(path, box=(0, 0, 40, 200), side="left")
+    make = CropMaker([record], 64, LANDMARKS, 0.25)
+    for number in range(20):
+        crop = make(0, dice(number))
+        assert crop.crop.shape == (64, 64, 3)
+        assert abs(crop.crop.mean() - 146.7) < 2  # its edge pixels fill the rest

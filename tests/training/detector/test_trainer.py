@@ -9,6 +9,7 @@ import torch
 import ear_teacher
 from tests.training.conftest import logged
 from tests.training.detector.shapes import TINY
+from tests.training.detector.test_data import boxes_only, rewritten
 from training import EarDetector
 from training.command_detector import parser
 from training.detector.checkpoint import read_detector
@@ -134,3 +135,19 @@ def test_a_run_of_so_many_steps_takes_them_whatever_the_labels(photos, tmp_path)
     run = micro_run(photos, tmp_path / "run", max_steps=5, labels=0.5)
     provenance = read_detector(fit_detector(run, shape=TINY)).provenance
     assert (provenance["steps"], provenance["train_subjects"]) == (5, 3)
+
+
+def test_boxes_alone_train_a_detector_and_what_is_left_out_is_said(photos, tmp_path):
+    def change(row):
+        row = boxes_only(row)
+        return row | {"x1": "", "y1": "", "x2": "", "y2": ""} if row["path"] == "p0_0.png" else row
+
+    table = rewritten(photos, tmp_path / "data", change)
+    shape = replace(TINY, num_landmarks=1)
+    with logged() as lines:
+        path = fit_detector(micro_run(table, tmp_path / "run", max_steps=2), shape=shape)
+    assert any("no landmarks: the box's centre" in line for line in lines)
+    assert any("left out: 1 pictures that cannot be used (1 no ear box), the first: p0_0.png" in line for line in lines)
+    checkpoint = read_detector(path)
+    assert checkpoint.landmark_names == ("box_centre",)
+    assert checkpoint.provenance["left_out"] == 1

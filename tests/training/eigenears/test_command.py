@@ -55,7 +55,11 @@ def test_data_without_landmarks_says_that_anatomy_is_not_measured(checkpoint, pe
         (tmp_path / "ears" / path.name).write_bytes(path.read_bytes())
     flags = ["--data", str(tmp_path / "ears"), "--out", str(tmp_path / "out"), "--components", "3", "--crop", "none"]
     assert ear_teacher.main(["eigenears", str(checkpoint), *flags]) == 0
-    assert "not measured" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "components are light, skin or pose" in shown
+    assert "not measured: the pictures have no landmarks" in shown
+    with (tmp_path / "out" / "eigenears.csv").open() as stream:
+        assert "appearance_r2" in next(csv.reader(stream))
     assert len(list((tmp_path / "out").glob("pc_*.png"))) == 3
 
 
