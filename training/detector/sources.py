@@ -6,6 +6,7 @@ Reads tables through `training.data.records`; opens pictures, but composes nothi
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
 
 from bundle import image
 from bundle.errors import BadBox
 from bundle.framing import Box, check_box
-from common.records.record import EarRecord
+from common.records.record import EarRecord, UnusableRow
 from training.data.crops import landmark_count
 from training.data.splits import load_splits
 from training.errors import DataError
@@ -31,13 +32,6 @@ LEAST_PX = 24
 """Least side of an ear-free window."""
 
 
-class Unusable(NamedTuple):
-    """A picture that is left out."""
-
-    name: str
-    reason: str
-
-
 class Sources(NamedTuple):
     """Records of both splits."""
 
@@ -45,7 +39,7 @@ class Sources(NamedTuple):
     val: list[EarRecord]
     landmark_names: tuple[str, ...]
     """`CENTRE` alone where no picture has landmarks."""
-    unusable: list[Unusable] = []
+    unusable: list[UnusableRow] = []
 
 
 def load_sources(paths: Sequence[Path], num_landmarks: int | None = None, val_fraction: float = 0.1) -> Sources:
@@ -60,12 +54,12 @@ def load_sources(paths: Sequence[Path], num_landmarks: int | None = None, val_fr
         DataError: no picture can be used, other numbers of landmarks, or a subject on both sides.
     """
     splits = [load_splits(path, None, val_fraction) for path in paths]
-    unusable: list[Unusable] = []
+    unusable: list[UnusableRow] = []
     train = _usable([record for split in splits for record in split.train], unusable)
     val = _usable([record for split in splits for record in split.val], unusable)
     for name, records in (("training", train), ("validation", val)):
         if not records:
-            first = f"; the first: {unusable[0].name}: {unusable[0].reason}" if unusable else ""
+            first = f"; the first: {unusable[0]}" if unusable else ""
             raise DataError(f"--data: no {name} picture has an ear box to learn from{first}")
     both = {r.subject for r in train if r.subject} & {r.subject for r in val if r.subject}
     if both:
@@ -90,7 +84,7 @@ def _with_centre(record: EarRecord) -> EarRecord:
     return replace(record, landmarks=centre, visible=np.array([True]))
 
 
-def _usable(records: Sequence[EarRecord], unusable: list[Unusable]) -> list[EarRecord]:
+def _usable(records: Sequence[EarRecord], unusable: list[UnusableRow]) -> list[EarRecord]:
     """The records whose picture and box can be used; the others are added to `unusable`."""
     usable = []
     for record in records:
@@ -98,7 +92,7 @@ def _usable(records: Sequence[EarRecord], unusable: list[Unusable]) -> list[EarR
         if problem is None:
             usable.append(record)
         else:
-            unusable.append(Unusable(record.path.name, problem))
+            unusable.append(UnusableRow(record.name, problem))
     return usable
 
 
@@ -107,8 +101,10 @@ def _problem(record: EarRecord) -> str | None:
     if record.box is None:
         return "no ear box"
     try:
-        with Image.open(record.path) as picture:
+        with Image.open(io.BytesIO(record.read())) as picture:
             width, height = picture.size
+            if picture.getexif().get(ExifTags.Base.Orientation, 1) > 4:  # lying on its side
+                width, height = height, width
         check_box(record.box, width, height)
     except BadBox:
         return "box outside the picture or too small"

@@ -132,7 +132,7 @@ def _announce(run: DetectorRun, train: list[EarRecord], sources: Sources, detect
     )  # fmt: skip
     if sources.unusable:
         reasons = Counter(item.reason for item in sources.unusable)
-        first = "; ".join(f"{item.name}: {item.reason}" for item in sources.unusable[:3])
+        first = "; ".join(map(str, sources.unusable[:3]))
         log.info("left out: %d pictures that cannot be used (%s), the first: %s", len(sources.unusable),
                  ", ".join(f"{count} {reason}" for reason, count in reasons.items()), first)  # fmt: skip
     log.info(

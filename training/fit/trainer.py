@@ -80,12 +80,12 @@ def fit(config: TrainConfig) -> Path:
     model, started = build_model(config)
     vgg = _vgg(config)
     prepared = prepare(config)
-    write_split(config.out, prepared)
     resumed_step = None if config.resume is None else _check_resumed(config, prepared)
     for line in announcement(config, model, prepared):
         log.info(line)
     check_labels(config, prepared)
     check_disk(config, model)
+    write_split(config.out, prepared)
     _start(model, config, prepared)
     module = EarModule(config, model, vgg, prepared.landmarks, {**provenance(config, prepared), **started})
     module.trained_on = _trained_on(config, prepared)
