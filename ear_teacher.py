@@ -27,6 +27,7 @@ VERBS: dict[str, Verb] = {
     "weights": Verb("training.command_weights", "fetch or verify the pretrained SAM and VGG16 weights"),
     "check": Verb("training.command_check", "is this machine ready to train? versions, devices, weights, self-tests"),
     "evaluate": Verb("training.command_evaluate", "figures, plots and a report of a checkpoint or bundle"),
+    "boxes": Verb("training.command_boxes", "boxes and sides found by a bundle's detector -> metadata.csv"),
     "eigenears": Verb("training.command_eigenears", "principal components of the latents, as pictures"),
     "detector": Verb("training.command_detector", "teacher -> detector of ears and their landmarks"),
     "detector export": Verb("export.command_landmarks", "detector -> landmarks.onnx in a bundle"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,15 +50,27 @@ def _export(options: argparse.Namespace, config: ExportConfig, console: Console)
     from export.write import export_bundle
     from training.checkpoint import read_checkpoint
     from training.data.prepare import framing
+    from training.data.trained_on import TrainedOn
 
     show_progress()
     start = time.perf_counter()
-    size_px = read_checkpoint(options.checkpoint).config.image_size_px
-    crops = load_crops(options.crops, framing(size_px), options.crops_limit, options.crop == "box")
+    saved = read_checkpoint(options.checkpoint)
+    crops = load_crops(
+        options.crops,
+        framing(saved.config.image_size_px),
+        options.crops_limit,
+        options.crop == "box",
+        TrainedOn.from_dict(saved.trained_on),
+    )
+    console.print(crops.exposure, highlight=False)
+    if not crops.held_out and saved.metrics.get("calibration") is None:
+        console.print("no calibration is made of these pictures")
     for problem in crops.skipped:
         console.print(f"[yellow]left out[/] {problem}")
     try:
-        manifest = export_bundle(options.checkpoint, options.out, crops.pixels, crops.identities, config)
+        manifest = export_bundle(
+            options.checkpoint, options.out, crops.pixels, crops.identities, replace(config, calibrate=crops.held_out)
+        )
     except ParityError as error:
         _show(console, [row.to_dict() for row in error.rows])
         raise

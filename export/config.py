@@ -32,6 +32,8 @@ class ExportConfig:
     """Keep the weights of fp32 files as float16 on disk, half the size; the arithmetic stays float32."""
     max_batch: int = 32
     """Largest batch compared; the graphs themselves take any."""
+    calibrate: bool = True
+    """Make a calibration of the crops where the checkpoint brings none; not of people that it was trained on."""
     force: bool = False
     """Replace an existing bundle."""
 

@@ -17,9 +17,9 @@ from bundle.framing import Framing
 from common.records.record import EarRecord
 from export.errors import NoCrops
 from training.data.crops import Framer
-from training.data.records import load_records
-from training.data.splits import VAL_FILE
+from training.data.trained_on import Digest, TrainedOn, exposure, picture_digest
 from training.errors import TrainingError
+from training.evaluation.choice import StudyConfig, pictures
 
 WHOLE_SUBJECTS = 32
 """From so many crops on, whole subjects say more than crops of as many people as possible."""
@@ -35,6 +35,10 @@ class Crops:
     """N (subject, side); None where a subject is unknown."""
     skipped: tuple[str, ...] = ()
     """What could not be used, a line each."""
+    exposure: str = ""
+    """In one sentence, whether their people were trained on."""
+    held_out: bool = True
+    """Whether a calibration may be made on them: their people are known not to have been trained on."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -49,8 +53,10 @@ class Crops:
         return Crops(self.pixels[rows], identities)
 
 
-def load_crops(data: Path, framing: Framing, limit: int, use_boxes: bool = True) -> Crops:
-    """Frame at most `limit` pictures of `data`, in the order of the file.
+def load_crops(
+    data: Path, framing: Framing, limit: int, use_boxes: bool = True, trained_on: TrainedOn | None = None
+) -> Crops:
+    """Frame at most `limit` pictures of `data`, in the order of the file; people trained on make room for others.
 
     Args:
         data: a teacher file, a `metadata.csv`, or a folder of either or of pictures. `val_teacher.npy` and rows whose
@@ -58,6 +64,7 @@ def load_crops(data: Path, framing: Framing, limit: int, use_boxes: bool = True)
         framing: the rule of the bundle.
         limit: most pictures to take.
         use_boxes: frame by the ear's box where there is one.
+        trained_on: what the checkpoint says of whom it was trained on; None: it does not say.
 
     Raises:
         NoCrops: nothing there, or nothing readable.
@@ -67,8 +74,11 @@ def load_crops(data: Path, framing: Framing, limit: int, use_boxes: bool = True)
     except TrainingError as error:
         raise NoCrops(f"--crops: {error}") from None
     framer = Framer(framing, use_boxes)
-    pixels, kept, problems = [], [], []
-    for record in records[:limit]:
+    readable, digests, problems = _readable(records)
+    held = exposure(trained_on, readable, digests)
+    chosen = [record for record, keep in zip(readable, held.held_out, strict=True) if keep]
+    pixels, kept = [], []
+    for record in chosen[:limit]:
         try:
             pixels.append(framer(record).crop)
             kept.append(record)
@@ -76,13 +86,24 @@ def load_crops(data: Path, framing: Framing, limit: int, use_boxes: bool = True)
             problems.append(f"{record.path.name}: {error}")
     if not pixels:
         raise NoCrops(f"--crops {data}: none of {len(records)} pictures can be used; the first: {problems[0]}")
-    return Crops(np.stack(pixels), _identities(kept), tuple(problems))
+    return Crops(np.stack(pixels), _identities(kept), tuple(problems), held.sentence, held.trustworthy)
+
+
+def _readable(records: Sequence[EarRecord]) -> tuple[list[EarRecord], list[Digest], list[str]]:
+    """The records whose files can be read, the digests of those, and a line for each of the others."""
+    readable, digests, problems = [], [], []
+    for record in records:
+        try:
+            digests.append(picture_digest(record.read()))
+            readable.append(record)
+        except (OSError, ValueError) as error:
+            problems.append(f"{record.path.name}: {error}")
+    return readable, digests, problems
 
 
 def _validation(data: Path) -> list[EarRecord]:
-    records = load_records(data / VAL_FILE if (data / VAL_FILE).is_file() else data)
-    held_out = [record for record in records if record.attributes.get("split") == "val"]
-    return held_out or records
+    """The validation pictures where there are some, else those of test, else all."""
+    return pictures(StudyConfig(data)).judged
 
 
 def _identities(records: Sequence[EarRecord]) -> tuple[Hashable, ...] | None:

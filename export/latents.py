@@ -28,9 +28,12 @@ CHUNK = 64
 
 
 def latent_statistics(
-    folder: Path, crops: Crops, reference: Reference, metrics: Mapping[str, Any]
+    folder: Path, crops: Crops, reference: Reference, metrics: Mapping[str, Any], calibrate_crops: bool = True
 ) -> dict[str, Any] | None:
-    """Write `eigenears.npz` and return the calibration for the manifest (None: neither saved nor computable)."""
+    """Write `eigenears.npz` and return the calibration for the manifest: the saved one, else one of the crops.
+
+    None where there is neither, or the crops must not give one (`calibrate_crops`).
+    """
     encoded = _encode_within(BUDGET_S, folder, crops)
     if len(encoded["mu"]) > len(reference.crops):
         embedding, mu, identities = encoded["embedding"], encoded["mu"], crops.identities
@@ -41,7 +44,7 @@ def latent_statistics(
     saved = metrics.get("calibration")
     if saved is not None:
         return dict(saved)
-    return _calibration(embedding, identities[: len(embedding)]) if identities is not None else None
+    return _calibration(embedding, identities[: len(embedding)]) if identities is not None and calibrate_crops else None
 
 
 def _encode_within(seconds: float, folder: Path, crops: Crops) -> Outputs:

@@ -5,6 +5,7 @@ Knows the order of the steps; each step lives in a module of its own.
 
 from __future__ import annotations
 
+import json
 import logging
 import platform
 from collections.abc import Hashable, Mapping, Sequence
@@ -42,6 +43,7 @@ from export.parity.variants import (
     write_variant,
 )
 from training.checkpoint import Checkpoint, read_checkpoint
+from training.data import trained_on
 from training.networks.vae import EarVAE
 
 logger = logging.getLogger(__name__)
@@ -90,7 +92,9 @@ def export_bundle(
         _refuse_broken(rows)
         logger.info("golden crops, eigenears, model card")
         write_golden(folder, *golden_outputs(vae, len(reference.crops)))
-        calibration = latent_statistics(folder, comparison, reference, saved.metrics)
+        if saved.trained_on:
+            (folder / trained_on.FILE).write_text(json.dumps(saved.trained_on), encoding="utf-8")
+        calibration = latent_statistics(folder, comparison, reference, saved.metrics, config.calibrate)
         manifest = _manifest(vae, saved, folder, rows, reference, config, calibration)
         manifest = write_manifest(folder, write_papers(folder, manifest))
         move_into_place(folder, out, config.force)
