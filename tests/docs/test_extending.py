@@ -17,7 +17,8 @@ PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
 
 @pytest.fixture(scope="module")
 def shown():
-    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    runtime = PAGE[PAGE.index("## A runtime") : PAGE.index("## An index")]
+    (code,) = re.findall(r"^```python\n(.*?)^```$", runtime, re.MULTILINE | re.DOTALL)
     names: dict = {}
     exec(compile(code, "docs/extending.md", "exec"), names)
     return names["ReferenceSession"]
