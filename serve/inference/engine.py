@@ -102,6 +102,11 @@ class Engine:
         return await _submit(self.decoder, trace, latents)
 
     @property
+    def has_landmarks(self) -> bool:
+        """Whether ears can be found in photos."""
+        return self._finder is not None
+
+    @property
     def finder(self) -> EarFinder:
         """What finds ears in photos. Raises NotHere where the bundle has no landmarks."""
         if self._finder is None:

@@ -18,7 +18,7 @@ from serve.errors import NotHere, PromotionConflict
 from serve.inference.engine import Engine
 from serve.lifecycle.model_registry import Live, LiveModels
 from serve.lifecycle.promotion_record import OPEN, Ledger, PromotionRecord, State, read_ledger, write_ledger
-from serve.lifecycle.promotion_report import measure_promotion, objections
+from serve.lifecycle.promotion_report import lost_abilities, measure_promotion, objections
 from serve.lifecycle.reembedding import Reembedding
 from serve.settings import Settings
 
@@ -56,6 +56,7 @@ class Promotions:
                 raise PromotionConflict(f"{known} answers already: promote another bundle")
             staged = self._models.open(bundle)
             record = _record(active, staged)
+            record.objections = lost_abilities(active.engine, staged.engine)
             self._stage(record, staged)
             self._begin(record)
             return record.model_copy()
@@ -167,7 +168,7 @@ class Promotions:
             record.failed_items, record.eta_s, record.done = work.failed, 0.0, record.total
             if record.space_id != record.from_space_id:
                 record.report = measure_promotion(gallery, record.from_space_id, record.space_id)
-                record.objections = objections(record.report, self._settings)
+                record.objections += objections(record.report, self._settings)
             self._change(record, "ready")
         except Exception as error:
             log.exception("promotion %s failed", record.id)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from index.items import Item
 from measure.errors import MeasureError
+from serve.inference.engine import Engine
 from serve.settings import Settings
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ def measure_promotion(gallery: Gallery, old: str, new: str) -> dict[str, Any]:
         "thresholds": _thresholds(paired.b, paired.items),
         "worst_subjects": [{"subject": name, "overlap10": round(share, 4)} for name, share in compared.worst_subjects],
     }
+
+
+def lost_abilities(old: Engine, new: Engine) -> list[str]:
+    """What requests would no longer get from the new bundle, each with the cure; empty where nothing is lost."""
+    lost = []
+    if old.has_landmarks and not new.has_landmarks:
+        lost.append("landmarks are lost (detect would be 404): add them with `ear-teacher detector export`")
+    if old.model.manifest.calibration is not None and new.model.manifest.calibration is None:
+        lost.append("the calibration is lost (/v1/verify would decide nothing): export it with evaluation pictures")
+    if old.eigenears is not None and new.eigenears is None:
+        lost.append("the eigenears are lost (/v1/explain and sliders would fail): export it with its training latents")
+    return lost
 
 
 def objections(report: dict[str, Any], limits: Settings) -> list[str]:

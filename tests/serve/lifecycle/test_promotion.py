@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import serve.lifecycle.promotion
+from bundle.manifest import write_manifest
 from serve.lifecycle.promotion_record import Ledger, PromotionRecord, read_ledger, write_ledger
 from serve.lifecycle.promotion_report import objections
 from serve.settings import Settings
@@ -57,6 +58,30 @@ def search(client, seed, **query):
     answer = client.post("/v1/search", content=png(seed), params={"side": "left", **query})
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+def test_what_a_bundle_would_take_away_speaks_against_it(serve, finding_bundle, tmp_path):
+    poorer = tmp_path / "poorer"
+    manifest = write_tiny_bundle(poorer, seed=2)
+    files = {name: entry for name, entry in manifest.files.items() if name != "eigenears.npz"}
+    (poorer / "eigenears.npz").unlink()
+    write_manifest(poorer, manifest.model_copy(update={"files": files, "calibration": None}))
+    with serve(bundle=finding_bundle) as client:
+        fill(client, 2)
+        promotion = staged(client, poorer)
+        against = " ".join(state(client, promotion)["objections"])
+        for word in ("landmarks", "calibration", "eigenears"):
+            assert f"{word} " in against
+        assert "ear-teacher detector export" in against
+        refused = post(client, promotion, "activate")
+        assert refused.status_code == 409
+        assert "landmarks are lost" in refused.json()["error"]["message"]
+        assert post(client, promotion, "activate", force=True).status_code == 200
+
+
+def test_a_bundle_that_takes_nothing_away_is_not_objected_to(client, new_bundle):
+    fill(client, 2)
+    assert not [words for words in state(client, staged(client, new_bundle[0]))["objections"] if "lost" in words]
 
 
 def fill(client, count=6):
