@@ -1,4 +1,4 @@
-"""How often a key (or, without keys, an address) may ask: moving windows, in memory."""
+"""How many pictures a key (or, without keys, an address) may ask about: moving windows, in memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from starlette.requests import HTTPConnection
 
 from serve.errors import ConfigurationError, RateLimited
 from serve.http.api_keys import ANYONE, Key
+
+SCOPE_KEY = "ear_teacher.key"
 
 
 class Rates:
@@ -25,7 +27,16 @@ class Rates:
         self._parsed: dict[str, RateLimitItem] = {}
 
     def count(self, request: HTTPConnection, key: Key) -> None:
-        """Count one request. Raises RateLimited with the time when it is worth asking again."""
+        """Count a request, as one picture. Raises RateLimited with the time when it is worth asking again."""
+        request.scope[SCOPE_KEY] = key
+        self._hit(request, key, 1)
+
+    def count_more(self, request: HTTPConnection, pictures: int) -> None:
+        """Count further pictures of a request that was counted as one. Raises RateLimited."""
+        if pictures > 0:
+            self._hit(request, request.scope[SCOPE_KEY], pictures)
+
+    def _hit(self, request: HTTPConnection, key: Key, pictures: int) -> None:
         limit = self._limit_of(key)
         if limit is None:
             return
@@ -33,9 +44,10 @@ class Rates:
             self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
         address = request.client.host if request.client is not None else "unknown"
         caller = address if key is ANYONE else key.name
-        if not self._limiter.hit(limit, caller):
+        if not self._limiter.hit(limit, caller, cost=pictures):
             again_s = self._limiter.get_window_stats(limit, caller).reset_time - time.time()
-            raise RateLimited(f"more than {limit} for {caller!r}", max(0.0, again_s))
+            many = f"; the {pictures + 1} pictures of this request count each" if pictures > 1 else ""
+            raise RateLimited(f"more than {limit} for {caller!r}{many}", max(0.0, again_s))
 
     def _limit_of(self, key: Key) -> RateLimitItem | None:
         if key.rate_limit is None:

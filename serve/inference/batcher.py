@@ -53,6 +53,7 @@ class _Waiting(Generic[ItemT, ResultT]):
     future: asyncio.Future[Done[ResultT]]
     loop: asyncio.AbstractEventLoop
     deadline: float
+    turn: str
     entered: float = field(default_factory=time.monotonic)
 
 
@@ -85,14 +86,18 @@ class Batcher(Generic[ItemT, ResultT]):
 
     # -- what callers use, on the event loop ---------------------------------------------------------------------------
 
-    async def submit(self, items: Sequence[ItemT], deadline: float = float("inf")) -> list[Done[ResultT]]:
+    async def submit(
+        self, items: Sequence[ItemT], deadline: float = float("inf"), turn: str = ""
+    ) -> list[Done[ResultT]]:
         """Run items, each in some batch; all are admitted or none. deadline: on the `time.monotonic` clock.
+
+        turn: whose items they are; where more wait than a batch takes, each has its turn.
 
         Raises Overloaded (queue full), DeadlineExceeded, RuntimeStalled, NotReady (closing, or the worker died while
         it held an item), and whatever `run` raised for one of these items alone. Cancelling drops what still waits.
         """
         loop = asyncio.get_running_loop()
-        entries = [_Waiting[ItemT, ResultT](item, loop.create_future(), loop, deadline) for item in items]
+        entries = [_Waiting[ItemT, ResultT](item, loop.create_future(), loop, deadline, turn) for item in items]
         with self._changed:
             self._admit(len(entries))
             self._waiting.extend(entries)
@@ -208,7 +213,9 @@ class Batcher(Generic[ItemT, ResultT]):
             return []
         slack_s = min(entry.deadline for entry in self._waiting) - time.monotonic()
         size = self._size.choose(len(self._waiting), slack_s)
-        return [self._waiting.popleft() for _ in range(size)]
+        batch = _in_turn(self._waiting, size)
+        self._waiting = deque(entry for entry in self._waiting if entry not in batch)
+        return batch
 
     def _run_batch(self, batch: list[_Waiting[ItemT, ResultT]]) -> bool:
         """Run and settle a batch. One that fails is run again in halves, so that a bad item fails alone.
@@ -258,6 +265,20 @@ class Batcher(Generic[ItemT, ResultT]):
 
         if entries:
             _call(entries[0].loop, settle)
+
+
+def _in_turn(waiting: Sequence[_Waiting[ItemT, ResultT]], size: int) -> list[_Waiting[ItemT, ResultT]]:
+    """The next `size` entries: one of each caller, round robin; of a caller those that came first."""
+    if size >= len(waiting):
+        return list(waiting)
+    callers: dict[str, deque[_Waiting[ItemT, ResultT]]] = {}
+    for entry in waiting:
+        callers.setdefault(entry.turn, deque()).append(entry)
+    batch: list[_Waiting[ItemT, ResultT]] = []
+    while len(batch) < size:
+        for queue in [queue for queue in callers.values() if queue][: size - len(batch)]:
+            batch.append(queue.popleft())
+    return batch
 
 
 def _call(loop: asyncio.AbstractEventLoop, settle: Callable[[], None]) -> None:

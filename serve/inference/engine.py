@@ -164,7 +164,7 @@ def _golden(model: EarModel) -> Golden:
 
 
 async def _submit(batcher: Batcher[ItemT, ResultT], trace: Trace, items: Sequence[ItemT]) -> list[ResultT]:
-    done = await batcher.submit(items, trace.deadline)
+    done = await batcher.submit(items, trace.deadline, trace.turn)
     trace.add("queue", max(one.queue_ms for one in done))
     trace.add("compute", max(one.compute_ms for one in done))
     return [one.value for one in done]

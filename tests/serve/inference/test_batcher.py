@@ -256,3 +256,22 @@ def test_closing_gives_up_on_what_does_not_end_in_time(model, batcher):
         await first
 
     asyncio.run(story())
+
+
+def test_a_caller_with_many_items_leaves_others_their_turn(model):
+    batcher = Batcher(model, "doubler", BatchLimits(max_batch=2, queue_size=50, stalled_after_s=5.0))
+
+    async def story():
+        first = await busy(model, batcher)
+        many = await waiting(batcher, range(1, 9), turn="many")
+        other = await waiting(batcher, [100, 101], turn="other")
+        model.gate.set()
+        await asyncio.gather(first, *many, *other)
+        assert [value(task) for task in [*many, *other]] == [2, 4, 6, 8, 10, 12, 14, 16, 200, 202]
+
+    try:
+        asyncio.run(story())
+    finally:
+        batcher.close(5.0)
+    assert 100 in model.batches[1] + model.batches[2]
+    assert 101 in model.batches[2] + model.batches[3] + model.batches[4]
