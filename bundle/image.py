@@ -16,7 +16,7 @@ from PIL import Image
 from bundle.decoding import ImageLimits, Picture, decode, read
 from bundle.errors import ContractError, ImageTooSmall
 from bundle.framing import DEFAULT_FRAMING, Box, Framing, check_box, square
-from bundle.photo import Part
+from bundle.photo import Part, PictureFile
 
 __all__ = [
     "ImageLimits",
@@ -138,6 +138,21 @@ def source_crop(picture: Picture | Part, box: Box | None, max_side_px: int = 512
     scale_x, scale_y = shrunk.shape[1] / crop.shape[1], shrunk.shape[0] / crop.shape[0]
     x1, y1, x2, y2 = part.place(box)
     return shrunk, ((x1 - left) * scale_x, (y1 - top) * scale_y, (x2 - left) * scale_x, (y2 - top) * scale_y)
+
+
+def part_for(file: PictureFile, box: Box | None, framing: Framing) -> Part:
+    """The part of a picture from which its ear's crop and stored crop are made, no larger than they need."""
+    square = framed_square(file.width, file.height, box, framing)
+    side = square[2] - square[0]
+    reach = 3.0 * max(1.0, side / framing.size_px)  # what antialiasing reads around the square
+    window = source_window(file.width, file.height, box)
+    needed = (
+        min(window[0], square[0] - reach),
+        min(window[1], square[1] - reach),
+        max(window[2], square[2] + reach),
+        max(window[3], square[3] + reach),
+    )
+    return file.part(needed, file.factor_for(side, framing.size_px))
 
 
 def part_of(picture: Picture | Part) -> Part:

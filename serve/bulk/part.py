@@ -17,8 +17,9 @@ import pyarrow
 from numpy.typing import NDArray
 
 from bundle.errors import ImageError
-from bundle.image import Picture, decode, frame
+from bundle.image import Picture, frame, part_for
 from bundle.model import EarModel, load
+from bundle.photo import PictureFile
 from serve.bulk.job import Job
 from serve.bulk.source import Row, read_bytes
 from serve.inference.decode_pool import oriented
@@ -76,7 +77,8 @@ class PartEmbedder:
         sha256 = hashlib.sha256(data).hexdigest()
         try:
             box = None if row["box"] is None else tuple(row["box"])
-            crop = frame(decode(data), box, self.model.manifest.framing)
+            framing = self.model.manifest.framing
+            crop = frame(part_for(PictureFile(data, alpha_grey=framing.alpha_grey), box, framing), box, framing)
             return Read(row, sha256, oriented(crop, row["side"]))
         except ImageError as error:
             return Read(row, sha256, error=str(error))

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from bundle.decoding import ImageLimits, Picture
 from bundle.framing import Box, Framing
-from bundle.image import frame, framed_square, mirror, source_crop, source_window, to_jpeg, to_png
+from bundle.image import frame, mirror, part_for, source_crop, to_jpeg, to_png
 from bundle.landmarks import Letterboxed, letterbox
 from bundle.photo import Part, PictureFile
 from serve.errors import BodyTooLarge, DeadlineExceeded, Overloaded
@@ -180,21 +180,6 @@ class DecodePool:
             raise DeadlineExceeded("the request's time was over before its turn came") from None
         finally:
             self._room += 1
-
-
-def part_for(file: PictureFile, box: Box | None, framing: Framing) -> Part:
-    """The part of a picture from which its ear's crop and stored crop are made, no larger than they need."""
-    square = framed_square(file.width, file.height, box, framing)
-    side = square[2] - square[0]
-    reach = 3.0 * max(1.0, side / framing.size_px)  # what antialiasing reads around the square
-    window = source_window(file.width, file.height, box)
-    needed = (
-        min(window[0], square[0] - reach),
-        min(window[1], square[1] - reach),
-        max(window[2], square[2] + reach),
-        max(window[3], square[3] + reach),
-    )
-    return file.part(needed, file.factor_for(side, framing.size_px))
 
 
 def _framed(file: PictureFile, box: Box | None, framing: Framing) -> Picture:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from pydantic import BaseModel
 
 from bundle.framing import Framing
-from bundle.image import ImageLimits, decode, frame
+from bundle.image import ImageLimits, frame, part_for
 from bundle.image import Picture as Pixels
+from bundle.photo import Part, PictureFile
 from common.records.record import UnusableRow
 from index.items import NewItem, Vectors
 from index.tools.sources import Picture, open_source
@@ -132,25 +133,25 @@ class Imports:
         seen = [self._seen(one, live.engine.framing) for one in pictures]
         kept = [(one, found) for one, found in zip(pictures, seen, strict=True) if not isinstance(found, Exception)]
         own = embedded(live.engine, [found.crop for _, found in kept])
-        also = self._elsewhere(live, [(one, found.pixels) for one, found in kept])
+        also = self._elsewhere(live, [(one, found.part) for one, found in kept])
         items = iter(_item(*each, own[row], also[row]) for row, each in enumerate(kept))
         return [found if isinstance(found, Exception) else next(items) for found in seen]
 
     def _seen(self, one: Picture, framing: Framing) -> Seen | Exception:
         try:
-            pixels = decode(one.data, self._limits)
-            return Seen(pixels, _crop(one, pixels, framing))
+            part = part_for(PictureFile(one.data, self._limits, framing.alpha_grey), one.box, framing)
+            return Seen(part, _crop(one, part, framing))
         except Exception as error:
             return error
 
-    def _elsewhere(self, live: Live, kept: Sequence[tuple[Picture, Pixels]]) -> list[dict[str, Vectors]]:
+    def _elsewhere(self, live: Live, kept: Sequence[tuple[Picture, Part]]) -> list[dict[str, Vectors]]:
         """For each picture space_id -> vectors in the other live spaces; a model that fails is left out, and what its
         space lacks is filled by the promotion (as `serve.lifecycle.dual_write` does for a single ear).
         """
         also: list[dict[str, Vectors]] = [{} for _ in kept]
         for other in self._models.others(live):
             try:
-                found = embedded(other.engine, [_crop(one, pixels, other.engine.framing) for one, pixels in kept])
+                found = embedded(other.engine, [_crop(one, part, other.engine.framing) for one, part in kept])
             except Exception as error:
                 log.warning("import: no vectors in space %s: %s", other.engine.ids[0], error)
                 continue
@@ -160,16 +161,16 @@ class Imports:
 
 
 class Seen(NamedTuple):
-    """A picture of the source: its upright pixels, and the crop that the model takes."""
+    """A picture of the source: the part of it that shows the ear, upright, and the crop that the model takes."""
 
-    pixels: Pixels
+    part: Part
     crop: Pixels
 
 
-def _crop(one: Picture, pixels: Pixels, framing: Framing) -> Pixels:
-    return oriented(frame(pixels, one.box, framing), shown_side(one.side))
+def _crop(one: Picture, part: Part, framing: Framing) -> Pixels:
+    return oriented(frame(part, one.box, framing), shown_side(one.side))
 
 
 def _item(one: Picture, seen: Seen, own: Vectors, also: dict[str, Vectors]) -> NewItem:
-    stored = stored_crop(seen.pixels, one.box)
+    stored = stored_crop(seen.part, one.box)
     return NewItem(stored.file, own.mu, own.embedding, one.subject, one.side, one.tags, box=stored.box, also=also)
