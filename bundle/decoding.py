@@ -125,6 +125,17 @@ def orientation_of(image: Image.Image) -> int:
     return int(orientation) if orientation in UPRIGHT else 1
 
 
+def png_exif(data: bytes) -> bytes | None:
+    """The EXIF block of a PNG, which may stand before or behind its pixels; None where it has none."""
+    at = 8 if b"eXIf" in data else len(data)
+    while at + 8 <= len(data):
+        length, name = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        if name == b"eXIf":
+            return data[at + 8 : at + 8 + length]
+        at += 12 + length
+    return None
+
+
 def _mute_pillow() -> None:
     """What Pillow warns about (damaged EXIF, odd palettes) is put right or refused here, so nobody is warned twice.
 

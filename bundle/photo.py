@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from bundle.colour import to_srgb
-from bundle.decoding import UPRIGHT, ImageLimits, Picture, decode, ended, opened, orientation_of
+from bundle.decoding import UPRIGHT, ImageLimits, Picture, decode, ended, opened, orientation_of, png_exif
 from bundle.errors import ImageTooLarge
 from bundle.framing import Box
 from bundle.jpeg import JpegLayout
@@ -94,6 +94,8 @@ class PictureFile:
         self._data, self._limits, self._alpha_grey = data, limits, alpha_grey
         with opened(data, limits) as (image, layout):
             self.format = image.format or "image"
+            if self.format == "PNG":  # Pillow would decode all pixels to look for EXIF behind them
+                image.info.setdefault("exif", png_exif(data))
             self._orientation = orientation_of(image)
             self._profile: bytes | None = image.info.get("icc_profile")
             self._file_width, self._file_height = image.size

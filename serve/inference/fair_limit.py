@@ -75,24 +75,28 @@ class FairLimit:
         self._grant()
 
     def _leave(self, caller: str, waiter: _Waiter) -> None:
-        queue = self._callers[caller]
-        queue.remove(waiter)
-        if not queue:
-            del self._callers[caller]
+        queue = self._callers.get(caller, deque())
+        if waiter in queue:
+            queue.remove(waiter)
+            if not queue:
+                del self._callers[caller]
         self._grant()  # it may have kept others waiting
 
     def _grant(self) -> None:
         while self._callers:
             caller = next(iter(self._callers))
             queue = self._callers[caller]
-            if self.held + queue[0].amount > self.capacity:
+            waiter = queue[0]
+            gone = waiter.granted.done()  # cancelled, and its task has not run since
+            if not gone and self.held + waiter.amount > self.capacity:
                 return
-            waiter = queue.popleft()
+            queue.popleft()
             del self._callers[caller]
             if queue:
                 self._callers[caller] = queue  # to the end of the round
-            self.held += waiter.amount
-            waiter.granted.set_result(None)
+            if not gone:
+                self.held += waiter.amount
+                waiter.granted.set_result(None)
 
 
 class Held:

@@ -104,3 +104,21 @@ def test_a_turn_that_comes_as_its_caller_leaves_is_passed_on():
             assert limit.held == 1
 
     asyncio.run(story())
+
+
+def test_a_turn_that_comes_between_a_cancellation_and_its_task_goes_to_the_next():
+    async def story():
+        limit = FairLimit(1)
+        holder = limit.hold("a", 1)
+        await holder.__aenter__()
+        leaving = asyncio.ensure_future(limit.hold("b", 1).__aenter__())
+        waiting = asyncio.ensure_future(limit.hold("c", 1).__aenter__())
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await holder.__aexit__(None, None, None)  # before the cancelled task has run
+        (await asyncio.wait_for(waiting, 1)).reduce(0)
+        assert leaving.cancelled() or leaving.cancelling()
+        await asyncio.sleep(0)
+        assert limit.held == limit.waiting == 0
+
+    asyncio.run(story())
