@@ -61,7 +61,6 @@ BROUGHT_BY = {
     "psycopg": "stores",
     "pymilvus": "stores",
     "ray": "scale",
-    "fsspec": "serve",
     "pyarrow": "serve",
     "training": "train",
     "export": "train",

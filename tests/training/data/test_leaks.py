@@ -119,7 +119,7 @@ def test_without_subjects_nothing_is_claimed_of_people(ears):
     assert not exposure(replace(nameless, nameless=False), nobody, digests).trustworthy
 
 
-@pytest.mark.parametrize("write", [write_awe, write_ami])
+@pytest.mark.parametrize("write", [write_awe, pytest.param(write_ami, marks=pytest.mark.slow)])
 def test_published_layouts_train_split_by_person_and_evaluate_with_a_command_each(write, tmp_path, capsys):
     data = write(tmp_path / "data", 12)
     run = ["--data", str(data), "--out", str(tmp_path / "run"), "--preset", "tiny", "--perceptual-weight", "0"]
