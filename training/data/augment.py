@@ -100,13 +100,13 @@ def augment(images: Tensor, landmarks: Tensor, uniforms: Tensor, strength: Augme
         uniforms: (B, UNIFORMS) float32 in [0, 1), from `draw`.
         strength: how far each augmentation may go.
     """
-    dice = _Dice(uniforms)
-    moved, landmarks = _move(images, landmarks, dice, strength)
-    target = _relight(moved, dice, strength)
-    return View(_spoil(target, dice, strength), target, landmarks)
+    params = _Params(uniforms)
+    moved, landmarks = _move(images, landmarks, params, strength)
+    target = _relight(moved, params, strength)
+    return View(_spoil(target, params, strength), target, landmarks)
 
 
-class _Dice:
+class _Params:
     """Names for the columns of `uniforms`."""
 
     def __init__(self, uniforms: Tensor) -> None:
@@ -122,10 +122,10 @@ class _Dice:
         return self._parts[name] * 2 - 1
 
 
-def _move(images: Tensor, landmarks: Tensor, dice: _Dice, strength: AugmentStrength) -> tuple[Tensor, Tensor]:
+def _move(images: Tensor, landmarks: Tensor, params: _Params, strength: AugmentStrength) -> tuple[Tensor, Tensor]:
     """Affine map and smooth warp, edges repeated; landmarks follow."""
-    matrix, shift = _affine(dice.signed("affine"), strength)
-    control = dice.signed("warp").view(-1, 2, WARP_SIDE, WARP_SIDE) * (2 * strength.warp)
+    matrix, shift = _affine(params.signed("affine"), strength)
+    control = params.signed("warp").view(-1, 2, WARP_SIDE, WARP_SIDE) * (2 * strength.warp)
     field = F.interpolate(control, size=images.shape[-2:], mode="bicubic", align_corners=True)
     theta = torch.cat([matrix, shift[:, :, None]], dim=2)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False) + field.permute(0, 2, 3, 1)
@@ -156,10 +156,10 @@ def _forward(points: Tensor, matrix: Tensor, shift: Tensor, field: Tensor) -> Te
     return found
 
 
-def _relight(images: Tensor, dice: _Dice, strength: AugmentStrength) -> Tensor:
+def _relight(images: Tensor, params: _Params, strength: AugmentStrength) -> Tensor:
     """Colour matrix, brightness, a ramp of light across the picture, and a tone curve."""
-    matrix, bias = _colours(dice, strength)
-    light = dice.signed("light") * strength.light
+    matrix, bias = _colours(params, strength)
+    light = params.signed("light") * strength.light
     axis = torch.linspace(-1, 1, images.shape[-1], device=images.device)
     ramp = torch.exp(light[:, 0, None, None] * axis + light[:, 1, None, None] * axis[:, None])[:, None]
     # matrix @ (x + 1) / 2 + bias for x in [-1, 1], as one product
@@ -171,26 +171,26 @@ def _relight(images: Tensor, dice: _Dice, strength: AugmentStrength) -> Tensor:
     return toned.mul_(2).sub_(1)
 
 
-def _colours(dice: _Dice, strength: AugmentStrength) -> tuple[Tensor, Tensor]:
+def _colours(params: _Params, strength: AugmentStrength) -> tuple[Tensor, Tensor]:
     """Colour matrices (B, 3, 3) and offsets (B, 3), for pixels in [0, 1]."""
-    colour, light = dice.signed("colour") * strength.colour, dice.signed("light") * strength.light
+    colour, light = params.signed("colour") * strength.colour, params.signed("light") * strength.light
     gains = torch.exp(colour[:, :1] + 0.5 * colour[:, 1:4])
     matrix = torch.diag_embed(gains) + 0.15 * colour[:, 4:13].view(-1, 3, 3)
     luminance = torch.tensor([0.299, 0.587, 0.114], device=colour.device).expand(3, 3)
-    is_grey = dice.unit("grey")[:, 0] < strength.grey
-    bright = torch.exp(dice.signed("grey")[:, 1] * strength.colour)
+    is_grey = params.unit("grey")[:, 0] < strength.grey
+    bright = torch.exp(params.signed("grey")[:, 1] * strength.colour)
     matrix = torch.where(is_grey[:, None, None], luminance * bright[:, None, None], matrix)
     return matrix, 0.15 * colour[:, 13:16] + 0.15 * light[:, 2:3]
 
 
-def _spoil(images: Tensor, dice: _Dice, strength: AugmentStrength) -> Tensor:
+def _spoil(images: Tensor, params: _Params, strength: AugmentStrength) -> Tensor:
     """Blur, noise and soft elliptic patches, each on some pictures of the batch."""
-    return _cover(_add_noise(_blur(images, dice, strength), dice, strength), dice, strength).clamp_(-1, 1)
+    return _cover(_add_noise(_blur(images, params, strength), params, strength), params, strength).clamp_(-1, 1)
 
 
-def _blur(images: Tensor, dice: _Dice, strength: AugmentStrength) -> Tensor:
+def _blur(images: Tensor, params: _Params, strength: AugmentStrength) -> Tensor:
     """Gaussian blur of up to 2.5 px as products with a matrix of each picture's own; the identity where it is off."""
-    on, amount = dice.unit("blur").unbind(1)
+    on, amount = params.unit("blur").unbind(1)
     sigma = torch.where(on < strength.blur, 0.5 + 2 * amount, 0.1)
     places = torch.arange(images.shape[-1], device=images.device)
     distance = (places[:, None] - places).float()
@@ -200,11 +200,11 @@ def _blur(images: Tensor, dice: _Dice, strength: AugmentStrength) -> Tensor:
     return images
 
 
-def _add_noise(images: Tensor, dice: _Dice, strength: AugmentStrength) -> Tensor:
+def _add_noise(images: Tensor, params: _Params, strength: AugmentStrength) -> Tensor:
     """Gaussian noise cut from one fixed field at a place of each picture's own, so that no random state is kept."""
     height, width = images.shape[-2:]
     field = _noise_field(images.device)
-    on, amount, y, x = dice.unit("noise").unbind(1)
+    on, amount, y, x = params.unit("noise").unbind(1)
     rows = ((y * _NOISE_FIELD).long()[:, None] + torch.arange(height, device=images.device)) % _NOISE_FIELD
     columns = ((x * _NOISE_FIELD).long()[:, None] + torch.arange(width, device=images.device)) % _NOISE_FIELD
     noise = field[:, rows[:, :, None], columns[:, None, :]].transpose(0, 1)
@@ -217,10 +217,10 @@ def _noise_field(device: torch.device) -> Tensor:
     return torch.randn(3, _NOISE_FIELD, _NOISE_FIELD, generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def _cover(images: Tensor, dice: _Dice, strength: AugmentStrength) -> Tensor:
+def _cover(images: Tensor, params: _Params, strength: AugmentStrength) -> Tensor:
     """Lay soft-edged ellipses of one colour over the picture, as a finger, a strand of hair or an earring would."""
     axis = torch.linspace(0, 1, images.shape[-1], device=images.device)
-    for patch in dice.unit("patches").view(-1, PATCHES, 8).unbind(1):
+    for patch in params.unit("patches").view(-1, PATCHES, 8).unbind(1):
         on, centre_x, centre_y, half_x, half_y = patch[:, :5, None, None].unbind(1)
         across = (axis - centre_x) / (0.05 + 0.15 * half_x)
         down = (axis[:, None] - centre_y) / (0.05 + 0.15 * half_y)

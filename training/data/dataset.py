@@ -1,4 +1,4 @@
-"""Crops, labels and the dice of their augmentation as tensors, one item at a time.
+"""Crops, labels and augmentation parameters as tensors, one item at a time.
 
 Leaves pixels as bytes and augments nothing: both are cheaper on the whole batch, on the device that trains.
 """
@@ -31,7 +31,7 @@ class Batch(NamedTuple):
     """(B, K, 2) float32, shares of the crop's side."""
     weights: Tensor
     """(B, K) float32: how much each landmark counts, 0 where it is not known."""
-    dice: Tensor
+    augment_params: Tensor
     """(B, V, UNIFORMS) float32 in [0, 1): for each of V views."""
 
 
@@ -41,7 +41,7 @@ class EarDataset(Dataset[Batch]):
     Args:
         crops: framed ears.
         labels: (N,) int64.
-        seed, views: what the augmentation dice depend on, and for how many views; 0 views for validation.
+        seed, views: what the augmentation parameters depend on, and for how many views; 0 views for validation.
     """
 
     def __init__(self, crops: Crops, labels: NDArray[np.int64], seed: int = 0, views: int = 0) -> None:
@@ -56,14 +56,14 @@ class EarDataset(Dataset[Batch]):
 
     def __getitem__(self, key: Key) -> Batch:
         framed = self._crops[key.item]
-        dice = [draw(self._seed, key.epoch, key.item, view) for view in range(self._views)]
+        augment_params = [draw(self._seed, key.epoch, key.item, view) for view in range(self._views)]
         return Batch(
             images=torch.from_numpy(framed.crop),
             labels=torch.tensor(self.labels[key.item]),
             indexes=torch.tensor(key.item),
             landmarks=torch.from_numpy(framed.landmarks),
             weights=torch.from_numpy(framed.weights),
-            dice=torch.from_numpy(np.array(dice, dtype=np.float32)),
+            augment_params=torch.from_numpy(np.array(augment_params, dtype=np.float32)),
         )
 
 

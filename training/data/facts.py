@@ -21,14 +21,14 @@ _NOT_GROUPS = ("split", "image")
 def data_facts(records: Sequence[EarRecord]) -> dict[str, Any]:
     """Plain JSON types: pictures, subjects, sides, boxes, landmarks, and the groups that the data itself knows."""
     each = Counter(record.subject for record in records if record.subject is not None)
-    found: dict[str, Any] = {"pictures": len(records), "subjects": len(each)}
+    facts: dict[str, Any] = {"pictures": len(records), "subjects": len(each)}
     if each:
         counts = sorted(each.values())
-        found["pictures_per_subject"] = {"least": counts[0], "median": float(np.median(counts)), "most": counts[-1]}
-    found["sides"] = _counted([record.side or "unknown" for record in records])
-    found["with_box"] = sum(record.box is not None for record in records)
-    found["with_landmarks"] = sum(record.landmarks is not None for record in records)
-    return {**found, "groups": groups(records)}
+        facts["pictures_per_subject"] = {"least": counts[0], "median": float(np.median(counts)), "most": counts[-1]}
+    facts["sides"] = _counted([record.side or "unknown" for record in records])
+    facts["with_box"] = sum(record.box is not None for record in records)
+    facts["with_landmarks"] = sum(record.landmarks is not None for record in records)
+    return {**facts, "groups": groups(records)}
 
 
 def groups(records: Sequence[EarRecord]) -> dict[str, dict[str, int]]:

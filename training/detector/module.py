@@ -52,7 +52,7 @@ class DetectorModule(ScheduledModule):
     def training_step(self, batch: StepBatch, batch_idx: int) -> Tensor:
         """Both stages. Returns the loss."""
         with torch.autocast(self.device.type, enabled=False):
-            view = augment(to_unit(batch.crops), batch.points, batch.dice, self.strength)
+            view = augment(to_unit(batch.crops), batch.points, batch.augment_params, self.strength)
         coarse = self.detector.coarse_stage(to_unit(batch.scenes))
         fine = self.detector.fine_stage(view.input)
         with torch.autocast(self.device.type, enabled=False):

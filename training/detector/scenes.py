@@ -129,10 +129,10 @@ class SceneMaker:
         return whole
 
     def _backdrop(self, generator: np.random.Generator) -> Image.Image:
-        dice = generator.random()
-        if dice < 0.2:
+        chance = generator.random()
+        if chance < 0.2:
             return Image.new("RGB", (self._side, self._side), (GREY, GREY, GREY))
-        if dice < 0.5:
+        if chance < 0.5:
             return drawn(self._side, generator)
         return self._texture(generator).resize((self._side, self._side), Image.Resampling.BILINEAR)
 
@@ -220,9 +220,9 @@ def relit(canvas: Image.Image, generator: np.random.Generator) -> Image.Image:
         curve = gain * math.exp(generator.uniform(-0.1, 0.1)) * ramp**gamma + generator.uniform(-0.06, 0.06)
         tables += (curve.clip(0, 1) * 255).round().astype(int).tolist()
     canvas = canvas.point(tables)
-    dice = generator.random(2)
-    if dice[0] < 0.08:
+    chance = generator.random(2)
+    if chance[0] < 0.08:
         canvas = canvas.convert("L").convert("RGB")
-    if dice[1] < 0.15:
+    if chance[1] < 0.15:
         canvas = canvas.filter(ImageFilter.GaussianBlur(float(generator.uniform(0.3, 1.5))))
     return canvas

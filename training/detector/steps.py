@@ -48,7 +48,7 @@ class StepBatch(NamedTuple):
     """(M, K) float32."""
     labels: Tensor
     """(M, 3) float32: mirrored, is an ear, whether `mirrored` is known."""
-    dice: Tensor
+    augment_params: Tensor
     """(M, UNIFORMS) float32 in [0, 1)."""
 
 
@@ -82,8 +82,8 @@ class Steps(Dataset[StepBatch]):
         scenes = [self._scenes(generator) for _ in range(run.scenes)]
         numbers = order(len(self._records), run.seed, step, run.crops_per_step)
         crops = [self._crops(int(number), generator) for number in numbers]
-        dice = [draw(run.seed, step, place, 0) for place in range(run.crops_per_step)]
-        return StepBatch(*_scenes(scenes), *_crops(crops), torch.from_numpy(np.stack(dice)))
+        augment_params = [draw(run.seed, step, place, 0) for place in range(run.crops_per_step)]
+        return StepBatch(*_scenes(scenes), *_crops(crops), torch.from_numpy(np.stack(augment_params)))
 
 
 def order(count: int, seed: int, step: int, size: int) -> NDArray[np.int64]:

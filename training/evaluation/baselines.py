@@ -131,8 +131,8 @@ class PixelPca:
 
         pixels = crops.reshape(len(crops), -1).astype(np.float32)
         count = min(components, len(crops) - 1)
-        found = PCA(count, svd_solver="randomized", random_state=seed).fit(pixels)
-        return cls(found.mean_, found.components_, found.explained_variance_)
+        fitted = PCA(count, svd_solver="randomized", random_state=seed).fit(pixels)
+        return cls(fitted.mean_, fitted.components_, fitted.explained_variance_)
 
     def embed(self, crops: NDArray[np.uint8], components: int, whiten: bool = True) -> NDArray[np.float32]:
         """(N, S, S, 3) uint8 -> (N, K) float32: the first `components` coordinates, of unit variance if `whiten`."""

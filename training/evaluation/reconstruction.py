@@ -30,17 +30,17 @@ def quality(crops: Crops, reconstructions: Crops) -> dict[str, Any]:
 def quality_with_intervals(crops: Crops, reconstructions: Crops, subjects: list[Any], samples: int) -> dict[str, Any]:
     """`quality` plus 95 % intervals over subjects."""
     columns = {"psnr_db": psnr(crops, reconstructions), "ssim": ssim(crops, reconstructions)}
-    found: dict[str, Any] = {name: float(values.mean()) for name, values in columns.items()}
+    figures: dict[str, Any] = {name: float(values.mean()) for name, values in columns.items()}
     try:
         intervals = bootstrap(
             subjects,
             lambda counts: {name: float(np.average(values, weights=counts)) for name, values in columns.items()},
             samples=samples,
         )
-        found["intervals"] = {name: [i.low, i.high] for name, i in intervals.items()}
+        figures["intervals"] = {name: [i.low, i.high] for name, i in intervals.items()}
     except MeasureError:  # a single subject has no spread
         pass
-    return found
+    return figures
 
 
 @torch.no_grad()

@@ -29,5 +29,5 @@ def predict_sides(
     is_right = np.repeat([False, True], [len(train), len(train_mirrored)])
     reader: Any = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
     reader.fit(latents, is_right)
-    found: NDArray[np.bool_] = reader.predict(posted).astype(bool)
-    return found
+    predicted: NDArray[np.bool_] = reader.predict(posted).astype(bool)
+    return predicted

@@ -115,8 +115,10 @@ def encode(
         items = range(start, min(start + size, count))
         images = to_unit(dataset.images(items.start, items.stop).to(device))
         if view is not None:
-            dice = torch.from_numpy(np.array([draw(config.seed, config.epochs, item, view) for item in items]))
-            images = augment(images, images.new_zeros(len(items), 0, 2), dice.to(device), strength).input
+            drawn = np.array([draw(config.seed, config.epochs, item, view) for item in items])
+            images = augment(
+                images, images.new_zeros(len(items), 0, 2), torch.from_numpy(drawn).to(device), strength
+            ).input
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
             found.append(model.encoder(images)[0].float())
     return torch.cat(found)

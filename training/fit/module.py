@@ -121,7 +121,9 @@ class EarModule(ScheduledModule):
         """The augmented views of a batch, in float32."""
         images = to_unit(batch.images)
         with torch.autocast(self.device.type, enabled=False):
-            return [augment(images, batch.landmarks, dice, self.strength) for dice in batch.dice.unbind(1)]
+            return [
+                augment(images, batch.landmarks, params, self.strength) for params in batch.augment_params.unbind(1)
+            ]
 
     def _identity_terms(self, batch: Batch, mu: Tensor) -> Terms:
         self._follow_mean(mu)

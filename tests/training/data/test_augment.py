@@ -1,4 +1,4 @@
-"""Augmentation: a function of its dice, with landmarks that follow."""
+"""Augmentation: a function of its parameters, with landmarks that follow."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def _crops(batch=4, side=32):
     return F.interpolate(small, size=side, mode="bilinear")
 
 
-def _dice(batch=4, epoch=0):
+def _params(batch=4, epoch=0):
     return torch.from_numpy(np.stack([draw(0, epoch, index, 0) for index in range(batch)]))
 
 
@@ -31,9 +31,9 @@ def test_dice_depend_on_seed_epoch_index_and_view_alone():
 
 
 def test_view_does_not_depend_on_its_batch():
-    images, dice = _crops(), _dice()
-    together = augment(images, torch.zeros(4, 0, 2), dice, AugmentStrength())
-    alone = augment(images[2:3], torch.zeros(1, 0, 2), dice[2:3], AugmentStrength())
+    images, params = _crops(), _params()
+    together = augment(images, torch.zeros(4, 0, 2), params, AugmentStrength())
+    alone = augment(images[2:3], torch.zeros(1, 0, 2), params[2:3], AugmentStrength())
     torch.testing.assert_close(together.input[2:3], alone.input, atol=1e-5, rtol=0)
     torch.testing.assert_close(together.target[2:3], alone.target, atol=1e-5, rtol=0)
 
@@ -41,15 +41,15 @@ def test_view_does_not_depend_on_its_batch():
 def test_strength_zero_changes_nothing():
     images = _crops()
     points = torch.rand(4, 3, 2)
-    view = augment(images, points, _dice(), NOTHING)
+    view = augment(images, points, _params(), NOTHING)
     torch.testing.assert_close(view.input, images, atol=1e-4, rtol=0)
     torch.testing.assert_close(view.target, images, atol=1e-4, rtol=0)
     torch.testing.assert_close(view.landmarks, points, atol=1e-4, rtol=0)
 
 
 def test_views_stay_in_range_and_differ():
-    first = augment(_crops(16), torch.zeros(16, 0, 2), _dice(16), AugmentStrength())
-    second = augment(_crops(16), torch.zeros(16, 0, 2), _dice(16, epoch=1), AugmentStrength())
+    first = augment(_crops(16), torch.zeros(16, 0, 2), _params(16), AugmentStrength())
+    second = augment(_crops(16), torch.zeros(16, 0, 2), _params(16, epoch=1), AugmentStrength())
     for view in (first, second):
         assert view.input.abs().max() <= 1
         assert view.target.abs().max() <= 1
@@ -59,8 +59,8 @@ def test_views_stay_in_range_and_differ():
 def test_target_has_neither_blur_nor_noise_nor_patches():
     strength = AugmentStrength(blur=1, noise=0.2, occlusion=1)
     clean = AugmentStrength(blur=0, noise=0, occlusion=0)
-    spoiled = augment(_crops(), torch.zeros(4, 0, 2), _dice(), strength)
-    plain = augment(_crops(), torch.zeros(4, 0, 2), _dice(), clean)
+    spoiled = augment(_crops(), torch.zeros(4, 0, 2), _params(), strength)
+    plain = augment(_crops(), torch.zeros(4, 0, 2), _params(), clean)
     torch.testing.assert_close(spoiled.target, plain.target)
     assert (spoiled.input - spoiled.target).abs().mean() > 0.02
 
@@ -73,7 +73,7 @@ def test_landmarks_move_with_the_picture():
     spread = ((axis - points[..., :1]) ** 2)[:, :, None, :] + ((axis - points[..., 1:]) ** 2)[:, :, :, None]
     images = (torch.exp(-spread / (2 * 0.03**2)) * 2 - 1).expand(8, 3, side, side)
     only_moves = AugmentStrength(colour=0, light=0, grey=0, blur=0, noise=0, occlusion=0, warp=0.03, rotation_deg=20)
-    view = augment(images, points, _dice(8), only_moves)
+    view = augment(images, points, _params(8), only_moves)
     heat = (view.target[:, 0] + 1).clamp(min=0) ** 4
     heat = heat / heat.sum((1, 2), keepdim=True)
     found = torch.stack([(heat.sum(1) * axis).sum(1), (heat.sum(2) * axis).sum(1)], dim=1)

@@ -32,17 +32,17 @@ def test_item_carries_pixels_labels_landmarks_and_dice(micro_run):
     assert item.images.dtype == torch.uint8
     assert item.landmarks.shape == (3, 2)
     assert item.weights.shape == (3,)
-    assert item.dice.shape == (2, UNIFORMS)
+    assert item.augment_params.shape == (2, UNIFORMS)
     assert int(item.indexes) == 5
-    assert torch.equal(item.dice, dataset[Key(2, 5)].dice)
-    assert not torch.equal(item.dice, dataset[Key(3, 5)].dice)
-    assert not torch.equal(item.dice[0], item.dice[1])
+    assert torch.equal(item.augment_params, dataset[Key(2, 5)].augment_params)
+    assert not torch.equal(item.augment_params, dataset[Key(3, 5)].augment_params)
+    assert not torch.equal(item.augment_params[0], item.augment_params[1])
 
 
 def test_one_view_suffices_without_the_contrastive_term(micro_run):
     alone = replace(micro_run, losses=LossWeights(perceptual=0, contrastive=0))
-    assert prepare(alone).train.dataset[Key(0, 0)].dice.shape[0] == 1
-    assert prepare(micro_run).val.dataset[Key(0, 0)].dice.shape[0] == 0
+    assert prepare(alone).train.dataset[Key(0, 0)].augment_params.shape[0] == 1
+    assert prepare(micro_run).val.dataset[Key(0, 0)].augment_params.shape[0] == 0
 
 
 def test_fingerprint_is_the_same_held_or_decoded(micro_run):

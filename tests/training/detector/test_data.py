@@ -17,7 +17,7 @@ from training.detector.steps import Photos, Steps, order
 from training.errors import DataError
 
 
-def dice(number):
+def augment_params(number):
     return np.random.Generator(np.random.Philox(key=[0, number]))
 
 
@@ -50,7 +50,7 @@ def test_free_windows_keep_clear_of_the_ear():
 
 def test_a_scene_is_a_function_of_its_generator(photos):
     make = SceneMaker(load_sources([photos]).train, 160)
-    one, again, other = make(dice(1)), make(dice(1)), make(dice(2))
+    one, again, other = make(augment_params(1)), make(augment_params(1)), make(augment_params(2))
     np.testing.assert_array_equal(one.picture, again.picture)
     assert not np.array_equal(one.picture, other.picture)
 
@@ -60,7 +60,7 @@ def test_boxes_of_scenes_frame_ears(photos):
     make = SceneMaker(load_sources([photos]).train, 160)
     brighter, empty = [], 0
     for number in range(60):
-        scene = make(dice(number))
+        scene = make(augment_params(number))
         assert scene.picture.shape == (160, 160, 3)
         empty += len(scene.boxes) == 0
         for box in scene.boxes:
@@ -84,7 +84,7 @@ def test_a_look_brings_its_landmarks_along(photos):
     records = load_sources([photos]).train
     make = CropMaker(records, 64, LANDMARKS, 0.25)
     for number in range(24):
-        look = make(number % len(records), dice(number))
+        look = make(number % len(records), augment_params(number))
         assert look.crop.shape == (64, 64, 3)
         if look.ear:
             x, y = (look.points[1] * 64).astype(int)
@@ -95,7 +95,7 @@ def test_a_look_brings_its_landmarks_along(photos):
 
 def test_most_looks_are_in_left_orientation_and_the_others_say_so(photos):
     make = CropMaker(load_sources([photos]).train, 64, LANDMARKS, 0.25)
-    crops = [look for number in range(60) if (look := make(number % 12, dice(number))).ear]
+    crops = [look for number in range(60) if (look := make(number % 12, augment_params(number))).ear]
     turned = [look.mirrored for look in crops]
     assert 0 < sum(turned) < 0.4 * len(turned)
 
@@ -183,6 +183,6 @@ def test_tight_crop_gives_a_crop_however_little_of_its_square_is_inside(tmp_path
     record = EarRecord(path, box=(0, 0, 40, 200), side="left")
     make = CropMaker([record], 64, LANDMARKS, 0.25)
     for number in range(20):
-        crop = make(0, dice(number))
+        crop = make(0, augment_params(number))
         assert crop.crop.shape == (64, 64, 3)
         assert abs(crop.crop.mean() - 146.7) < 2  # its edge pixels fill the rest
