@@ -31,12 +31,18 @@ def columns() -> list[str]:
 def rows(picture: Picture, folder: str, split: str) -> list[list[str]]:
     """A picture's rows, in the order of `columns`."""
     facts = picture.facts
-    known = [split, picture.subject, picture.image, f"{folder}/{picture.image}.jpg", str(facts.get("appearance", ""))]
-    told = [_cell(facts.get(name, "")) for name in FACTS]
+    identity = [
+        split,
+        picture.subject,
+        picture.image,
+        f"{folder}/{picture.image}.jpg",
+        str(facts.get("appearance", "")),
+    ]
+    conditions = [_cell(facts.get(name, "")) for name in FACTS]
     more = [_cell(facts.get(name, "")) for name in MORE_FACTS]
     if not picture.ears:
-        return [known + [""] * 7 + told + [""] * (3 * len(LANDMARKS)) + more]
-    return [known + _ear(ear) + told + _marks(ear) + more for ear in picture.ears]
+        return [identity + [""] * 7 + conditions + [""] * (3 * len(LANDMARKS)) + more]
+    return [identity + _ear(ear) + conditions + _marks(ear) + more for ear in picture.ears]
 
 
 def _ear(ear: Ear) -> list[str]:

@@ -14,7 +14,7 @@ from scipy.sparse.linalg import SuperLU, splu
 from scipy.spatial import cKDTree
 
 from synth.arrays import Floats, Ints, nearest
-from synth.render.surface import vertex_normals
+from synth.surface import vertex_normals
 
 NORMAL_DM = 0.06
 """A normal turned by one radian counts as a distance of this much."""

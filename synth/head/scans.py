@@ -21,7 +21,7 @@ from synth.errors import AssetsMissing
 from synth.head.registration import register, similarity
 from synth.head.subdivision import refine
 from synth.head.template import Template
-from synth.render.surface import vertex_normals
+from synth.surface import vertex_normals
 
 HEAD_VERTICES = 11248
 """Face, head and neck come first in ICT-FaceKit's files; teeth, eyes and lashes follow."""
@@ -129,16 +129,16 @@ def _quads(obj: Path) -> Ints:
 def _without_motion(points: Floats, mode: Floats, ear: Ints) -> Floats:
     """A mode less the shift, turn and growth of the whole ear in it: those are the head's, not the ear's shape."""
     x, y, z = points.T
-    one, nil = np.ones_like(x), np.zeros_like(x)
+    ones, zeros = np.ones_like(x), np.zeros_like(x)
     motions = [
         np.stack(motion, 1)
         for motion in (
-            (one, nil, nil),
-            (nil, one, nil),
-            (nil, nil, one),
-            (nil, -z, y),
-            (z, nil, -x),
-            (-y, x, nil),
+            (ones, zeros, zeros),
+            (zeros, ones, zeros),
+            (zeros, zeros, ones),
+            (zeros, -z, y),
+            (z, zeros, -x),
+            (-y, x, zeros),
             (x, y, z),
         )  # fmt: skip
     ]

@@ -15,7 +15,7 @@ from synth.arrays import Bools, Floats, Ints, nearest, smoothstep
 from synth.head.anatomy import AURICLE, EAR_CENTRE, LANDMARKS, MORE_POINTS, SCALP, inside_distance
 from synth.head.assets import ANCESTRIES, SEXES, Assets
 from synth.head.subdivision import refine
-from synth.render.surface import vertex_normals
+from synth.surface import vertex_normals
 
 CLOSE_UP_DM = 1.9
 """A close-up keeps what lies this near to the left ear's centre."""
@@ -133,10 +133,10 @@ def _described(
 
 
 def _opposite(mirrored: Floats, left: Bools) -> Ints:
-    found = np.full(len(left), -1)
+    partner = np.full(len(left), -1)
     for here, there in ((left, ~left), (~left, left)):
         rows, others = np.where(here)[0], np.where(there)[0]
         if len(others):
             apart, at = nearest(cKDTree(mirrored[others]), mirrored[rows])
-            found[rows[apart < 1e-3]] = others[at[apart < 1e-3]]
-    return found
+            partner[rows[apart < 1e-3]] = others[at[apart < 1e-3]]
+    return partner

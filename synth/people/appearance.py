@@ -95,7 +95,7 @@ def draw_appearance(r: np.random.Generator, shape: Shape) -> Appearance:
         sideburn=float(r.uniform(0, 1) if male else r.uniform(0.2, 0.6)),
         stubble=float(r.uniform(0.1, 0.6)) if male and r.random() < 0.5 else 0.0,
         ring=str(r.choice(["stud", "hoop", "drop"])) if r.random() < (0.12 if male else 0.42) else "",
-        ring_size=float(r.uniform(0.7, 1.4)),
+        ring_size=float(r.uniform(0.7, 2.0)),
         metal=METALS[r.choice(len(METALS), p=[0.45, 0.4, 0.1, 0.05])],
         piercing=str(r.choice(PIERCED)) if r.random() < 0.09 else "",
     )

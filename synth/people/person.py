@@ -15,29 +15,31 @@ from synth.arrays import Floats
 SIDES = ("left", "right")
 EAR_TARGETS = {
     "flap": ("flap-decr", "flap-incr", 0.22),
-    "lobe": ("lobe-decr", "lobe-incr", 0.22),
-    "turn": ("rot-backward", "rot-forward", 0.24),
+    "lobe": ("lobe-decr", "lobe-incr", 0.18),
+    "turn": ("rot-backward", "rot-forward", 0.16),
     "size": ("scale-decr", "scale-incr", 0.16),
-    "depth": ("scale-depth-decr", "scale-depth-incr", 0.15),
-    "height": ("scale-vert-decr", "scale-vert-incr", 0.12),
+    "depth": ("scale-depth-decr", "scale-depth-incr", 0.10),
+    "height": ("scale-vert-decr", "scale-vert-incr", 0.08),
     "forward": ("trans-backward", "trans-forward", 0.15),
     "up": ("trans-down", "trans-up", 0.12),
     "wing": ("wing-decr", "wing-incr", 0.30),
 }
 """Targets that oppose each other (decrease, increase) and the deviation of their signed weight."""
-EAR_SHAPES = {"shape-pointed": 0.04, "shape-round": 0.12, "shape-square": 0.09, "shape-triangle": 0.05}
+EAR_SHAPES = {"shape-pointed": 0.04, "shape-round": 0.08, "shape-square": 0.05, "shape-triangle": 0.03}
 HEAD_PAIRS = (
     "head-angle", "head-back-scale-depth", "head-fat", "head-scale-depth", "head-scale-horiz", "head-scale-vert"
 )  # fmt: skip
 HEAD_SHAPES = ("diamond", "oval", "rectangular", "round", "square", "triangular", "invertedtriangular")
-NOISE_SCALES = ((0.22, 0.007), (0.10, 0.0032), (0.05, 0.0012))
+NOISE_SCALES = ((0.22, 0.007), (0.10, 0.004), (0.05, 0.0015))
 """(length, size) in dm of the smooth random displacement at each scale."""
+WAVE_SHARES = np.array([0.4, 1.0, 1.0])
+"""Of x, y and z: where a part lies tells people apart, how deep it is looks like a change of light."""
 WAVES = 24
-RIDGE_SHIFT_DM = np.array([0.0, 0.012, 0.024, 0.030, 0.020])
+RIDGE_SHIFT_DM = np.array([0.0, 0.012, 0.024, 0.028, 0.018])
 """Deviation of each ridge point's place between people; the antitragus stays, for it is a landmark of its own."""
-RIDGE_DM = np.array([0.036, 0.027, 0.034])
+RIDGE_DM = np.array([0.052, 0.032, 0.040])
 """Mean height of the antihelix's stem, superior and inferior crus."""
-RIDGE_DEVIATION_DM = np.array([0.018, 0.018, 0.016])
+RIDGE_DEVIATION_DM = np.array([0.009, 0.008, 0.009])
 BOTH_EARS = 0.12
 """Deviation between a person's two ears, as a share of the deviation between people."""
 
@@ -63,6 +65,9 @@ class EarShape:
     ridge_widths: Floats
     ridge_heights: Floats
     """(3,) dm each."""
+    groove_width: float
+    groove_depth: float
+    """Of the scapha, dm."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,7 @@ def draw_shape(seed: int, subject: int, attempt: int, fields: int, modes: int) -
         ears={side: _draw_ear(r, fields, modes, both) for side in SIDES},
         wave_vectors=r.normal(size=(3, WAVES, 3)) / lengths,
         wave_phases=r.uniform(0, 2 * np.pi, (3, WAVES)),
-        wave_sizes=r.normal(size=(3, WAVES, 3)) * sizes / np.sqrt(WAVES / 2),
+        wave_sizes=r.normal(size=(3, WAVES, 3)) * WAVE_SHARES * sizes / np.sqrt(WAVES / 2),
     )
 
 
@@ -123,13 +128,15 @@ def _draw_ear(r: np.random.Generator, fields: int, modes: int, both: EarShape | 
             targets={name: clipped(r, spread) for name, (_, _, spread) in EAR_TARGETS.items()},
             shapes={name: max(0.0, clipped(r, spread)) for name, spread in EAR_SHAPES.items()},
             asymmetry=0.15 * np.clip(r.normal(size=4), -2.2, 2.2),
-            modes=1.05 * np.clip(r.normal(size=modes), -2.5, 2.5),
+            modes=1.0 * np.clip(r.normal(size=modes), -2.5, 2.5),
             scan_share=float(r.uniform(-0.1, 1.05)),
-            fields=0.75 * np.clip(r.normal(size=fields), -2.3, 2.3),
-            flattening=float(r.uniform(0.15, 1.1)),
+            fields=0.7 * np.clip(r.normal(size=fields), -2.3, 2.3),
+            flattening=float(r.uniform(0.35, 1.1)),
             ridge_shift=np.clip(r.normal(size=(5, 2)), -2, 2) * RIDGE_SHIFT_DM[:, None],
             ridge_widths=np.array([0.023, 0.026, 0.016]) * np.exp(0.30 * r.normal(size=3)),
             ridge_heights=np.maximum(RIDGE_DM + RIDGE_DEVIATION_DM * r.normal(size=3), 0),
+            groove_width=0.017 * float(np.exp(r.normal(0, 0.2))),
+            groove_depth=0.027 + clipped(r, 0.006),
         )
     own = BOTH_EARS
     return EarShape(
@@ -143,6 +150,8 @@ def _draw_ear(r: np.random.Generator, fields: int, modes: int, both: EarShape | 
         ridge_shift=both.ridge_shift + own * RIDGE_SHIFT_DM[:, None] * r.normal(size=(5, 2)),
         ridge_widths=both.ridge_widths * np.exp(0.05 * r.normal(size=3)),
         ridge_heights=both.ridge_heights + 0.002 * r.normal(size=3),
+        groove_width=both.groove_width,
+        groove_depth=both.groove_depth + 0.0015 * float(r.normal()),
     )
 
 

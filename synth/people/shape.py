@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from synth.arrays import Bools, Floats, Ints, nearest
 from synth.head.anatomy import LANDMARKS
 from synth.head.assets import AGES, ANCESTRIES, SEXES
-from synth.head.relief import RIDGE_POINTS, Relief, ridge_heights
+from synth.head.relief import RIDGE_POINTS, Relief, groove_depth, ridge_heights
 from synth.head.scans import ScanModes
 from synth.head.template import Template
 from synth.people.person import EAR_TARGETS, EarShape, Shape, draw_shape
@@ -89,10 +89,16 @@ class Sculptor:
         fade = self.template.shapeable[relief.rows[on]][:, None]
         for vectors, phases, sizes in zip(shape.wave_vectors, shape.wave_phases, shape.wave_sizes, strict=True):
             moved = moved + np.cos(rest @ vectors.T + phases) @ sizes * fade
-        ridges = relief.ridge_points + ear.ridge_shift
-        heights = ridge_heights(ridges, ear.ridge_widths, ear.ridge_heights, rest[:, [2, 1]]) * relief.front[on]
-        moved[:, 0] += ear.flattening * (relief.through[on][:, on] @ (relief.flat[on] + heights))
+        moved[:, 0] += relief.through[on][:, on] @ self._antihelix(ear, on, rest[:, [2, 1]])
         return moved + self._scanned(ear, on) * fade
+
+    def _antihelix(self, ear: EarShape, on: Bools, at: Floats) -> Floats:
+        """Lateral displacement (m',): the sculpted antihelix made flatter, a new one, and the scapha beside it."""
+        relief = self.relief
+        ridges = relief.ridge_points + ear.ridge_shift
+        new = ridge_heights(ridges, ear.ridge_widths, ear.ridge_heights, at)
+        new += groove_depth(relief.groove, ear.groove_width, ear.groove_depth, at)
+        return ear.flattening * relief.flat[on] + (0.5 + 0.5 * ear.flattening) * new * relief.front[on]
 
     def _scanned(self, ear: EarShape, on: Bools) -> Floats:
         """The scans' part of it (m', 3)."""

@@ -24,7 +24,7 @@ from synth.pictures.staging import draw_scene, draw_subject
 from synth.render.bust import Bust, make_bust
 from synth.render.lighting import Light, draw_light
 from synth.render.shading import Rendered, Scene, render
-from synth.render.surface import FAR
+from synth.surface import FAR
 
 HEADS = (0.38, 0.22, 0.16, 0.10, 0.08, 0.06)
 """Shares of scenes with one to six heads."""

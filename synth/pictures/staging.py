@@ -17,7 +17,7 @@ from synth.render.lighting import Light
 from synth.render.shading import Scene
 from synth.render.skin import make_paint
 
-OVER_EAR = {"bald": 0.0, "buzz": 0.0, "short": 0.05, "medium": 0.22, "long": 0.32}
+OVER_EAR = {"bald": 0.0, "buzz": 0.0, "short": 0.04, "medium": 0.18, "long": 0.25}
 """How often a style falls over the ear."""
 GLASSES, WEARS = 0.10, 0.8
 

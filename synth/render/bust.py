@@ -11,7 +11,7 @@ from synth.head.template import Template
 from synth.people.person import Shape
 from synth.people.shape import OTHER, Sculptor
 from synth.render.lighting import light_frame, sphere
-from synth.render.surface import depth_map, shadow, vertex_normals
+from synth.surface import depth_map, shadow, vertex_normals
 
 DIRECTIONS = 44
 MAP_SIDE = 200

@@ -16,7 +16,7 @@ from synth.arrays import Bools, Floats, Ints, nearest, smoothstep, unit
 from synth.people.appearance import Appearance
 from synth.render.bust import Bust
 from synth.render.noise import noise_at
-from synth.render.surface import FAR, depth_map
+from synth.surface import FAR, depth_map
 
 
 @dataclass(frozen=True)
@@ -141,8 +141,8 @@ def _grow(
         if look.style in ("medium", "long") and j > 1:
             heading = unit(heading - [0, 0.16 * 18 / count, 0])
         if j % 2:  # the skin below a strand changes little from one step to the next
-            apart, found = nearest(tree, at)
-            near = skin[found]
+            apart, row = nearest(tree, at)
+            near = skin[row]
         out = bust.normals[near]
         above = ((at - bust.points[near]) * out).sum(1)
         at = at + np.clip(height * min(1, j / 2) - above, 0, 0.12)[:, None] * out

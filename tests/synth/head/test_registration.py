@@ -6,7 +6,7 @@ import numpy as np
 
 from synth.arrays import Floats, Ints
 from synth.head.registration import register, similarity
-from synth.render.surface import vertex_normals
+from synth.surface import vertex_normals
 
 
 def dome(height: float, count: int) -> tuple[Floats, Ints]:
@@ -24,9 +24,9 @@ def test_a_known_similarity_is_found_again() -> None:
     points = r.normal(size=(9, 3))
     turn = np.linalg.qr(r.normal(size=(3, 3)))[0]
     turn *= np.sign(np.linalg.det(turn))
-    found = similarity(points, 2.5 * points @ turn.T + [1, 2, 3])
-    np.testing.assert_allclose(found.moved(points), 2.5 * points @ turn.T + [1, 2, 3], atol=1e-9)
-    assert abs(found.scale - 2.5) < 1e-9
+    fit = similarity(points, 2.5 * points @ turn.T + [1, 2, 3])
+    np.testing.assert_allclose(fit.moved(points), 2.5 * points @ turn.T + [1, 2, 3], atol=1e-9)
+    assert abs(fit.scale - 2.5) < 1e-9
 
 
 def test_a_hill_is_laid_onto_a_higher_one() -> None:

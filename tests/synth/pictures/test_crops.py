@@ -36,8 +36,8 @@ def test_landmarks_lie_in_their_box_and_the_box_in_the_picture(pictures: list[Pi
         x1, y1, x2, y2 = ear.box
         assert 0 <= x1 < x2 <= 64
         assert 0 <= y1 < y2 <= 64
-        inside = (ear.landmarks >= np.array([x1, y1]) - 3) & (ear.landmarks <= np.array([x2, y2]) + 3)
-        assert inside.all()
+        seen = ear.landmarks[ear.visible == 1]
+        assert ((seen >= np.array([x1, y1]) - 3) & (seen <= np.array([x2, y2]) + 3)).all()
 
 
 def test_left_ears_face_left_and_right_ears_right(pictures: list[Picture]) -> None:

@@ -19,13 +19,13 @@ def test_noise_stays_within_its_range_and_is_not_flat() -> None:
 def test_slope_is_the_derivative_of_noise() -> None:
     e = 1e-5
     for x, y, z in np.random.default_rng(2).uniform(-5, 5, (20, 3)):
-        found = slope(x, y, z, 9)
+        gradient = slope(x, y, z, 9)
         expected = [
             (noise(x + e, y, z, 9) - noise(x - e, y, z, 9)) / (2 * e),
             (noise(x, y + e, z, 9) - noise(x, y - e, z, 9)) / (2 * e),
             (noise(x, y, z + e, 9) - noise(x, y, z - e, 9)) / (2 * e),
         ]
-        np.testing.assert_allclose(found, expected, atol=1e-4)
+        np.testing.assert_allclose(gradient, expected, atol=1e-4)
 
 
 def test_denser_spots_cover_more() -> None:

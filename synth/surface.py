@@ -36,8 +36,13 @@ def vertex_normals(points: Floats, triangles: Ints) -> Floats:
 
 
 @compiled
-def rasterise(points: Floats, triangles: Ints, height: int, width: int) -> tuple[Ints, Floats, Floats]:
-    """Which triangle each pixel shows (H, W; -1 none), its depth (H, W) and its barycentric weights (H, W, 2)."""
+def rasterise(
+    points: Floats, triangles: Ints, height: int, width: int, nearest: float = 1e-3
+) -> tuple[Ints, Floats, Floats]:
+    """Which triangle each pixel shows (H, W; -1 none), its depth (H, W) and its barycentric weights (H, W, 2).
+
+    Triangles with a corner at a depth of `nearest` or less are left out.
+    """
     shown = np.full((height, width), -1, np.int32)
     depth = np.full((height, width), FAR)
     weights = np.zeros((height, width, 2))
@@ -47,7 +52,7 @@ def rasterise(points: Floats, triangles: Ints, height: int, width: int) -> tuple
         x1, y1, z1 = points[b, 0], points[b, 1], points[b, 2]
         x2, y2, z2 = points[c, 0], points[c, 1], points[c, 2]
         area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-        if area == 0 or min(z0, z1, z2) <= 1e-3:
+        if area == 0 or min(z0, z1, z2) <= nearest:
             continue
         first_x = max(0, int(math.ceil(min(x0, x1, x2) - 0.5)))
         last_x = min(width - 1, int(math.floor(max(x0, x1, x2) - 0.5)))
@@ -69,31 +74,9 @@ def rasterise(points: Floats, triangles: Ints, height: int, width: int) -> tuple
     return shown, depth, weights
 
 
-@compiled
 def depth_map(points: Floats, triangles: Ints, side: int) -> Floats:
-    """Depth alone, (side, side): what a light sees of a surface."""
-    depth = np.full((side, side), FAR)
-    for t in range(triangles.shape[0]):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        x0, y0, z0 = points[a, 0], points[a, 1], points[a, 2]
-        x1, y1, z1 = points[b, 0], points[b, 1], points[b, 2]
-        x2, y2, z2 = points[c, 0], points[c, 1], points[c, 2]
-        area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-        if area == 0:
-            continue
-        first_x = max(0, int(math.ceil(min(x0, x1, x2) - 0.5)))
-        last_x = min(side - 1, int(math.floor(max(x0, x1, x2) - 0.5)))
-        first_y = max(0, int(math.ceil(min(y0, y1, y2) - 0.5)))
-        last_y = min(side - 1, int(math.floor(max(y0, y1, y2) - 0.5)))
-        for y in range(first_y, last_y + 1):
-            for x in range(first_x, last_x + 1):
-                px, py = x + 0.5 - x0, y + 0.5 - y0
-                w1 = (px * (y2 - y0) - (x2 - x0) * py) / area
-                w2 = ((x1 - x0) * py - px * (y1 - y0)) / area
-                if w1 < 0 or w2 < 0 or w1 + w2 > 1:
-                    continue
-                depth[y, x] = min(depth[y, x], z0 + w1 * (z1 - z0) + w2 * (z2 - z0))
-    return depth
+    """Depth alone, (side, side): what a light sees of a surface. Depths may be negative."""
+    return rasterise(points, triangles, side, side, -FAR)[1]
 
 
 @compiled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from synth.render.surface import FAR, carry, depth_map, rasterise, shadow, vertex_normals
+from synth.surface import FAR, carry, depth_map, rasterise, shadow, vertex_normals
 
 SQUARE = np.array([[1.0, 1, 5], [9, 1, 5], [9, 9, 5], [1, 9, 5]])
 FACES = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
