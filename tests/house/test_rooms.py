@@ -1,15 +1,19 @@
 """The rooms keep to their places: import rules as data, and what a process really loads."""
 
+import ast
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 LIGHT_ROOMS = ("bundle", "measure", "index", "serve")
+MODULE_NAME = re.compile(r"\w+(\.\w+)*\.(?!py$)\w+")
 HEAVY = ("torch", "lightning", "transformers", "training", "export")
 
 
@@ -80,3 +84,41 @@ def test_the_demo_runs_without_what_training_needs():
         "[importlib.import_module(name) for name in names]"
     )
     assert result.returncode == 0, result.stderr
+
+
+def layers() -> dict[str, int]:
+    """The layer of each room as pyproject.toml orders them; a lower number may import a higher one."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (ordered,) = [contract["layers"] for contract in contracts if contract["type"] == "layers"]
+    return {room: number for number, layer in enumerate(ordered) for room in layer.split(" | ")}
+
+
+def named_modules(path: Path) -> list[str]:
+    """Every module that a file imports, by statement or by `import_module` with a literal name."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names.append(node.module or "")
+        elif (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"\w+(\.\w+)+", node.value)
+        ):
+            names.append(node.value)
+    return names
+
+
+def test_no_room_reaches_past_the_layers_by_a_name_in_a_string():
+    """import-linter sees statements only; `import_module("export.x")` and module names in tables count here too."""
+    order = layers()
+    assert {"common", "client", "training", "serve", "bench"} <= set(order)
+    wrong = []
+    for room, number in order.items():
+        for path in sorted((ROOT / room).rglob("*.py")):
+            for name in named_modules(path):
+                target = name.split(".")[0]
+                exists = (ROOT / name.replace(".", "/")).exists() or (ROOT / f"{name.replace('.', '/')}.py").exists()
+                front_door = name == "ear_teacher"
+                if front_door or (exists and target != room and order.get(target, 99) <= number):
+                    wrong.append(f"{path.relative_to(ROOT)} names {name}")
+    assert wrong == []
