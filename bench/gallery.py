@@ -24,6 +24,7 @@ from typing import Any
 from bench import gallery_parts, gallery_rivals
 from bench.clustered import RANK
 from bench.gallery_vectors import Vectors, prepare
+from common.machine import usable_cpus
 
 Row = dict[str, Any]
 Part = Callable[[Vectors, Path, argparse.Namespace], Row]
@@ -91,7 +92,7 @@ def alone(job: Callable[..., Row], *arguments: Any) -> Row:
 
 
 def machine() -> str:
-    return f"{len(os.sched_getaffinity(0))} cores, {platform.processor() or platform.machine()}"
+    return f"{usable_cpus()} cores, {platform.processor() or platform.machine()}"
 
 
 if __name__ == "__main__":

@@ -48,10 +48,10 @@ def stats(args: argparse.Namespace) -> None:
     print(f"{facts['folder']}: {facts['items']:,} items of {facts['subjects']:,} subjects, {size}")
     for space in facts["spaces"]:
         print(f"  {space['state']:<9} {space['space_id']}  {space['items']:,} vectors of {space['dim']} numbers")
-        print(f"            {told_snapshot(space['snapshot'])}")
+        print(f"            {snapshot_text(space['snapshot'])}")
 
 
-def told_snapshot(facts: dict[str, Any] | None) -> str:
+def snapshot_text(facts: dict[str, Any] | None) -> str:
     if facts is None:
         return "neighbours: not saved yet"
     words = f"neighbours: {facts.get('kind', 'exact')}, saved at change {facts['sequence']}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -15,7 +17,7 @@ from index.items import Filter, Hit, Item, Page, Probe, SubjectHit, Vectors
 from index.live_spaces import LiveSpaces
 from index.replication import Replication
 from index.search import Searcher, probes_of
-from index.store import cursor, rows, space_rows
+from index.store import rows, space_rows
 from index.store.space_rows import StoredCalibration
 from index.store.truth import Truth
 
@@ -69,9 +71,9 @@ class GalleryReader:
         """Items in the order of enrolment, `limit` at a time; `after` is the `next_cursor` of the page before."""
         if not 1 <= limit <= PAGE_LIMIT:
             raise BadFilter(f"limit is {limit}: give 1 to {PAGE_LIMIT}")
-        key = cursor.decode(after)
+        key = decode_cursor(after)
         page = self._read(lambda connection: rows.page(connection, key, limit + 1, filter or Filter()))
-        more = cursor.encode(page[limit - 1][0]) if len(page) > limit else None
+        more = encode_cursor(page[limit - 1][0]) if len(page) > limit else None
         return Page(tuple(item for _, item in page[:limit]), more)
 
     def find_content(self, hashes: Sequence[str]) -> dict[str, Sequence[str]]:
@@ -166,3 +168,21 @@ class GalleryReader:
     def _read(self, question: Callable[[Connection], T]) -> T:
         with self._truth.read() as connection:
             return question(connection)
+
+
+def encode_cursor(key: int) -> str:
+    """The cursor of everything after `key`: an opaque text that a caller hands back."""
+    return base64.urlsafe_b64encode(f"after:{key}".encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None) -> int:
+    """The key that a cursor stands behind; 0 for no cursor. Raises BadFilter."""
+    if cursor is None:
+        return 0
+    try:
+        word, _, key = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode().partition(":")
+        if word != "after":
+            raise ValueError(word)
+        return int(key)
+    except (ValueError, binascii.Error):
+        raise BadFilter(f"cursor is {cursor!r:.80}: give `next_cursor` of the page before, or none") from None

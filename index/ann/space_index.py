@@ -13,14 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from index.ann import restore
 from index.ann.approximate import ApproximateIndex
 from index.ann.brute_force import Source, Stopped
-from index.ann.build import build_exact, fill_large
-from index.ann.choice import choose, new_large
+from index.ann.choice import build_exact, choose, fill_large, new_large
 from index.ann.faiss_neighbours import FaissNeighbours
 from index.ann.recall import measure, tune
-from index.ann.snapshot import Snapshots, Stamp
+from index.ann.snapshot import Snapshots, Stamp, fill_from_snapshot
 from index.config import GalleryConfig
 from index.neighbours import Keys, Kind, Matrix, RecallReport, State
 from index.store import rows
@@ -115,7 +113,7 @@ class SpaceIndex:
             self._saved_sequence = facts["sequence"]
             self._trained_on = facts.get("trained_on", 0)
             self.recall = RecallReport(**facts["recall"]) if facts.get("recall") else None
-        restore.fill(self.neighbours, self._truth, self.space_id, snapshot)
+        fill_from_snapshot(self.neighbours, self._truth, self.space_id, snapshot)
 
     def _reshape(self, stop: Callable[[], bool]) -> None:
         state = self.neighbours.state()
