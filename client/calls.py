@@ -131,9 +131,9 @@ def drift(**options: Unpack[o.DriftOptions]) -> Call[gallery.Drift]:
     return call_of(op.DRIFT, options)
 
 
-def import_source(source: o.Folder) -> Call[gallery.Import]:
+def import_source(source: o.Folder, **options: Unpack[o.ImportChoices]) -> Call[gallery.Import]:
     """Begin to import a folder, CSV, .npy, Parquet or tar of the service's machine; Conflict while another runs."""
-    return call_of(op.IMPORT, {"source": source})
+    return call_of(op.IMPORT, {**options, "source": source})
 
 
 def imports() -> Call[list[gallery.Import]]:

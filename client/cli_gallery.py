@@ -50,6 +50,7 @@ def _add_bulk(words: Any) -> None:
     begin = words.add_parser("import", help="many pictures into the gallery, followed to the end", description=IMPORT)
     begin.add_argument("source", help=f"folder, .csv, .npy, .parquet or .tar {THERE}")
     begin.add_argument("--no-wait", action="store_true", help="begin only; `imports ID` shows how far it is")
+    add_flags(begin, options.ImportChoices)
     state = words.add_parser("imports", help="the imports since the service started, or one of them")
     state.add_argument("id", nargs="?", help="of an import")
     state.add_argument("--wait", action="store_true", help="follow it to the end")
@@ -78,7 +79,7 @@ def _duplicates(ears: EarTeacher, arguments: argparse.Namespace) -> Any:
 
 
 def _import(ears: EarTeacher, arguments: argparse.Namespace) -> Any:
-    begun = ears.import_source(os.path.abspath(arguments.source))
+    begun = ears.import_source(os.path.abspath(arguments.source), **options_of(arguments, options.ImportChoices))
     return begun if arguments.no_wait else _followed(ears, begun.id)
 
 

@@ -116,7 +116,8 @@ class Drift:
 
 @dataclass(frozen=True)
 class Import:
-    """A bulk import. enrolled, known, failed: pictures; known: the gallery held them already, by content.
+    """A bulk import. enrolled, known, failed: pictures; known: the gallery held them already, by content. updated: of
+    these, those that got other labels.
 
     state: running, done, stopped (with the service) or failed. failures: the first pictures that failed, and why.
     """
@@ -126,6 +127,7 @@ class Import:
     state: str
     enrolled: int
     known: int
+    updated: int
     failed: int
     failures: list[str]
     error: str | None

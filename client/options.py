@@ -23,6 +23,7 @@ Detect = bool | Literal["all"]
 Group = Literal["item", "subject"]
 Packing = Literal["float", "base64"]
 CopyKind = Literal["archive", "backup"]
+OnDuplicate = Literal["add", "return", "reject"]
 PictureFormat = Literal["png", "json"]
 Folder = str | os.PathLike[str]
 """A place on the service's machine, not on this one."""
@@ -106,6 +107,7 @@ class SearchOptions(FramingOptions, SpaceOptions, total=False):
     threshold: Annotated[float, Param("least similarity, a cosine", ge=-1, le=1)]
     subject: Annotated[Sequence[str], Param("only ears of these subjects", default=())]
     tag: Annotated[Sequence[str], Param("only ears with all of these tags", default=())]
+    exclude_subject: Annotated[Sequence[str], Param("no ears of these subjects", default=())]
     cross_ear: Annotated[bool, Param("ears of the other side count too", default=False)]
     group: Annotated[Group, Param("subject: each person once, with the nearest of their ears", default="item")]
     per_subject: Annotated[int, Param("ears of each person in the answer", default=1, ge=1, le=100)]
@@ -151,6 +153,13 @@ class EnrolOptions(FramingOptions, total=False):
     subject: Annotated[str, Param("whose ear it is")]
     tags: Annotated[Sequence[str], Param("comma separated, or several times", default=(), commas=True)]
     source: Annotated[str, Param("where the picture came from")]
+    on_duplicate: Annotated[
+        OnDuplicate,
+        Param(
+            "of a picture that is enrolled already: add it again, return the item that is there, or reject it (409)",
+            default="add",
+        ),
+    ]
 
 
 class ChangeOptions(TypedDict, total=False):
@@ -187,7 +196,15 @@ class DriftOptions(SpaceOptions, total=False):
     redraw: Annotated[int, Param("pictures of either part that the model reconstructs", default=16, ge=0, le=64)]
 
 
-class ImportOptions(TypedDict):
+class ImportChoices(TypedDict, total=False):
+    """What may be left out of a call of POST /v1/gallery/imports."""
+
+    update_labels: Annotated[
+        bool, Param("ears that are enrolled already get the labels that the source has of them", default=False)
+    ]
+
+
+class ImportOptions(ImportChoices):
     """POST /v1/gallery/imports"""
 
     source: Annotated[

@@ -51,6 +51,7 @@ class ImportRecord(BaseModel):
     state: Literal["running", "done", "stopped", "failed"] = "running"
     enrolled: int = 0
     known: int = 0
+    updated: int = 0
     failed: int = 0
     failures: list[str] = []
     error: str | None = None
@@ -79,7 +80,7 @@ class Imports:
             f"no import {import_id[:80]!r} since this service started; begin it again: what it enrolled is known"
         )
 
-    def start(self, source: Path) -> ImportRecord:
+    def start(self, source: Path, update_labels: bool = False) -> ImportRecord:
         """Begin to import. Raises ImportRefused for what is no source, ImportConflict while another one runs."""
         with self._changing:
             if self._worker is not None and self._worker.is_alive():
@@ -87,7 +88,8 @@ class Imports:
             found = open_source(source)
             record = ImportRecord(id="im_" + secrets.token_hex(8), source=str(source))
             self._records.append(record)
-            job = (record, takewhile(lambda _: not self._stop.is_set(), found), self._models.active.engine.ids[0])
+            rows = takewhile(lambda _: not self._stop.is_set(), found)
+            job = (record, rows, self._models.active.engine.ids[0], update_labels)
             self._worker = threading.Thread(target=self._work, args=job, name="import", daemon=True)
             self._worker.start()
             return record.model_copy()
@@ -103,7 +105,9 @@ class Imports:
             if self._worker.is_alive():
                 log.warning("the import is left: its batch did not end within %g s", self._settings.drain_s)
 
-    def _work(self, record: ImportRecord, found: Iterable[Picture | UnusableRow], space_id: str) -> None:
+    def _work(
+        self, record: ImportRecord, found: Iterable[Picture | UnusableRow], space_id: str, update_labels: bool
+    ) -> None:
         from index.tools.bulk_import import ImportOptions, import_pictures
 
         began = time.monotonic()
@@ -111,6 +115,7 @@ class Imports:
         def progress(report: ImportReport) -> None:
             nonlocal began
             record.enrolled, record.known, record.failed = report.enrolled, report.known, len(report.failed)
+            record.updated = report.updated
             record.failures = [f"{one.name}: {one.reason}" for one in report.failed[:TOLD_FAILURES]]
             if report.fresh:
                 self._audit.note_aside("enrol", import_id=record.id, items=report.fresh)
@@ -119,7 +124,7 @@ class Imports:
 
         try:
             gallery = self._models.gallery
-            options = ImportOptions(space_id, BATCH)
+            options = ImportOptions(space_id, BATCH, update_labels)
             for report in import_pictures(gallery, found, lambda some: self._embed(space_id, some), options):
                 progress(report)
             record.state = "stopped" if self._stop.is_set() else "done"

@@ -30,7 +30,7 @@ async def start(request: Request) -> Answer:
     """Import every picture of a source that the gallery does not hold yet, beside the traffic."""
     imports = _imports(request)
     options = (await received(request, IMPORT)).options
-    record = await asyncio.to_thread(imports.start, Path(options["source"]))
+    record = await asyncio.to_thread(imports.start, Path(options["source"]), options["update_labels"])
     service_of(request).audit.note(request, "import", import_id=record.id, source=record.source)
     return Answer(_shown(record), 202, {"Location": prefixed(f"/v1/gallery/imports/{record.id}")})
 

@@ -48,9 +48,10 @@ async def enrol(request: Request) -> Answer:
         await _new_item(service, active, trace, data, ear, one, options)
         for ear, one in zip(framed.ears, encoded, strict=True)
     ]
-    items = await desk.run(trace, lambda: list(desk.gallery.enrol(new, engine.ids[0])))
-    for item in items:
-        service.audit.note(request, "enrol", item=item.id, subject=item.subject)
+    outcomes = await desk.run(trace, lambda: desk.gallery.enrol_once(new, engine.ids[0], options["on_duplicate"]))
+    items = [outcome.item for outcome in outcomes]
+    for item, added in outcomes:
+        service.audit.note(request, "enrol" if added else "view", item=item.id, subject=item.subject)
     detected = framed.detected()
     detected.pop("box", None)  # the item has that of its stored picture
     every = [described(item) for item in items] if detect == "all" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ async def _nearest(request: Request, active: Live, trace: Trace, ear: FramedEar,
     crops = [ear.crop if probe.mirrored == own else mirror(ear.crop) for probe in asked]
     encoded = await attended(request, engine.encode(trace, crops))
     queries = [(probe, one.embedding) for probe, one in zip(asked, encoded, strict=True)]
-    question = _question(options, Filter(subjects=tuple(options["subject"]), tags=tuple(options["tag"])))
+    question = _question(options, _filter(options))
     if options["group"] == "subject":
         return await attended(request, desk.search_subjects(trace, queries, engine.ids[0], question))
     return await attended(request, desk.search(trace, queries, engine.ids[0], question))
@@ -93,7 +94,7 @@ async def _search_vectors(request: Request, active: Live, asked: Received[Search
     desk, space_id = active.gallery_desk, active.engine.ids[0]
     vectors = _vectors(options, active.engine.model.latent_dim, service_of(request).settings.max_inputs)
     sides = vector_sides(options["side"], cross_ear=options["cross_ear"])
-    question = _question(options, Filter(subjects=tuple(options["subject"]), sides=sides, tags=tuple(options["tag"])))
+    question = _question(options, replace(_filter(options), sides=sides))
     found: Sequence[Found]
     if options["group"] == "subject":
         found = await attended(request, desk.search_subjects_vectors(trace, vectors, space_id, question))
@@ -101,6 +102,14 @@ async def _search_vectors(request: Request, active: Live, asked: Received[Search
         found = await attended(request, desk.search_vectors(trace, vectors, space_id, question))
     several = {"results": [models.Neighbours(**_shown(one)) for one in found]}
     return await _answer(request, active, trace, found, several if "embeddings" in options else _shown(found[0]))
+
+
+def _filter(options: SearchOptions) -> Filter:
+    return Filter(
+        subjects=tuple(options["subject"]),
+        tags=tuple(options["tag"]),
+        exclude_subjects=tuple(options["exclude_subject"]),
+    )
 
 
 def _question(options: SearchOptions, asked: Filter) -> Question:
