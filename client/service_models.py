@@ -1,4 +1,4 @@
-"""What the service answers about itself: its models, their promotion, its health. See `models`."""
+"""What the service answers about itself: its models, their promotion, its health, refusals. See `models`."""
 
 from __future__ import annotations
 
@@ -91,3 +91,21 @@ class Readiness:
 
     status: str
     checks: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a request was refused. type: a family, as OpenAI's clients know it; param: what in the request is wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+    request_id: str
+
+
+@dataclass(frozen=True)
+class ErrorAnswer:
+    """The body of every refusal under /v1."""
+
+    error: Problem

@@ -28,7 +28,7 @@ PICTURE_TEXT = {"type": "string", "description": "a picture: data URI, base64, o
 def documented(operation: AnyOperation) -> dict[str, Any]:
     """What FastAPI's `openapi_extra` adds for an operation that reads its request itself."""
     schema = model_of(operation.options).model_json_schema(ref_template="#/components/schemas/{model}")
-    properties: dict[str, Any] = schema.get("properties", {})
+    properties = {name: _without_default(about) for name, about in schema.get("properties", {}).items()}
     body_only = {name for name, one in parameters_of(operation.options).items() if one.param.body_only}
     required = [name for name, one in parameters_of(operation.options).items() if one.required]
     in_body = operation.method in ("POST", "PATCH", "PUT")
@@ -51,6 +51,14 @@ def documented(operation: AnyOperation) -> dict[str, Any]:
         is_required = bool(operation.pictures or required)
         extra["requestBody"] = {"required": is_required, "content": content, "description": _about(operation)}
     return extra
+
+
+def _without_default(about: dict[str, Any]) -> dict[str, Any]:
+    """The default in words: generated clients would send it, beside what the caller puts into another place."""
+    default = about.pop("default", None)
+    if isinstance(default, str | int | float):
+        about["description"] += f" (default {str(default).lower()})"
+    return about
 
 
 def _content(

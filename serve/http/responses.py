@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 from numpy.typing import NDArray
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from client.parameters import cached
 from serve.observability.request_context import CURRENT
@@ -18,7 +18,7 @@ from serve.observability.request_context import CURRENT
 OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
 
 
-class Answer(Response):
+class Answer(JSONResponse):
     """A JSON answer; its content may hold C-contiguous numpy arrays, dataclasses, PNG files and datetimes.
 
     A dataclass's field with the default None is left out where it is None. PNG files become `data:` URIs. Writing it

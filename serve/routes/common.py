@@ -12,9 +12,11 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from fastapi.security import APIKeyHeader, HTTPBearer
 
+from client import operations
 from client.operations import Operation
 from client.options import PictureFormat
 from client.parameters import parameters_of
+from client.service_models import ErrorAnswer
 from serve.errors import BadRequest
 from serve.http.api_keys import SCOPES, Scope
 from serve.http.image_inputs import Remote, picture_of
@@ -27,27 +29,11 @@ from serve.service import Service, service_of
 
 OptionsT = TypeVar("OptionsT")
 HandlerT = TypeVar("HandlerT", bound=Callable[..., Coroutine[Any, Any, Response]])
+_NAMES = {id(value): name.lower() for name, value in vars(operations).items() if isinstance(value, Operation)}
 PNG = {"image/png": {"schema": BINARY}}
 
-ERROR_SCHEMA = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code", "request_id"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": "string"},
-                "request_id": {"type": "string"},
-            },
-        }
-    },
-}
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": text, "content": {"application/json": {"schema": ERROR_SCHEMA}}}
+    status: {"description": text, "model": answer_model(ErrorAnswer)}
     for status, text in {
         400: "the request or its picture cannot be used",
         401: "no API key, or one that is not known",
@@ -98,6 +84,7 @@ def serves(
         status_code=operation.status,
         response_model=answer_model(operation.answer) if is_json else None,
         response_class=Answer if is_json else Response,
+        operation_id=_NAMES[id(operation)],
         openapi_extra=documented(operation),
         dependencies=[needs(scope)] if scope else [],
         **more,

@@ -100,7 +100,7 @@ async def all_statistics(request: Request) -> Answer:
 
 @models_router.get("/models/{model}", **_json(answers.Metadata))
 @models_router.get("/models/{model}/versions/{version}", **_json(answers.Metadata))
-async def metadata(request: Request, model: str, version: str | None = None) -> Answer:
+async def metadata(request: Request, model: str, version: str = "") -> Answer:
     """Inputs and outputs of a model, its versions (one for each loaded bundle), its space_id and bundle_id."""
     versions = [version_of(live.engine.ids[1]) for live in _loaded(request)]
     return Answer(_model(request, model, version).metadata(versions))
@@ -108,7 +108,7 @@ async def metadata(request: Request, model: str, version: str | None = None) -> 
 
 @models_router.get("/models/{model}/ready", **_json(answers.ModelReady))
 @models_router.get("/models/{model}/versions/{version}/ready", **_json(answers.ModelReady))
-async def model_ready(request: Request, model: str, version: str | None = None) -> Answer:
+async def model_ready(request: Request, model: str, version: str = "") -> Answer:
     """Whether a model will answer."""
     name = _model(request, model, version).name
     is_ready = (await check(service_of(request))).status == "ready"
@@ -117,14 +117,14 @@ async def model_ready(request: Request, model: str, version: str | None = None) 
 
 @models_router.get("/models/{model}/config", **_json(dict[str, Any]))
 @models_router.get("/models/{model}/versions/{version}/config", **_json(dict[str, Any]))
-async def config(request: Request, model: str, version: str | None = None) -> Answer:
+async def config(request: Request, model: str, version: str = "") -> Answer:
     """Triton's ModelConfig of a model."""
     return Answer(_model(request, model, version).config())
 
 
 @models_router.get("/models/{model}/stats", **_json(answers.Statistics))
 @models_router.get("/models/{model}/versions/{version}/stats", **_json(answers.Statistics))
-async def statistics(request: Request, model: str, version: str | None = None) -> Answer:
+async def statistics(request: Request, model: str, version: str = "") -> Answer:
     """Counts and times of a model."""
     return Answer(answers.Statistics([_shown(request, _model(request, model, version))]))
 
@@ -138,7 +138,7 @@ async def statistics(request: Request, model: str, version: str | None = None) -
     response_class=Response,
     responses={**REFUSED, **INFER_ANSWER},
 )
-async def infer(request: Request, model: str, version: str | None = None) -> Response:
+async def infer(request: Request, model: str, version: str = "") -> Response:
     """Run a model. Request parameters `side` (left, right, unknown) and, for ear-image, `box` and `detect` frame the
     pictures. Without a version the active bundle answers; the answer's parameters say which one it was."""
     active = _live(request, version)
@@ -183,11 +183,11 @@ def _packed(request: Request, document: bytes, json_length: int | None) -> Respo
     return Response(document, media_type=kind, headers=headers)
 
 
-def _live(request: Request, version: str | None = None) -> Live:
+def _live(request: Request, version: str = "") -> Live:
     """The model of a version (a number of `version_of`, a bundle_id or space_id), the active one without. Raises
     NotHere."""
     service = service_of(request)
-    if version is None:
+    if not version:
         return service.use(request)
     numbers = {version_of(live.engine.ids[1]): live for live in _loaded(request)}
     for number, live in numbers.items():
@@ -204,7 +204,7 @@ def _models(request: Request, live: Live) -> Mapping[str, OipModel]:
     return models_of(live.engine, service_of(request).settings.max_inputs)
 
 
-def _model(request: Request, name: str, version: str | None) -> OipModel:
+def _model(request: Request, name: str, version: str) -> OipModel:
     return find(_models(request, _live(request, version)), name)
 
 
