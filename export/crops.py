@@ -54,13 +54,19 @@ class Crops:
 
 
 def load_crops(
-    data: Path, framing: Framing, limit: int, use_boxes: bool = True, trained_on: TrainedOn | None = None
+    data: Path,
+    framing: Framing,
+    limit: int,
+    use_boxes: bool = True,
+    trained_on: TrainedOn | None = None,
+    split: str = "val",
 ) -> Crops:
     """Frame at most `limit` pictures of `data`, in the order of the file; people trained on make room for others.
 
     Args:
         data: a teacher file, a `metadata.csv`, or a folder of either or of pictures. `val_teacher.npy` and rows whose
             `split` is `val` are preferred: a model agrees best with itself on what it was trained on.
+        split: `train` for the other rows, to learn from.
         framing: the rule of the bundle.
         limit: most pictures to take.
         use_boxes: frame by the ear's box where there is one.
@@ -70,7 +76,7 @@ def load_crops(
         NoCrops: nothing there, or nothing readable.
     """
     try:
-        records = _validation(data)
+        records = _of_split(data, split)
     except TrainingError as error:
         raise NoCrops(f"--crops: {error}") from None
     framer = Framer(framing, use_boxes)
@@ -101,9 +107,10 @@ def _readable(records: Sequence[EarRecord]) -> tuple[list[EarRecord], list[Diges
     return readable, digests, problems
 
 
-def _validation(data: Path) -> list[EarRecord]:
-    """The validation pictures where there are some, else those of test, else all."""
-    return pictures(StudyConfig(data)).judged
+def _of_split(data: Path, split: str) -> list[EarRecord]:
+    """Of `train` the pictures to learn from, else those of validation or test; where data has no split, all."""
+    chosen = pictures(StudyConfig(data))
+    return list(chosen.learned or chosen.judged) if split == "train" else chosen.judged
 
 
 def _identities(records: Sequence[EarRecord]) -> tuple[Hashable, ...] | None:

@@ -44,7 +44,9 @@ def latent_statistics(
     saved = metrics.get("calibration")
     if saved is not None:
         return dict(saved)
-    return _calibration(embedding, identities[: len(embedding)]) if identities is not None and calibrate_crops else None
+    return (
+        calibration_of(embedding, identities[: len(embedding)]) if identities is not None and calibrate_crops else None
+    )
 
 
 def _encode_within(seconds: float, folder: Path, crops: Crops) -> Outputs:
@@ -63,7 +65,7 @@ def _encode_within(seconds: float, folder: Path, crops: Crops) -> Outputs:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _calibration(embedding: NDArray[np.float32], identities: Sequence[Hashable]) -> dict[str, Any] | None:
+def calibration_of(embedding: NDArray[np.float32], identities: Sequence[Hashable]) -> dict[str, Any] | None:
     """Platt scaling on genuine and impostor pairs of the crops; None where either kind is missing."""
     try:
         pairs = compare(embedding, identities)

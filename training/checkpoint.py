@@ -104,13 +104,18 @@ def read_trained_on(model: Path) -> TrainedOn | None:
 
 def read_raw(path: str | Path, map_location: str | torch.device = "cpu") -> dict[str, Any]:
     """The whole content of a checkpoint file, trainer's state included; tensors and plain values only."""
-    if not Path(path).is_file():
-        raise CheckpointError(f"{path}: no such checkpoint")
-    try:
-        content = torch.load(path, map_location=map_location, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path}: cannot be read as a checkpoint of tensors and plain values: {reason}") from None
+    content = read_torch(path, map_location)
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         raise CheckpointError(f"{path}: not a checkpoint of ear-teacher (it has no 'state_dict')")
     return content
+
+
+def read_torch(path: str | Path, map_location: str | torch.device = "cpu") -> Any:
+    """What `torch.save` wrote, where that is tensors and plain values; else CheckpointError."""
+    if not Path(path).is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path}: cannot be read as a checkpoint of tensors and plain values: {reason}") from None

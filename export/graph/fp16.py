@@ -93,13 +93,13 @@ rounding all others together to 0.999997 at worst."""
 SUFFIX = ".float16"
 
 
-def store_half(path: Path) -> int:
-    """Rewrite an ONNX file in place. Returns how many tensors are float16 now."""
+def store_half(path: Path, most_error: float = MOST_ERROR) -> int:
+    """Rewrite an ONNX file in place. Returns how many tensors are float16 now. most_error: see `MOST_ERROR`."""
     model = onnx.load(path)
     graph = model.graph
     casts, kept = [], []
     for tensor in graph.initializer:
-        half = _rounded(tensor)
+        half = _rounded(tensor, most_error)
         if half is None:
             kept.append(tensor)
             continue
@@ -116,7 +116,7 @@ def store_half(path: Path) -> int:
     return len(casts)
 
 
-def _rounded(tensor: TensorProto) -> NDArray[np.float16] | None:
+def _rounded(tensor: TensorProto, most_error: float) -> NDArray[np.float16] | None:
     """The tensor in float16, or None where it should stay."""
     small = int(np.prod(tensor.dims)) < LEAST_NUMBERS
     if tensor.data_type != TensorProto.FLOAT or small or tensor.name.startswith(EXACT):
@@ -125,5 +125,5 @@ def _rounded(tensor: TensorProto) -> NDArray[np.float16] | None:
     with np.errstate(over="ignore"):
         half = values.astype(np.float16)
     error = np.sqrt(np.mean((half.astype(np.float32) - values) ** 2))
-    fits = np.isfinite(half).all() and error <= MOST_ERROR * np.sqrt(np.mean(values**2))
+    fits = np.isfinite(half).all() and error <= most_error * np.sqrt(np.mean(values**2))
     return half if fits else None

@@ -1,0 +1,234 @@
+"""Gives a bundle's encoder another embedding: the aligned branch takes the place of the identity head in its graphs.
+
+mu, logvar and the decoder stay what they are; `embedding`, and with it `space_id`, golden outputs and calibration, are
+new. Works on the bundle's ONNX files, so no checkpoint is needed. The folder is replaced as a whole or not at all.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import compose
+
+from bundle.fingerprint import space_id
+from bundle.golden import GOLDEN_NAME, OUTPUTS, write_golden
+from bundle.manifest import FileEntry, Manifest, Precision, Variant, read_manifest, verify_files, write_manifest
+from bundle.runtimes import open_session
+from common.provenance import utc_now
+from export.crops import Crops
+from export.errors import GraphError, NoCrops
+from export.folder import move_into_place, refuse_existing, staging
+from export.graph.fp16 import store_half
+from export.graph.onnx_export import GraphSpec, check_onnx, export_onnx
+from export.graph.rewrite import fold_batch_norms
+from export.graph.wrappers import ENCODER_INPUT, ENCODER_OUTPUTS
+from export.latents import calibration_of
+from export.model_card import write_papers
+from export.parity.judge import LIMITS, ParityError, ParityRow, judge_encoder
+from export.parity.reference import Outputs, batches, run_session, run_torch
+from export.parity.variants import RUNTIME
+from measure.errors import MeasureError
+from measure.protocol import evaluate
+from training.embedding.branch import GEOMETRY, EarBranch
+
+logger = logging.getLogger(__name__)
+
+EMBEDDING, *MU_OUTPUTS = ENCODER_OUTPUTS
+PREFIX = "branch/"
+
+
+def attach_branch(
+    bundle: Path, out: Path, branch: EarBranch, facts: Mapping[str, Any], crops: Crops, force: bool = False
+) -> Manifest:
+    """Write `bundle` with the embedding of `branch` to `out` (which may be `bundle`, with `force`).
+
+    Args:
+        bundle: a whole bundle whose crops are 128 px and whose embedding is as long as the branch's.
+        out: the new bundle's folder.
+        branch: the embedding.
+        facts: what the branch was learned on, plain values; they stand in the manifest and on the model card.
+        crops: framed crops of people that the branch was not learned on, to compare and calibrate on.
+        force: replace `out`.
+
+    Raises:
+        ParityError: a graph does not agree with torch; nothing was written.
+        GraphError: the branch does not fit the bundle.
+        NoCrops: fewer than 3 crops.
+        TargetExists: `out` is there.
+    """
+    refuse_existing(out, force)
+    manifest = read_manifest(bundle)
+    verify_files(bundle, manifest)
+    if (manifest.framing.size_px, manifest.latent_dim) != (128, branch.project.out_features):
+        raise GraphError(
+            f"{bundle} has crops of {manifest.framing.size_px} px and {manifest.latent_dim} numbers a vector; the "
+            f"branch takes 128 px and gives {branch.project.out_features}"
+        )
+    if len(crops) < 3:
+        raise NoCrops(f"--crops: {len(crops)} pictures; at least 3 different ones are needed")
+    embedding = _torch_embedding(branch, crops.pixels)
+    with staging(out) as folder:
+        shutil.copytree(bundle, folder, dirs_exist_ok=True)
+        rows: list[ParityRow] = []
+        for variant in _encoders(manifest):
+            logger.info("%s: replacing the embedding", variant.file)
+            replace_embedding(bundle / variant.file, branch, folder / variant.file)
+            rows += _judge(bundle / variant.file, folder / variant.file, variant.precision, embedding, crops)
+        if refused := [row for row in rows if not row.passed]:
+            raise ParityError(f"no bundle was written: {'; '.join(refused[0].refusals)}", tuple(rows))
+        _write_golden(folder, branch)
+        manifest = _manifest(manifest, folder, branch, facts, rows, embedding, crops)
+        manifest = write_manifest(folder, write_papers(folder, manifest))
+        move_into_place(folder, out, force)
+    return manifest
+
+
+def replace_embedding(encoder: Path, branch: EarBranch, path: Path) -> None:
+    """Write to `path` the graph of `encoder` whose output `embedding` is computed by `branch`, float32 throughout.
+
+    Weights of the branch lie on disk as float16 where that loses nothing. Raises GraphError.
+    """
+    graph = onnx.load(str(encoder))
+    opset = next(item.version for item in graph.opset_import if item.domain == "")
+    _drop_output(graph, EMBEDDING)
+    own = path.with_name(f".{path.name}.branch")
+    try:
+        spec = GraphSpec("branch", ENCODER_INPUT, (128, 128, 3), torch.uint8, (EMBEDDING,), opset)
+        folded = copy.deepcopy(branch)
+        fold_batch_norms(folded)
+        export_onnx(folded, spec, own)
+        store_half(own, most_error=0.0)
+        added = compose.add_prefix(onnx.load(str(own)), PREFIX)
+    finally:
+        own.unlink(missing_ok=True)
+    renamed = {PREFIX + ENCODER_INPUT: ENCODER_INPUT, PREFIX + EMBEDDING: EMBEDDING}
+    for node in added.graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    graph.graph.node.extend(added.graph.node)
+    graph.graph.initializer.extend(added.graph.initializer)
+    output = added.graph.output[0]
+    output.name = EMBEDDING
+    batch = graph.graph.output[0].type.tensor_type.shape.dim[0].dim_param
+    output.type.tensor_type.shape.dim[0].dim_param = batch
+    outputs = [output, *graph.graph.output]
+    del graph.graph.output[:], graph.graph.value_info[:]
+    graph.graph.output.extend(outputs)
+    onnx.save(graph, str(path))
+    check_onnx(path, GraphSpec("encoder", ENCODER_INPUT, (128, 128, 3), torch.uint8, ENCODER_OUTPUTS, opset))
+
+
+def _drop_output(model: onnx.ModelProto, name: str) -> None:
+    """Remove an output and every node and weight that only it needs."""
+    graph = model.graph
+    kept = [output for output in graph.output if output.name != name]
+    needed = {output.name for output in kept}
+    nodes = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            nodes.append(node)
+            needed.update(node.input)
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
+    del graph.output[:], graph.node[:], graph.initializer[:]
+    graph.output.extend(kept)
+    graph.node.extend(reversed(nodes))
+    graph.initializer.extend(weights)
+
+
+def _encoders(manifest: Manifest) -> list[Variant]:
+    return [variant for variant in manifest.variants if variant.graph == "encoder"]
+
+
+def _torch_embedding(branch: EarBranch, pixels: np.ndarray[Any, Any]) -> Any:
+    return run_torch(branch.eval(), pixels, (EMBEDDING,), 16)[EMBEDDING]
+
+
+def _judge(old: Path, new: Path, precision: Precision, embedding: Any, crops: Crops) -> list[ParityRow]:
+    """Rows of the new file: its embedding against torch's, mu and logvar against the file it replaces."""
+    before, after = (open_session(path, RUNTIME, precision=precision) for path in (old, new))
+    try:
+        expected: Outputs = run_session(before, ENCODER_INPUT, crops.pixels, 16) | {EMBEDDING: embedding}
+        rows = []
+        for batch, count in batches(len(crops), 32):
+            outputs = run_session(after, ENCODER_INPUT, crops.pixels[:count], batch)
+            row = ParityRow("encoder", precision, RUNTIME, batch, count)
+            identities = None if crops.identities is None else crops.identities[:count]
+            first = {name: values[:count] for name, values in expected.items()}
+            rows.append(judge_encoder(row, first, outputs, LIMITS[precision], identities))
+        return rows
+    finally:
+        before.close()
+        after.close()
+
+
+def _write_golden(folder: Path, branch: EarBranch) -> None:
+    with np.load(folder / GOLDEN_NAME, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    crops = arrays.pop("crops")
+    arrays[EMBEDDING] = _torch_embedding(branch, crops)
+    write_golden(folder, crops, {name: arrays[name] for name in OUTPUTS})
+
+
+def _manifest(
+    old: Manifest,
+    folder: Path,
+    branch: EarBranch,
+    facts: Mapping[str, Any],
+    rows: list[ParityRow],
+    embedding: Any,
+    crops: Crops,
+) -> Manifest:
+    mu_space = old.training.get("embedding", {}).get("mu_space_id", old.space_id)
+    tensors = {name: value.numpy() for name, value in branch.state_dict().items()}
+    space = space_id(tensors, {"mu": mu_space, "embedding": GEOMETRY}, old.framing)
+    replaced = {variant.file for variant in _encoders(old)}
+    largest = {row.precision: row for row in rows}
+    variants = [
+        item.model_copy(update={"parity": largest[item.precision].to_dict()}) if item.graph == "encoder" else item
+        for item in old.variants
+    ]
+    files = {
+        name: FileEntry.of(folder / name) if name in (*replaced, GOLDEN_NAME) else entry
+        for name, entry in old.files.items()
+    }
+    figures = _figures(embedding, crops)
+    kept = {name: value for name, value in old.training.get("metrics", {}).items() if name in ("psnr_db", "ssim")}
+    others = [row for row in old.parity.get("rows", []) if row["graph"] != "encoder"]
+    calibration = None if crops.identities is None else calibration_of(embedding, crops.identities)
+    return old.model_copy(
+        update={
+            "bundle_id": "",
+            "space_id": space,
+            "created": utc_now(),
+            "files": files,
+            "variants": variants,
+            "parity": {**old.parity, "rows": [*(row.to_dict() for row in rows), *others], "crops": len(crops)},
+            "training": {
+                **old.training,
+                "metrics": {**kept, **figures},
+                "slices": [],
+                "judged_on": {},
+                "embedding": {"mu_space_id": mu_space, **facts},
+            },
+            "calibration": calibration or old.calibration,
+        }
+    )
+
+
+def _figures(embedding: Any, crops: Crops) -> dict[str, float]:
+    """Rank-1 and equal error rate on the comparison crops, where it is known whose they are."""
+    if crops.identities is None:
+        return {}
+    try:
+        result = evaluate(embedding, crops.identities)
+    except MeasureError:
+        return {}
+    return {"rank1": float(result.rank1), "eer": float(result.eer)}

@@ -1,0 +1,85 @@
+"""The aligned embedding in a bundle: in the encoder's graph, golden outputs and space; everything else as it was."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bundle.golden import golden_crops
+from bundle.manifest import read_manifest, verify_files
+from bundle.model import load
+from bundle.tensorrt.build import BuildOptions, build_plan
+from bundle.tensorrt.flavour import load_flavour
+from export.crops import Crops
+from export.embedding import attach_branch
+from export.errors import GraphError, TargetExists
+from export.graph.onnx_export import GraphSpec, export_onnx
+from tests.training.embedding.branches import random_branch
+
+DEMO = Path(__file__).parents[2] / "demo" / "bundle"
+
+
+@pytest.fixture(scope="module")
+def crops() -> Crops:
+    rng = np.random.default_rng(0)
+    people = golden_crops()
+    noisy = [np.clip(people + rng.normal(0, 12, people.shape), 0, 255).astype(np.uint8) for _ in range(3)]
+    return Crops(np.concatenate(noisy), tuple(range(6)) * 3)
+
+
+@pytest.fixture(scope="module")
+def attached(crops, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bundles") / "aligned"
+    attach_branch(DEMO, folder, random_branch(), {"people": 3}, crops)
+    return folder
+
+
+def test_the_bundle_is_whole_and_reproduces_its_golden_outputs(attached):
+    manifest = read_manifest(attached)
+    verify_files(attached, manifest)
+    with load(attached, "onnxruntime-cpu") as model:
+        assert model.check_golden().embedding_cosine > 0.99999
+    assert all(row["passed"] for row in manifest.parity["rows"])
+
+
+def test_the_embedding_is_the_branchs_and_mu_is_the_old_one(attached, crops):
+    with load(attached, "onnxruntime-cpu") as model, load(DEMO, "onnxruntime-cpu") as old, torch.inference_mode():
+        encoding, before = model.encode(crops.pixels[:5]), old.encode(crops.pixels[:5])
+        np.testing.assert_allclose(encoding.embedding, random_branch()(torch.from_numpy(crops.pixels[:5])), atol=1e-4)
+        np.testing.assert_allclose(encoding.mu, before.mu, atol=1e-5)
+        np.testing.assert_allclose(encoding.logvar, before.logvar, atol=1e-5)
+
+
+def test_vectors_of_another_branch_live_in_another_space(attached, crops, tmp_path):
+    old, new = read_manifest(DEMO), read_manifest(attached)
+    assert new.space_id != old.space_id
+    assert new.training["embedding"]["people"] == 3
+    other = random_branch()
+    other.centre.add_(0.01)
+    again = attach_branch(attached, tmp_path / "again", other, {}, crops)
+    assert again.space_id not in (old.space_id, new.space_id)
+    assert again.training["embedding"]["mu_space_id"] == new.training["embedding"]["mu_space_id"]
+    assert again.files["encoder.onnx"].size_bytes < new.files["encoder.onnx"].size_bytes * 1.01
+
+
+def test_figures_and_calibration_are_the_new_embeddings(attached):
+    old, new = read_manifest(DEMO), read_manifest(attached)
+    assert new.training["metrics"]["psnr_db"] == old.training["metrics"]["psnr_db"]
+    assert new.training["metrics"]["rank1"] == 1.0
+    assert new.calibration != old.calibration
+
+
+def test_what_does_not_fit_is_refused(crops, exported, tmp_path):
+    with pytest.raises(GraphError, match="32 px and 16 numbers"):
+        attach_branch(exported, tmp_path / "new", random_branch(), {}, crops)
+    with pytest.raises(TargetExists):
+        attach_branch(DEMO, DEMO, random_branch(), {}, crops)
+
+
+def test_tensorrt_rtx_builds_the_branch(tmp_path):
+    pytest.importorskip("tensorrt_rtx_bindings")
+    path = tmp_path / "branch.onnx"
+    export_onnx(random_branch(), GraphSpec("branch", "image", (128, 128, 3), torch.uint8, ("embedding",), 20), path)
+    options = BuildOptions(batches=(1, 4), target="sm89")
+    assert len(build_plan(path, load_flavour("tensorrt-rtx"), "fp32", options).plan) > 1_000_000

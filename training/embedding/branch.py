@@ -1,0 +1,153 @@
+"""Ear crops -> unit-length embeddings that carry over to photographs: align, describe by oriented gradients, project.
+
+A branch of the encoder beside mu: it sees grey only, so neither skin tone nor white balance reaches the vector. Learned
+on renders: the two landmark networks and the projection (`training.embedding.discriminant`). Knows no labels.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.checkpoint import read_torch
+from training.embedding.landmark_net import INPUT_PX, LANDMARKS, LandmarkNet
+from training.embedding.oriented_gradients import CELL_PX, ORIENTATIONS, OrientedCells
+from training.embedding.similarity import compose, similarity, through, warp, within
+from training.errors import CheckpointError
+
+EMBEDDING = 1024
+WIDTH_PX, HEIGHT_PX = 64, 96
+"""The aligned picture that is described: an ear and little of the hair before and the skin behind it."""
+REACH = (0.62, 0.93)
+"""Half its width and height, in units of the mean ear's frame."""
+LOOKS = ((0.0, 1.0, 1.0), (0.0, 0.88, 1.0), (0.0, 1.13, 1.0))
+"""Turn (degrees), stretch across, stretch down: aligned pictures whose descriptions are averaged."""
+CELLS = ORIENTATIONS * (WIDTH_PX // CELL_PX) * (HEIGHT_PX // CELL_PX)
+FEATURES = CELLS + 2 * LANDMARKS
+SHAPE_WEIGHT = 8.0
+"""How much the landmarks' own shape counts beside the gradients, before the projection weighs both."""
+GEOMETRY = {"looks": [list(look) for look in LOOKS], "reach": list(REACH), "size_px": [WIDTH_PX, HEIGHT_PX]}
+"""What a saved branch must have been learned with, besides the layers."""
+DOUBT = 0.12
+"""Expected error of a landmark (share of the crop's side) at which the box counts as much as the landmarks."""
+
+
+class Located(NamedTuple):
+    """Where the ears are in B crops."""
+
+    theta: Tensor
+    """(B, 2, 3): the similarity from the mean ear's frame to the crop, in [-1, 1]."""
+    landmarks: Tensor
+    """(B, 17, 2) x, y as shares of the crop's side."""
+    spread: Tensor
+    """(B,): expected error of a landmark (geometric mean of the 17), as a share of the crop's side."""
+
+
+class EarBranch(nn.Module):
+    """(B, 128, 128, 3) uint8 RGB in left orientation -> (B, D) float32 of unit length.
+
+    Args:
+        dim: D, at most `FEATURES`.
+    """
+
+    mean_ear: Tensor
+    """(17, 2): the mean ear, x, y in [-1, 1]."""
+    box_theta: Tensor
+    """(2, 3): the similarity of an ear that fills its box as most do; what is fallen back to."""
+    looks: Tensor
+    """(L, 2, 3) inside the mean ear's frame."""
+    centre: Tensor
+    """(F,): mean description of photo-like renders."""
+
+    def __init__(self, dim: int = EMBEDDING) -> None:
+        super().__init__()
+        self.coarse, self.fine = LandmarkNet(), LandmarkNet()
+        self.cells = OrientedCells()
+        self.project = nn.Linear(FEATURES, dim, bias=False)
+        self.register_buffer("mean_ear", torch.zeros(LANDMARKS, 2))
+        self.register_buffer("box_theta", torch.zeros(2, 3))
+        self.register_buffer("looks", look_thetas(), persistent=False)
+        self.register_buffer("centre", torch.zeros(FEATURES))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 128, 128, 3) uint8 RGB, or the same numbers as float32 -> (B, D) float32, unit length."""
+        grey = to_grey(images)
+        vectors = self.project(self.describe(grey, self.locate(grey)) - self.centre)
+        return F.normalize(vectors, eps=1e-6)
+
+    def locate(self, grey: Tensor) -> Located:
+        """(B, 1, 128, 128) in [0, 1] -> the ears' places: a first guess, looked at again in its own frame."""
+        places, spreads = self.coarse(F.avg_pool2d(grey, grey.shape[-1] // INPUT_PX))
+        theta = self._trust(similarity(places * 2 - 1, self.mean_ear, 1 / spreads), spreads)
+        places, spreads = self.fine(warp(grey, theta, INPUT_PX, INPUT_PX))
+        places = through(theta, places * 2 - 1)
+        scale = (theta[:, 0, 0] * theta[:, 0, 0] + theta[:, 1, 0] * theta[:, 1, 0] + 1e-6).sqrt()
+        spreads = spreads * scale[:, None]
+        theta = self._trust(similarity(places, self.mean_ear, 1 / spreads), spreads)
+        return Located(theta, (places + 1) / 2, spreads.log().mean(1).exp())
+
+    def describe(self, grey: Tensor, located: Located) -> Tensor:
+        """Oriented gradients of the aligned ear, mean of the looks, and the shape of its landmarks: (B, F)."""
+        cells = [
+            self.cells(warp(grey, compose(located.theta, look[None]), HEIGHT_PX, WIDTH_PX)).flatten(1)
+            for look in self.looks
+        ]
+        places = within(located.theta, located.landmarks * 2 - 1) - self.mean_ear
+        return torch.cat([torch.stack(cells).mean(0), SHAPE_WEIGHT * places.flatten(1)], 1)
+
+    def _trust(self, theta: Tensor, spreads: Tensor) -> Tensor:
+        """Lean towards the box's frame where the landmarks are in doubt."""
+        doubt = spreads.log().mean(1).exp() / DOUBT
+        share = (1 / (1 + doubt * doubt * doubt * doubt))[:, None, None]
+        return share * theta + (1 - share) * self.box_theta
+
+
+def to_grey(images: Tensor) -> Tensor:
+    """(B, H, W, 3) uint8 RGB -> (B, 1, H, W) float32 in [0, 1]: luma of ITU-R BT.601."""
+    red, green, blue = images.float().unbind(3)
+    return ((0.299 * red + 0.587 * green + 0.114 * blue) / 255)[:, None]
+
+
+def look_thetas() -> Tensor:
+    """(L, 2, 3): the part of the mean ear's frame that each look shows."""
+    rows = []
+    for turn_deg, across, down in LOOKS:
+        cos, sin = math.cos(math.radians(turn_deg)), math.sin(math.radians(turn_deg))
+        x, y = REACH[0] * across, REACH[1] * down
+        rows.append([[cos * x, -sin * y, 0.0], [sin * x, cos * y, 0.0]])
+    return torch.tensor(rows)
+
+
+def save_branch(branch: EarBranch, path: str | Path, facts: dict[str, Any] | None = None) -> None:
+    """Write a branch: tensors in half precision, geometry and `facts` (plain values) as JSON."""
+    state = {name: value.half() if value.is_floating_point() else value for name, value in branch.state_dict().items()}
+    config = {**GEOMETRY, "dim": branch.project.out_features, **(facts or {})}
+    temporary = Path(path).with_name(Path(path).name + ".part")
+    torch.save({"config": json.dumps(config), "state": state}, temporary)
+    os.replace(temporary, path)
+
+
+def load_branch(path: str | Path) -> tuple[EarBranch, dict[str, Any]]:
+    """A saved branch, float32, in evaluation mode, and its configuration with the facts.
+
+    Raises:
+        CheckpointError: not a branch, or one of another geometry.
+    """
+    content = read_torch(path)
+    try:
+        config, state = json.loads(content["config"]), content["state"]
+        differing = [name for name in ("looks", "reach") if config[name] != GEOMETRY[name]]
+        branch = EarBranch(config.get("dim", EMBEDDING))
+        branch.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in state.items()})
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not an embedding branch of this version: {error}") from None
+    if differing:
+        raise CheckpointError(f"{path} was learned with another {' and '.join(differing)} than this version has")
+    return branch.eval().requires_grad_(False), config
