@@ -18,7 +18,7 @@ from bundle.errors import BundleError
 from index.errors import GalleryError
 from measure.errors import MeasureError
 from serve.errors import ConfigurationError, ServeError
-from serve.http.middleware import Envelope, error_answer
+from serve.http.middleware import RequestMiddleware, error_answer
 from serve.http.openapi import without_422
 from serve.http.parameters import bad_request
 from serve.http.proxy import add_proxy_support, route_path
@@ -93,7 +93,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.service = service
     for kind in EXPECTED:
         app.add_exception_handler(kind, _answer_error)
-    app.add_middleware(Envelope, settings=settings, active_ids=service.active_ids, observers=service.observers())
+    app.add_middleware(
+        RequestMiddleware, settings=settings, active_ids=service.active_ids, observers=service.observers()
+    )
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

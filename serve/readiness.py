@@ -7,7 +7,7 @@ import asyncio
 from client.service_models import Readiness
 from index.errors import GalleryError
 from serve.inference.engine import Engine
-from serve.inference.gallery_pool import Desk
+from serve.inference.gallery_pool import GalleryPool
 from serve.service import Service
 
 STORE_PATIENCE_S = 2.0
@@ -28,8 +28,8 @@ async def _checks(service: Service) -> dict[str, str]:
     active = service.active
     golden = active.watchdog.trouble or "ok"  # it passed its golden check before it became active
     checks = {"model": "ok", "golden": golden, **_workers(active.engine)}
-    if active.desk is not None:
-        checks["gallery"] = await _store(active.desk)
+    if active.gallery_pool is not None:
+        checks["gallery"] = await _store(active.gallery_pool)
     return checks
 
 
@@ -43,10 +43,10 @@ def _workers(engine: Engine) -> dict[str, str]:
     return states
 
 
-async def _store(desk: Desk) -> str:
+async def _store(gallery_pool: GalleryPool) -> str:
     try:
         async with asyncio.timeout(STORE_PATIENCE_S):
-            await asyncio.to_thread(desk.gallery.check_writable)
+            await asyncio.to_thread(gallery_pool.gallery.check_writable)
     except GalleryError as error:
         return str(error)
     except TimeoutError:

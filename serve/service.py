@@ -21,9 +21,9 @@ from serve.inference.decode_pool import DecodeLimits, DecodePool
 from serve.lifecycle.bulk_import import Imports
 from serve.lifecycle.gauges import gauges
 from serve.lifecycle.in_flight import InFlight
-from serve.lifecycle.model_registry import Live, LiveModels
+from serve.lifecycle.model_registry import ModelRegistry, ServedModel
 from serve.lifecycle.promotion import Promotions
-from serve.lifecycle.tensorrt_build import Upgrades
+from serve.lifecycle.tensorrt_build import TensorrtBuilds
 from serve.observability.audit import Audit, open_audit
 from serve.observability.logs import AccessLog
 from serve.observability.metrics import Metrics
@@ -42,7 +42,7 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.intake = DecodePool(
+        self.decode_pool = DecodePool(
             DecodeLimits(
                 threads=settings.decode_workers,
                 queue_size=settings.queue_size,
@@ -55,10 +55,10 @@ class Service:
         self.keyring = Keyring(settings)
         self.rates = Rates(settings.rate_limit)
         self.audit = Audit()
-        self.models: LiveModels | None = None
+        self.models: ModelRegistry | None = None
         self.promotions: Promotions | None = None
         self.imports: Imports | None = None
-        self.upgrades: Upgrades | None = None
+        self.tensorrt_builds: TensorrtBuilds | None = None
         self.failure: Exception | None = None
         self.in_flight = InFlight()
         self.metrics = Metrics(lambda: gauges(self.active))
@@ -82,29 +82,29 @@ class Service:
 
     def _open(self) -> None:
         settings = self.settings
-        models = LiveModels(settings, self.metrics.ran, self.in_flight.outlast)
+        models = ModelRegistry(settings, self.metrics.ran, self.in_flight.outlast)
         self.audit = open_audit(settings)
         if settings.own_gallery is not None:
             self.promotions = Promotions(settings.own_gallery, models, settings)
             self.promotions.resume()
             self.imports = Imports(models, settings, self.audit)
-        self.upgrades = Upgrades(models, settings)
-        self.upgrades.consider()
+        self.tensorrt_builds = TensorrtBuilds(models, settings)
+        self.tensorrt_builds.consider()
         self.models = models
 
     async def _watch(self) -> None:
         while self.active is not None:
             await asyncio.sleep(self.settings.probe_s)
             await self.active.watchdog.tick()
-            if self.upgrades is not None:
-                self.upgrades.consider()
+            if self.tensorrt_builds is not None:
+                self.tensorrt_builds.consider()
 
     @property
-    def active(self) -> Live | None:
+    def active(self) -> ServedModel | None:
         """The model that answers, with its gallery; None until it is loaded."""
         return None if self.models is None else self.models.active
 
-    def use(self, request: HTTPConnection, space_id: str | None = None, model: str | None = None) -> Live:
+    def use(self, request: HTTPConnection, space_id: str | None = None, model: str | None = None) -> ServedModel:
         """The model and gallery that answer this request: the active ones, or those that it names.
 
         space_id: of the vectors that it is about. model: bundle_id, space_id or alias. Raises NotReady while there is
@@ -121,7 +121,7 @@ class Service:
         trace.space_id, trace.bundle_id = live.engine.ids
         return live
 
-    def loaded(self) -> LiveModels:
+    def loaded(self) -> ModelRegistry:
         """The models. Raises NotReady while there are none."""
         if self.models is None:
             raise NotReady(f"the model cannot be loaded: {self.failure}" if self.failure else "the model is loading")
@@ -147,15 +147,15 @@ class Service:
             await self._loading
         if self._watching is not None:
             self._watching.cancel()
-        if self.upgrades is not None:
-            await asyncio.to_thread(self.upgrades.close)
+        if self.tensorrt_builds is not None:
+            await asyncio.to_thread(self.tensorrt_builds.close)
         if self.imports is not None:
             await asyncio.to_thread(self.imports.close)
         if self.promotions is not None:
             await asyncio.to_thread(self.promotions.close)
         if self.models is not None:
             await asyncio.to_thread(self.models.close)
-        self.intake.close()
+        self.decode_pool.close()
         await self.fetcher.close()
         if self.spans is not None:
             self.spans.close()

@@ -39,7 +39,7 @@ class Observer(Protocol):
         """route: its template. status: 499 where the client had gone before an answer."""
 
 
-class Envelope:
+class RequestMiddleware:
     """ASGI middleware.
 
     active_ids: (space_id, bundle_id) of the active model, None while there is none. observers: told of every request

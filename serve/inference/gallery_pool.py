@@ -25,7 +25,7 @@ ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
-class Question:
+class GalleryQuery:
     """What a search asks besides its vectors: at most k hits, similarity >= threshold, items that pass the filter.
 
     Grouped: at most k subjects, with up to `per_subject` hits each.
@@ -37,7 +37,7 @@ class Question:
     per_subject: int = 1
 
 
-class Desk:
+class GalleryPool:
     """One gallery and the pool that serves it; `queue_size` calls may wait or run."""
 
     def __init__(self, gallery: Gallery, threads: int, queue_size: int) -> None:
@@ -61,7 +61,7 @@ class Desk:
         return await self.run(trace, job)
 
     async def search(
-        self, trace: Trace, queries: Sequence[tuple[Probe, NDArray[np.float32]]], space_id: str, question: Question
+        self, trace: Trace, queries: Sequence[tuple[Probe, NDArray[np.float32]]], space_id: str, question: GalleryQuery
     ) -> list[Hit]:
         """The nearest ears over all probes of one query, best first."""
 
@@ -71,7 +71,7 @@ class Desk:
         )
 
     async def search_subjects(
-        self, trace: Trace, queries: Sequence[tuple[Probe, NDArray[np.float32]]], space_id: str, question: Question
+        self, trace: Trace, queries: Sequence[tuple[Probe, NDArray[np.float32]]], space_id: str, question: GalleryQuery
     ) -> list[SubjectHit]:
         """The nearest subjects over all probes of one query, best first; an ear of nobody's stands for itself."""
         asked = probes_within(question.filter, queries)
@@ -81,14 +81,14 @@ class Desk:
         )
 
     async def search_vectors(
-        self, trace: Trace, embeddings: NDArray[np.float32], space_id: str, question: Question
+        self, trace: Trace, embeddings: NDArray[np.float32], space_id: str, question: GalleryQuery
     ) -> list[list[Hit]]:
         """The nearest ears of each ready vector, (Q, D) float32, best first: one search for all of them."""
         k, asked, threshold = question.k, question.filter, question.threshold
         return await self.run(trace, lambda: list(self.gallery.search(embeddings, k, asked, space_id, threshold)))
 
     async def search_subjects_vectors(
-        self, trace: Trace, embeddings: NDArray[np.float32], space_id: str, question: Question
+        self, trace: Trace, embeddings: NDArray[np.float32], space_id: str, question: GalleryQuery
     ) -> list[list[SubjectHit]]:
         """The nearest subjects of each ready vector, (Q, D) float32, best first: one search for all of them."""
         k, asked, threshold = question.k, question.filter, question.threshold

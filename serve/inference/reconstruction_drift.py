@@ -16,8 +16,8 @@ from client.models import Quality
 from index.items import Item
 from serve.inference.decode_pool import oriented
 from serve.inference.engine import Engine
-from serve.inference.gallery_pool import Desk
 from serve.inference.orientation import shown_side
+from serve.inference.pool import GalleryPool
 from serve.inference.quality import assess
 from serve.observability.request_context import Trace
 
@@ -52,12 +52,12 @@ def read_stored(gallery: Gallery, items: Sequence[Item], engine: Engine) -> list
     return found
 
 
-async def quality(desk: Desk, engine: Engine, trace: Trace, items: Sequence[Item]) -> dict[str, float] | None:
+async def quality(pool: GalleryPool, engine: Engine, trace: Trace, items: Sequence[Item]) -> dict[str, float] | None:
     """What the decoder makes of these items; None where there are none."""
-    stored = await desk.run(trace, lambda: read_stored(desk.gallery, items, engine))
+    stored = await pool.run(trace, lambda: read_stored(pool.gallery, items, engine))
     again = await engine.decode(trace, [one.mu for one in stored]) if stored else []
     pairs = list(zip(stored, again, strict=True))
-    return told(await desk.run(trace, lambda: [assess(one.crop, drawn, engine.reference) for one, drawn in pairs]))
+    return told(await pool.run(trace, lambda: [assess(one.crop, drawn, engine.reference) for one, drawn in pairs]))
 
 
 def told(found: Sequence[Quality]) -> dict[str, float] | None:

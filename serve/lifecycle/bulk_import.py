@@ -27,7 +27,7 @@ from index.tools.sources import Picture, open_source
 from serve.errors import ImportConflict, NotHere
 from serve.inference.decode_pool import oriented, stored_crop
 from serve.inference.orientation import shown_side
-from serve.lifecycle.model_registry import Live, LiveModels
+from serve.lifecycle.model_registry import ModelRegistry, ServedModel
 from serve.lifecycle.reembedding import embedded, rest
 from serve.observability.audit import Audit
 from serve.settings import Settings
@@ -60,7 +60,7 @@ class ImportRecord(BaseModel):
 class Imports:
     """The imports of one service process. Methods block: call them off the event loop."""
 
-    def __init__(self, models: LiveModels, settings: Settings, audit: Audit) -> None:
+    def __init__(self, models: ModelRegistry, settings: Settings, audit: Audit) -> None:
         self._models, self._settings, self._audit = models, settings, audit
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels)
         self._records: list[ImportRecord] = []
@@ -142,14 +142,14 @@ class Imports:
         items = iter(_item(*each, own[row], also[row]) for row, each in enumerate(kept))
         return [found if isinstance(found, Exception) else next(items) for found in seen]
 
-    def _seen(self, one: Picture, framing: Framing) -> Seen | Exception:
+    def _seen(self, one: Picture, framing: Framing) -> DecodedPicture | Exception:
         try:
             part = part_for(PictureFile(one.data, self._limits, framing.alpha_grey), one.box, framing)
-            return Seen(part, _crop(one, part, framing))
+            return DecodedPicture(part, _crop(one, part, framing))
         except Exception as error:
             return error
 
-    def _elsewhere(self, live: Live, kept: Sequence[tuple[Picture, Part]]) -> list[dict[str, Vectors]]:
+    def _elsewhere(self, live: ServedModel, kept: Sequence[tuple[Picture, Part]]) -> list[dict[str, Vectors]]:
         """For each picture space_id -> vectors in the other live spaces; a model that fails is left out, and what its
         space lacks is filled by the promotion (as `serve.lifecycle.dual_write` does for a single ear).
         """
@@ -165,7 +165,7 @@ class Imports:
         return also
 
 
-class Seen(NamedTuple):
+class DecodedPicture(NamedTuple):
     """A picture of the source: the part of it that shows the ear, upright, and the crop that the model takes."""
 
     part: Part
@@ -176,6 +176,6 @@ def _crop(one: Picture, part: Part, framing: Framing) -> Pixels:
     return oriented(frame(part, one.box, framing), shown_side(one.side))
 
 
-def _item(one: Picture, seen: Seen, own: Vectors, also: dict[str, Vectors]) -> NewItem:
+def _item(one: Picture, seen: DecodedPicture, own: Vectors, also: dict[str, Vectors]) -> NewItem:
     stored = stored_crop(seen.part, one.box)
     return NewItem(stored.file, own.mu, own.embedding, one.subject, one.side, one.tags, box=stored.box, also=also)

@@ -8,14 +8,20 @@ from bundle.framing import Box
 from index.items import Vectors
 from serve.inference.decode_pool import DecodePool
 from serve.inference.orientation import Side
-from serve.lifecycle.model_registry import Live, LiveModels
+from serve.lifecycle.model_registry import ModelRegistry, ServedModel
 from serve.observability.request_context import Trace
 
 log = logging.getLogger(__name__)
 
 
 async def vectors_elsewhere(
-    models: LiveModels | None, intake: DecodePool, live: Live, trace: Trace, file: bytes, side: Side, box: Box | None
+    models: ModelRegistry | None,
+    decode_pool: DecodePool,
+    live: ServedModel,
+    trace: Trace,
+    file: bytes,
+    side: Side,
+    box: Box | None,
 ) -> dict[str, Vectors]:
     """space_id -> vectors of a picture, for every live space but that of `live`.
 
@@ -25,7 +31,7 @@ async def vectors_elsewhere(
     found: dict[str, Vectors] = {}
     for other in models.others(live) if models is not None else []:
         try:
-            crop = await intake.crop(trace, file, side, box, other.engine.framing)
+            crop = await decode_pool.crop(trace, file, side, box, other.engine.framing)
             (encoded,) = await other.engine.encode(trace, [crop])
         except Exception as error:
             log.warning("request %s: no vectors in space %s: %s", trace.request_id, other.engine.ids[0], error)

@@ -8,10 +8,10 @@ from index.errors import GalleryError
 from serve.observability.metrics import Gauges, Sample
 
 if TYPE_CHECKING:
-    from serve.lifecycle.model_registry import Live
+    from serve.lifecycle.model_registry import ServedModel
 
 
-def gauges(active: Live | None) -> Gauges:
+def gauges(active: ServedModel | None) -> Gauges:
     """Every gauge by name (without its prefix), of the active model; None before there is one."""
     shown: Gauges = {"ready_model": ("1 once a model is active.", [({}, float(active is not None))])}
     if active is None:
@@ -19,7 +19,7 @@ def gauges(active: Live | None) -> Gauges:
     return {**shown, **_model(active), **_workers(active), **_gallery(active)}
 
 
-def _model(active: Live) -> Gauges:
+def _model(active: ServedModel) -> Gauges:
     model = active.engine.model
     labels = {
         "bundle_id": model.bundle_id,
@@ -34,7 +34,7 @@ def _model(active: Live) -> Gauges:
     }
 
 
-def _workers(active: Live) -> Gauges:
+def _workers(active: ServedModel) -> Gauges:
     batchers = active.engine.batchers
 
     def each(value: str) -> list[Sample]:
@@ -48,11 +48,11 @@ def _workers(active: Live) -> Gauges:
     }
 
 
-def _gallery(active: Live) -> Gauges:
-    if active.desk is None:
+def _gallery(active: ServedModel) -> Gauges:
+    if active.gallery_pool is None:
         return {}
     try:
-        count = active.desk.gallery.count()
+        count = active.gallery_pool.gallery.count()
     except GalleryError:
         return {}
     return {"gallery_items": ("Enrolled ears.", [({}, float(count))])}

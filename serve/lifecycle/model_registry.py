@@ -19,7 +19,7 @@ from bundle.session import AUTO
 from index.errors import SpaceMismatch
 from serve.errors import NotHere
 from serve.inference.engine import BatchObserver, Engine
-from serve.inference.gallery_pool import Desk
+from serve.inference.gallery_pool import GalleryPool
 from serve.inference.watchdog import Watchdog
 from serve.lifecycle.gallery_store import open_store
 from serve.lifecycle.startup import bundles_at_start
@@ -32,19 +32,19 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Live:
-    """A loaded model, its watchdog, and the gallery with its vectors; `desk` is None where there is no gallery."""
+class ServedModel:
+    """A loaded model, its watchdog, and the gallery with its vectors (`gallery_pool`; None without a gallery)."""
 
     engine: Engine
-    desk: Desk | None
+    gallery_pool: GalleryPool | None
     watchdog: Watchdog
 
     @property
-    def gallery_desk(self) -> Desk:
-        """The desk, or NotHere where there is none."""
-        if self.desk is None:
+    def required_pool(self) -> GalleryPool:
+        """The gallery_pool, or NotHere where there is none."""
+        if self.gallery_pool is None:
             raise NotHere("this service was started without a gallery; start it with --gallery FOLDER")
-        return self.desk
+        return self.gallery_pool
 
     @property
     def calibration(self) -> Mapping[str, Any] | None:
@@ -52,7 +52,7 @@ class Live:
         return self.engine.model.manifest.calibration
 
 
-class LiveModels:
+class ModelRegistry:
     """Loaded models by bundle_id. Changing methods block: call them off the event loop."""
 
     def __init__(
@@ -64,7 +64,7 @@ class LiveModels:
         """
         self._settings, self._observe, self._outlast = settings, observe, outlast
         self._changing = threading.Lock()
-        self.desk: Desk | None = None
+        self.gallery_pool: GalleryPool | None = None
         active_folder, other_folder = bundles_at_start(settings)
         if settings.has_gallery:  # SQLAlchemy and FAISS take as long to import as the model takes to load: beside it
             threading.Thread(target=import_module, args=("index.gallery",), name="import", daemon=True).start()
@@ -75,7 +75,7 @@ class LiveModels:
             except Exception:
                 engine.close()
                 raise
-            self.desk = Desk(gallery, settings.index_threads, settings.queue_size)
+            self.gallery_pool = GalleryPool(gallery, settings.index_threads, settings.queue_size)
         self.active = self._live(engine)
         self._models = {engine.ids[1]: self.active}
         if other_folder is not None:
@@ -84,27 +84,27 @@ class LiveModels:
     @property
     def gallery(self) -> Gallery:
         """The gallery. Raises NotHere where there is none."""
-        return self.active.gallery_desk.gallery
+        return self.active.required_pool.gallery
 
-    def all(self) -> list[Live]:
+    def all(self) -> list[ServedModel]:
         """Every loaded model, the active one first."""
         active = self.active
         return [active, *(live for live in self._models.values() if live is not active)]
 
-    def of(self, bundle_id: str) -> Live:
+    def of(self, bundle_id: str) -> ServedModel:
         """A loaded model by its bundle. Raises NotHere."""
         if bundle_id not in self._models:
             raise NotHere(f"no model {bundle_id[:80]!r} is loaded; there are {', '.join(self._models)}")
         return self._models[bundle_id]
 
-    def of_space(self, space_id: str | None) -> Live:
+    def of_space(self, space_id: str | None) -> ServedModel:
         """The model of a space, the active one where none is named. Raises SpaceMismatch."""
         for live in self.all():
             if space_id in (None, live.engine.ids[0]):
                 return live
         raise SpaceMismatch(self.active.engine.ids[0], str(space_id))
 
-    def named(self, name: str | None) -> Live:
+    def named(self, name: str | None) -> ServedModel:
         """A loaded model by bundle_id or space_id, the active one by an alias or no name. Raises NotHere.
 
         Two bundles of one space give the same vectors: the active one answers, where it is one of them.
@@ -124,15 +124,15 @@ class LiveModels:
         """Names of the active model, whichever it is."""
         return ("ear-teacher", *self._settings.model_aliases)
 
-    def others(self, live: Live) -> list[Live]:
+    def others(self, live: ServedModel) -> list[ServedModel]:
         """Models of the other live spaces: they must learn of every write too."""
         return [other for other in self.all() if other.engine.ids[0] != live.engine.ids[0]]
 
-    def open(self, bundle: Path) -> Live:
+    def open(self, bundle: Path) -> ServedModel:
         """Load a bundle and let it prove itself; it is not used before `add`. Raises BundleError."""
         return self._live(self._load(bundle))
 
-    def add(self, live: Live) -> None:
+    def add(self, live: ServedModel) -> None:
         """Let a model take part: its space receives every write from now on."""
         with self._changing:
             self.gallery.spaces.stage(live.engine.ids[0], live.engine.model.latent_dim)
@@ -145,7 +145,7 @@ class LiveModels:
             self.gallery.spaces.activate(live.engine.ids[0], missing_allowed)
             self.active = live
 
-    def renew(self, bundle_id: str) -> Live:
+    def renew(self, bundle_id: str) -> ServedModel:
         """Load a bundle once more, on what is now the fastest runtime, and let it take over from its elder.
 
         Returns the one that no longer answers, for the caller to close when the requests that hold it are over: the new
@@ -180,8 +180,8 @@ class LiveModels:
         """Let what runs end within `drain_s`, then free models and gallery."""
         for live in self.all():
             live.engine.close(self._settings.drain_s)
-        if self.desk is not None:
-            self.desk.close()
+        if self.gallery_pool is not None:
+            self.gallery_pool.close()
 
     def _load(self, bundle: Path) -> Engine:
         given = self._settings
@@ -204,5 +204,5 @@ class LiveModels:
             log.warning("%s; another runtime answers until it is", error)
             return load(bundle, AUTO, given.precision, given.threads)
 
-    def _live(self, engine: Engine) -> Live:
-        return Live(engine, self.desk, Watchdog(engine, self._settings.stalled_after_s))
+    def _live(self, engine: Engine) -> ServedModel:
+        return ServedModel(engine, self.gallery_pool, Watchdog(engine, self._settings.stalled_after_s))

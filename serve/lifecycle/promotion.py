@@ -16,7 +16,7 @@ from pathlib import Path
 from bundle.manifest import read_manifest
 from serve.errors import NotHere, PromotionConflict
 from serve.inference.engine import Engine
-from serve.lifecycle.model_registry import Live, LiveModels
+from serve.lifecycle.model_registry import ModelRegistry, ServedModel
 from serve.lifecycle.promotion_record import OPEN, Ledger, PromotionRecord, State, read_ledger, write_ledger
 from serve.lifecycle.promotion_report import lost_abilities, measure_promotion, objections
 from serve.lifecycle.reembedding import Reembedding
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class Promotions:
     """The promotions of a service with a gallery in `folder`. Methods block: call them off the event loop."""
 
-    def __init__(self, folder: Path, models: LiveModels, settings: Settings) -> None:
+    def __init__(self, folder: Path, models: ModelRegistry, settings: Settings) -> None:
         self._folder, self._models, self._settings = folder, models, settings
         self._ledger: Ledger = read_ledger(folder)
         self._changing = threading.Lock()
@@ -61,7 +61,7 @@ class Promotions:
             self._begin(record)
             return record.model_copy()
 
-    def _stage(self, record: PromotionRecord, staged: Live) -> None:
+    def _stage(self, record: PromotionRecord, staged: ServedModel) -> None:
         """Let a model take part, and say so durably; all of it or nothing."""
         try:
             self._models.add(staged)
@@ -205,7 +205,7 @@ class Promotions:
             write_ledger(self._folder, self._ledger)
 
 
-def _record(active: Live, staged: Live) -> PromotionRecord:
+def _record(active: ServedModel, staged: ServedModel) -> PromotionRecord:
     now = _now()
     return PromotionRecord(
         id="pr_" + secrets.token_hex(8),

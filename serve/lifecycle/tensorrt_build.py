@@ -16,7 +16,7 @@ from typing import Literal, TypedDict
 from bundle.session import AUTO
 from bundle.tensorrt.cuda import gpu_present
 from bundle.tensorrt.flavour import FLAVOURS, FlavourName, installed_flavours
-from serve.lifecycle.model_registry import Live, LiveModels
+from serve.lifecycle.model_registry import ModelRegistry, ServedModel
 from serve.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,10 +34,10 @@ class BuildFailed(Exception):
     """The building process did not end well, or its engine is not what answers."""
 
 
-class Upgrades:
+class TensorrtBuilds:
     """At most one build at a time, and one for each bundle that becomes the active one. Thread-safe."""
 
-    def __init__(self, models: LiveModels, settings: Settings) -> None:
+    def __init__(self, models: ModelRegistry, settings: Settings) -> None:
         self._models, self._settings = models, settings
         self._told: dict[str, Upgrade] = {}
         self._considered: set[str] = set()
@@ -71,7 +71,7 @@ class Upgrades:
         if self._worker is not None:
             self._worker.join()
 
-    def _work(self, live: Live, flavour: FlavourName) -> None:
+    def _work(self, live: ServedModel, flavour: FlavourName) -> None:
         bundle_id = live.engine.ids[1]
         log.info("building %s engines; %s answers until they are ready", flavour, live.engine.model.runtime)
         try:

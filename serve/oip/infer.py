@@ -26,7 +26,7 @@ PROTOCOL = frozenset({"binary_data_output", "headers", "priority", "timeout"})
 
 
 async def infer(
-    trace: Trace, engine: Engine, intake: DecodePool, model: OipModel, request: InferRequest
+    trace: Trace, engine: Engine, decode_pool: DecodePool, model: OipModel, request: InferRequest
 ) -> list[Tensor]:
     """All outputs of the model for this request; its parameters `side`, `box` and `detect` frame the pictures.
 
@@ -44,7 +44,9 @@ async def infer(
     files = [_file(data) for data in tensor.array.reshape(-1)]
     detect = options["detect"]
     check_room(engine, len(files), detect)
-    jobs = (framed_ears(intake, engine, trace, file, options["side"], options.get("box"), detect) for file in files)
+    jobs = (
+        framed_ears(decode_pool, engine, trace, file, options["side"], options.get("box"), detect) for file in files
+    )
     framed = await asyncio.gather(*jobs)
     outputs = await _encoded(trace, engine, model, [ear.crop for picture in framed for ear in picture.ears])
     return outputs + (_detected(framed) if detect else [])

@@ -32,9 +32,9 @@ async def decode(request: Request) -> Response:
     pictures = await attended(request, engine.decode(trace, latents))
     turned = [mirror(picture) if is_mirrored(options["side"]) else picture for picture in pictures]
     if not wants_json(request, options.get("format")):
-        png = await service.intake.draw(trace, lambda: to_png(strip(turned)))
+        png = await service.decode_pool.draw(trace, lambda: to_png(strip(turned)))
         return Response(png, media_type="image/png")
-    images = await service.intake.draw(trace, lambda: [to_png(picture) for picture in turned])
+    images = await service.decode_pool.draw(trace, lambda: [to_png(picture) for picture in turned])
     return Answer(DecodedLatents(images, *engine.ids, trace.timing_ms()))
 
 

@@ -26,11 +26,11 @@ async def drift(request: Request) -> Answer:
     options = (await received(request, DRIFT)).options
     service, trace = service_of(request), trace_of(request)
     active = service.use(request, options.get("space_id"))
-    desk, engine = active.gallery_desk, active.engine
-    job = desk.run(trace, lambda: desk.gallery.drift(options["recent"], engine.ids[0]))
+    gallery_pool, engine = active.required_pool, active.engine
+    job = gallery_pool.run(trace, lambda: gallery_pool.gallery.drift(options["recent"], engine.ids[0]))
     report, sample = await attended(request, job)
     parts = (sample.recent[::-1], sample.earlier)
-    late, early = [await quality(desk, engine, trace, part[: options["redraw"]]) for part in parts]
+    late, early = [await quality(gallery_pool, engine, trace, part[: options["redraw"]]) for part in parts]
     service.audit.note(request, "drift", recent=report.recent)
     facts: dict[str, Any] = dataclasses.asdict(report)
     facts["advice"] = [*report.advice, *advice(late, early)] or [NOTHING]

@@ -26,15 +26,15 @@ async def duplicates(request: Request) -> Answer:
     """Pairs of the same picture, or of pictures so alike that one is enough, of which one is among the next `limit`
     items. Give `next_cursor` back as `cursor`, until it is null, to look at the whole gallery."""
     options = (await received(request, DUPLICATES)).options
-    desk = service_of(request).use(request).gallery_desk
+    gallery_pool = service_of(request).use(request).required_pool
 
     def job() -> tuple[Page, list[Pair]]:
         from index.tools.duplicates import among
 
-        page = desk.gallery.list(after=options.get("cursor"), limit=options["limit"])
-        return page, list(among(desk.gallery, page.items, options["threshold"]))
+        page = gallery_pool.gallery.list(after=options.get("cursor"), limit=options["limit"])
+        return page, list(among(gallery_pool.gallery, page.items, options["threshold"]))
 
-    page, pairs = await attended(request, desk.run(trace_of(request), job))
+    page, pairs = await attended(request, gallery_pool.run(trace_of(request), job))
     service_of(request).audit.note(request, "duplicates", pairs=len(pairs))
     shown = [
         Duplicate(described(pair.earlier), described(pair.later), round(pair.similarity, 6), pair.same_picture)

@@ -38,7 +38,7 @@ async def embed(request: Request) -> Answer:
     engine = service.use(request, options.get("space_id")).engine
     check_room(engine, 1, options["detect"])
     work = framed_ears(
-        service.intake, engine, trace, asked.picture(), options["side"], options.get("box"), options["detect"]
+        service.decode_pool, engine, trace, asked.picture(), options["side"], options.get("box"), options["detect"]
     )
     framed = await attended(request, work)
     encoded = await attended(request, engine.encode(trace, [ear.crop for ear in framed.ears]))
@@ -83,5 +83,5 @@ async def _extras(
         decoded = await engine.decode(trace, [one.mu for one in encoded])
         crops = [ear.crop for ear in ears]
         for extra, crop, again in zip(extras, crops, decoded, strict=True):
-            extra["quality"] = await service.intake.run(trace, partial(assess, crop, again, engine.reference))
+            extra["quality"] = await service.decode_pool.run(trace, partial(assess, crop, again, engine.reference))
     return extras

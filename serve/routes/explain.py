@@ -36,14 +36,14 @@ async def explain_match(request: Request) -> Answer:
     asked = await received(request, EXPLAIN)
     options, service, trace = asked.options, service_of(request), trace_of(request)
     active = service.use(request)
-    engine, desk, item_id = active.engine, active.gallery_desk, options["item"]
+    engine, gallery_pool, item_id = active.engine, active.required_pool, options["item"]
     check_room(engine, 1, options["detect"])
-    stored = await desk.run(trace, lambda: desk.gallery.get(item_id))
-    vectors = await desk.run(trace, lambda: desk.gallery.vectors(item_id, engine.ids[0]))
+    stored = await gallery_pool.run(trace, lambda: gallery_pool.gallery.get(item_id))
+    vectors = await gallery_pool.run(trace, lambda: gallery_pool.gallery.vectors(item_id, engine.ids[0]))
     if vectors is None:
         raise NotHere(f"item {item_id!r} has no vectors in space {engine.ids[0]} yet")
     side, box = options["side"], options.get("box")
-    work = framed_ears(service.intake, engine, trace, asked.picture(), side, box, options["detect"])
+    work = framed_ears(service.decode_pool, engine, trace, asked.picture(), side, box, options["detect"])
     framed = await attended(request, work)
     ear = framed.first
     # The stored vector cannot be turned: where a side is unknown, the query is compared in both orientations.
@@ -51,7 +51,7 @@ async def explain_match(request: Request) -> Answer:
     encoded = await attended(request, engine.encode(trace, [mirror(ear.crop) if t else ear.crop for t in turns]))
     similarity, best, _ = best_pair([one.embedding for one in encoded], [vectors.embedding])
     pictures = await attended(request, engine.decode(trace, morph(encoded[best].mu, vectors.mu, options["steps"])))
-    drawn = await service.intake.draw(trace, lambda: _drawn(pictures))
+    drawn = await service.decode_pool.draw(trace, lambda: _drawn(pictures))
     service.audit.note(request, "explain", item=item_id)
     space_id, bundle_id = engine.ids
     return Answer(

@@ -17,7 +17,7 @@ from serve.inference.engine import Encoded
 from serve.inference.framed_ears import FramedEar, check_room, framed_ears
 from serve.inference.orientation import is_mirrored, shown_side, stored_side
 from serve.lifecycle.dual_write import vectors_elsewhere
-from serve.lifecycle.model_registry import Live
+from serve.lifecycle.model_registry import ServedModel
 from serve.observability.request_context import Trace, prefixed, trace_of
 from serve.routes.common import received, serves
 from serve.service import Service, attended, service_of
@@ -38,17 +38,17 @@ async def enrol(request: Request) -> Answer:
     asked = await received(request, ENROL)
     options, service, trace = asked.options, service_of(request), trace_of(request)
     active = service.use(request)
-    desk, engine, detect = active.gallery_desk, active.engine, options["detect"]
+    pool, engine, detect = active.required_pool, active.engine, options["detect"]
     check_room(engine, 1, detect)
     data = asked.picture()
-    work = framed_ears(service.intake, engine, trace, data, options["side"], options.get("box"), detect, keep=True)
+    work = framed_ears(service.decode_pool, engine, trace, data, options["side"], options.get("box"), detect, keep=True)
     framed = await attended(request, work)
     encoded = await attended(request, engine.encode(trace, [ear.crop for ear in framed.ears]))
     new = [
         await _new_item(service, active, trace, data, ear, one, options)
         for ear, one in zip(framed.ears, encoded, strict=True)
     ]
-    outcomes = await desk.run(trace, lambda: desk.gallery.enrol_once(new, engine.ids[0], options["on_duplicate"]))
+    outcomes = await pool.run(trace, lambda: pool.gallery.enrol_once(new, engine.ids[0], options["on_duplicate"]))
     items = [outcome.item for outcome in outcomes]
     for item, added in outcomes:
         service.audit.note(request, "enrol" if added else "view", item=item.id, subject=item.subject)
@@ -60,10 +60,16 @@ async def enrol(request: Request) -> Answer:
 
 
 async def _new_item(
-    service: Service, active: Live, trace: Trace, data: bytes, ear: FramedEar, encoded: Encoded, options: EnrolOptions
+    service: Service,
+    active: ServedModel,
+    trace: Trace,
+    data: bytes,
+    ear: FramedEar,
+    encoded: Encoded,
+    options: EnrolOptions,
 ) -> NewItem:
     assert ear.stored is not None, "framed with keep=True"
-    elsewhere = await vectors_elsewhere(service.models, service.intake, active, trace, data, ear.side, ear.box)
+    elsewhere = await vectors_elsewhere(service.models, service.decode_pool, active, trace, data, ear.side, ear.box)
     return NewItem(
         crop=ear.stored.file,
         mu=encoded.mu,
@@ -83,14 +89,14 @@ async def _new_item(
 async def items(request: Request) -> Answer:
     """List items in the order of enrolment. Give `next_cursor` back as `cursor` for the next page."""
     options = (await received(request, ITEMS)).options
-    desk = service_of(request).use(request).gallery_desk
+    pool = service_of(request).use(request).required_pool
     sides = tuple(stored_side(side) for side in options["side"])
     asked = Filter(subjects=tuple(options["subject"]), sides=sides, tags=tuple(options["tag"]))
 
     def job() -> tuple[Page, int]:
-        return desk.gallery.list(options.get("cursor"), options["limit"], asked), desk.gallery.count(asked)
+        return pool.gallery.list(options.get("cursor"), options["limit"], asked), pool.gallery.count(asked)
 
-    page, total = await desk.run(trace_of(request), job)
+    page, total = await pool.run(trace_of(request), job)
     service_of(request).audit.note(request, "list", items=len(page.items))
     return Answer(answers.Page([described(item) for item in page.items], page.next_cursor, total))
 
@@ -100,8 +106,8 @@ async def item(request: Request, item_id: ItemId) -> Answer:
     """One item."""
     await received(request, ITEM)
     active = service_of(request).use(request)
-    desk = active.gallery_desk
-    stored = await desk.run(trace_of(request), lambda: desk.gallery.get(item_id))
+    pool = active.required_pool
+    stored = await pool.run(trace_of(request), lambda: pool.gallery.get(item_id))
     service_of(request).audit.note(request, "view", item=item_id)
     return Answer(described(stored, active.engine.ids[0]))
 
@@ -110,8 +116,8 @@ async def item(request: Request, item_id: ItemId) -> Answer:
 async def image(request: Request, item_id: ItemId) -> Response:
     """The stored crop of an item."""
     await received(request, ITEM_IMAGE)
-    desk = service_of(request).use(request).gallery_desk
-    crop = await desk.run(trace_of(request), lambda: desk.gallery.crop(item_id))
+    pool = service_of(request).use(request).required_pool
+    crop = await pool.run(trace_of(request), lambda: pool.gallery.crop(item_id))
     service_of(request).audit.note(request, "view", item=item_id)
     kind = "image/png" if crop.startswith(b"\x89PNG") else "image/jpeg"
     return Response(crop, media_type=kind)
@@ -123,7 +129,7 @@ async def patch(request: Request, item_id: ItemId) -> Answer:
     options = (await received(request, CHANGE)).options
     service, trace = service_of(request), trace_of(request)
     active = service.use(request)
-    desk = active.gallery_desk
+    pool = active.required_pool
     changes: dict[str, Any] = dict(options)
     if "tags" in options:
         changes["tags"] = tuple(options["tags"] or ())
@@ -131,21 +137,23 @@ async def patch(request: Request, item_id: ItemId) -> Answer:
         side = options["side"] or "unknown"
         changes["side"] = stored_side(side)
         changes["vectors"] = await _turned(service, active, trace, item_id, side)
-    changed = await desk.run(trace, lambda: desk.gallery.patch(item_id, **changes))
+    changed = await pool.run(trace, lambda: pool.gallery.patch(item_id, **changes))
     service.audit.note(request, "change", item=item_id, fields=sorted(options))
     return Answer(described(changed, active.engine.ids[0]))
 
 
-async def _turned(service: Service, active: Live, trace: Trace, item_id: str, side: Side) -> dict[str, Vectors] | None:
+async def _turned(
+    service: Service, active: ServedModel, trace: Trace, item_id: str, side: Side
+) -> dict[str, Vectors] | None:
     """The vectors of a stored ear as of another side; None where it lies the same way round."""
-    desk, engine = active.gallery_desk, active.engine
-    old = await desk.run(trace, lambda: desk.gallery.get(item_id))
+    pool, engine = active.required_pool, active.engine
+    old = await pool.run(trace, lambda: pool.gallery.get(item_id))
     if is_mirrored(shown_side(old.side)) == is_mirrored(side):
         return None
-    file = await desk.run(trace, lambda: desk.gallery.crop(item_id))
-    crop = await service.intake.crop(trace, file, side, old.box, engine.framing)
+    file = await pool.run(trace, lambda: pool.gallery.crop(item_id))
+    crop = await service.decode_pool.crop(trace, file, side, old.box, engine.framing)
     (encoded,) = await engine.encode(trace, [crop])
-    elsewhere = await vectors_elsewhere(service.models, service.intake, active, trace, file, side, old.box)
+    elsewhere = await vectors_elsewhere(service.models, service.decode_pool, active, trace, file, side, old.box)
     return {engine.ids[0]: Vectors(encoded.mu, encoded.embedding), **elsewhere}
 
 
@@ -153,8 +161,8 @@ async def _turned(service: Service, active: Live, trace: Trace, item_id: str, si
 async def delete(request: Request, item_id: ItemId) -> Response:
     """Delete an item: its row, its crop, its vectors."""
     await received(request, DELETE)
-    desk = service_of(request).use(request).gallery_desk
-    await desk.run(trace_of(request), lambda: desk.gallery.delete(item_id))
+    pool = service_of(request).use(request).required_pool
+    await pool.run(trace_of(request), lambda: pool.gallery.delete(item_id))
     service_of(request).audit.note(request, "delete", item=item_id)
     return Response(status_code=204)
 
@@ -163,8 +171,8 @@ async def delete(request: Request, item_id: ItemId) -> Response:
 async def delete_subject(request: Request, subject: Annotated[str, Path(max_length=256)]) -> Answer:
     """Delete everything of one person: rows, crops, vectors."""
     await received(request, DELETE_SUBJECT)
-    desk = service_of(request).use(request).gallery_desk
-    deleted = await desk.run(trace_of(request), lambda: desk.gallery.delete_subject(subject))
+    pool = service_of(request).use(request).required_pool
+    deleted = await pool.run(trace_of(request), lambda: pool.gallery.delete_subject(subject))
     service_of(request).audit.note(request, "delete_subject", subject=subject, deleted=deleted)
     return Answer(answers.Deleted(deleted))
 

@@ -31,7 +31,7 @@ async def landmarks(request: Request) -> Answer:
     engine.check_room_to_find()
     asked = await received(request, LANDMARKS)
     threshold = asked.options.get("threshold")
-    photo, ears = await attended(request, _found(service.intake, engine, trace, asked.picture(), threshold))
+    photo, ears = await attended(request, _found(service.decode_pool, engine, trace, asked.picture(), threshold))
     space_id, bundle_id = engine.ids
     return Answer(
         models.Photo(

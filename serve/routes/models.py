@@ -13,7 +13,7 @@ from client.operations import MODEL, MODELS
 from client.service_models import Model, ModelList
 from serve.http.responses import Answer
 from serve.inference.engine import Engine
-from serve.lifecycle.model_registry import Live, LiveModels
+from serve.lifecycle.model_registry import ModelRegistry, ServedModel
 from serve.oip.models import version_of
 from serve.routes.common import received, serves
 from serve.service import Service, service_of
@@ -45,15 +45,17 @@ async def model(request: Request, model_id: str) -> Answer:
 
 def _all(service: Service) -> list[Model]:
     models = service.loaded()
-    spaces = {one.space.space_id: one for one in models.gallery.spaces.status()} if models.desk is not None else {}
+    spaces = (
+        {one.space.space_id: one for one in models.gallery.spaces.status()} if models.gallery_pool is not None else {}
+    )
     return [_described(service, models, live, spaces.get(live.engine.ids[0])) for live in models.all()]
 
 
-def _described(service: Service, models: LiveModels, live: Live, space: SpaceStatus | None) -> Model:
+def _described(service: Service, models: ModelRegistry, live: ServedModel, space: SpaceStatus | None) -> Model:
     """A model: OpenAI's fields, its identity, how it runs, its parity and training figures."""
     model, manifest = live.engine.model, live.engine.model.manifest
     is_active = live is models.active
-    build = service.upgrades.told(model.bundle_id) if service.upgrades is not None else None
+    build = service.tensorrt_builds.told(model.bundle_id) if service.tensorrt_builds is not None else None
     return Model(
         id=model.bundle_id,
         object="model",

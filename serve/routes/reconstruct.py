@@ -34,15 +34,15 @@ async def reconstruct(request: Request) -> Response:
     engine = service.use(request, options.get("space_id")).engine
     detect = options["detect"]
     check_room(engine, 1, detect)
-    work = framed_ears(service.intake, engine, trace, asked.picture(), options["side"], options.get("box"), detect)
+    work = framed_ears(service.decode_pool, engine, trace, asked.picture(), options["side"], options.get("box"), detect)
     framed = await attended(request, work)
     encoded = await attended(request, engine.encode(trace, [ear.crop for ear in framed.ears]))
     decoded = await attended(request, engine.decode(trace, [one.mu for one in encoded]))
     pairs = list(zip(framed.ears, decoded, strict=True))
     if not wants_json(request, options.get("format")):
-        png = await service.intake.draw(trace, lambda: to_png(strip([_as_posted(*pair) for pair in pairs])))
+        png = await service.decode_pool.draw(trace, lambda: to_png(strip([_as_posted(*pair) for pair in pairs])))
         return Response(png, media_type="image/png", headers={"Server-Timing": f"total;dur={trace.elapsed_ms:.1f}"})
-    drawn = await service.intake.draw(trace, lambda: [_described(*pair) for pair in pairs])
+    drawn = await service.decode_pool.draw(trace, lambda: [_described(*pair) for pair in pairs])
     space_id, bundle_id = engine.ids
     every = [
         ReconstructedEar(**ear.place(), **one) for ear, one in zip(framed.ears, drawn, strict=True) if ear.detected

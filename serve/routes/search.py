@@ -18,9 +18,9 @@ from index.items import Filter, Hit, SubjectHit
 from serve.errors import BadRequest
 from serve.http.responses import Answer
 from serve.inference.framed_ears import FramedEar, check_room, framed_ears
-from serve.inference.gallery_pool import Desk, Question
+from serve.inference.gallery_pool import GalleryPool, GalleryQuery
 from serve.inference.orientation import Probe, is_mirrored, probes, vector_sides
-from serve.lifecycle.model_registry import Live
+from serve.lifecycle.model_registry import ServedModel
 from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import Received, received, serves
 from serve.routes.items import described
@@ -50,11 +50,11 @@ async def search(request: Request) -> Answer:
     return await _search_picture(request, active, asked)
 
 
-async def _search_picture(request: Request, active: Live, asked: Received[SearchOptions]) -> Answer:
+async def _search_picture(request: Request, active: ServedModel, asked: Received[SearchOptions]) -> Answer:
     service, trace, options = service_of(request), trace_of(request), asked.options
     engine, side, detect = active.engine, options["side"], options["detect"]
     check_room(engine, 1 if side != "unknown" else 2, detect)
-    work = framed_ears(service.intake, engine, trace, asked.picture(), side, options.get("box"), detect)
+    work = framed_ears(service.decode_pool, engine, trace, asked.picture(), side, options.get("box"), detect)
     framed = await attended(request, work)
     found = [await _nearest(request, active, trace, ear, options) for ear in framed.ears]
     shown: dict[str, Any] = {**_shown(found[0]), **framed.detected()}
@@ -66,40 +66,42 @@ async def _search_picture(request: Request, active: Live, asked: Received[Search
     return await _answer(request, active, trace, found, shown)
 
 
-async def _nearest(request: Request, active: Live, trace: Trace, ear: FramedEar, options: SearchOptions) -> Found:
+async def _nearest(
+    request: Request, active: ServedModel, trace: Trace, ear: FramedEar, options: SearchOptions
+) -> Found:
     """The nearest of one ear, over the orientations in which it may lie."""
-    desk, engine = active.gallery_desk, active.engine
-    asked = await _probes(desk, trace, ear.side, options["cross_ear"])
+    pool, engine = active.required_pool, active.engine
+    asked = await _probes(pool, trace, ear.side, options["cross_ear"])
     own = is_mirrored(ear.side)  # how the crop already lies
     crops = [ear.crop if probe.mirrored == own else mirror(ear.crop) for probe in asked]
     encoded = await attended(request, engine.encode(trace, crops))
     queries = [(probe, one.embedding) for probe, one in zip(asked, encoded, strict=True)]
     question = _question(options, _filter(options))
     if options["group"] == "subject":
-        return await attended(request, desk.search_subjects(trace, queries, engine.ids[0], question))
-    return await attended(request, desk.search(trace, queries, engine.ids[0], question))
+        return await attended(request, pool.search_subjects(trace, queries, engine.ids[0], question))
+    return await attended(request, pool.search(trace, queries, engine.ids[0], question))
 
 
-async def _probes(desk: Desk, trace: Trace, side: Side, cross_ear: bool) -> tuple[Probe, ...]:
-    unknown_items = side != "unknown" and await desk.has_unknown_sides(trace)
+async def _probes(pool: GalleryPool, trace: Trace, side: Side, cross_ear: bool) -> tuple[Probe, ...]:
+    unknown_items = side != "unknown" and await pool.has_unknown_sides(trace)
     return probes(side, cross_ear=cross_ear, unknown_items=unknown_items)
 
 
-async def _search_vectors(request: Request, active: Live, asked: Received[SearchOptions]) -> Answer:
+async def _search_vectors(request: Request, active: ServedModel, asked: Received[SearchOptions]) -> Answer:
     trace, options = trace_of(request), asked.options
     if "space_id" not in options:
         raise BadRequest("space_id is missing; it says which encoder made the vectors", "space_id")
     if beside := [name for name in ("box", "file") if name in options or name in asked.pictures]:
         raise BadRequest(f"a search with ready vectors takes no {beside[0]}; give one or the other", beside[0])
-    desk, space_id = active.gallery_desk, active.engine.ids[0]
+    pool, space_id = active.required_pool, active.engine.ids[0]
     vectors = _vectors(options, active.engine.model.latent_dim, service_of(request).settings.max_inputs)
     sides = vector_sides(options["side"], cross_ear=options["cross_ear"])
     question = _question(options, replace(_filter(options), sides=sides))
     found: Sequence[Found]
     if options["group"] == "subject":
-        found = await attended(request, desk.search_subjects_vectors(trace, vectors, space_id, question))
+        found = await attended(request, pool.search_subjects_vectors(trace, vectors, space_id, question))
     else:
-        found = await attended(request, desk.search_vectors(trace, vectors, space_id, question))
+        found = await attended(request, pool.search_vectors(trace, vectors, space_id, question))
     several = {"results": [models.Neighbours(**_shown(one)) for one in found]}
     return await _answer(request, active, trace, found, several if "embeddings" in options else _shown(found[0]))
 
@@ -112,8 +114,8 @@ def _filter(options: SearchOptions) -> Filter:
     )
 
 
-def _question(options: SearchOptions, asked: Filter) -> Question:
-    return Question(options["k"], options.get("threshold"), asked, options["per_subject"])
+def _question(options: SearchOptions, asked: Filter) -> GalleryQuery:
+    return GalleryQuery(options["k"], options.get("threshold"), asked, options["per_subject"])
 
 
 def _vectors(options: SearchOptions, dim: int, most: int) -> NDArray[np.float32]:
@@ -131,13 +133,13 @@ def _vectors(options: SearchOptions, dim: int, most: int) -> NDArray[np.float32]
 
 
 async def _answer(
-    request: Request, active: Live, trace: Trace, found: Sequence[Found], shown: dict[str, Any]
+    request: Request, active: ServedModel, trace: Trace, found: Sequence[Found], shown: dict[str, Any]
 ) -> Answer:
     """found: of each query. shown: the part of the answer that lists it."""
     hits = [hit for some in found for one in some for hit in (one.hits if isinstance(one, SubjectHit) else (one,))]
     service_of(request).audit.note(request, "search", found=[hit.item.id for hit in hits])
-    desk, (space_id, bundle_id) = active.gallery_desk, active.engine.ids
-    searched = await desk.run(trace, desk.gallery.count)
+    pool, (space_id, bundle_id) = active.required_pool, active.engine.ids
+    searched = await pool.run(trace, pool.gallery.count)
     timing_ms = trace.timing_ms("index")
     return Answer(
         models.SearchAnswer(searched=searched, space_id=space_id, bundle_id=bundle_id, timing_ms=timing_ms, **shown)

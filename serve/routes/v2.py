@@ -16,7 +16,7 @@ from serve.errors import NotHere
 from serve.http.content_encoding import WINDOW_BITS, deflate, inflate
 from serve.http.openapi import BINARY, answer_model, described
 from serve.http.responses import Answer
-from serve.lifecycle.model_registry import Live
+from serve.lifecycle.model_registry import ServedModel
 from serve.observability.request_context import Trace, trace_of
 from serve.oip import answers
 from serve.oip.infer import infer as run_inference
@@ -153,13 +153,13 @@ async def infer(request: Request, model: str, version: str = "") -> Response:
     return response
 
 
-async def _infer(request: Request, live: Live, model: OipModel, trace: Trace) -> tuple[Response, int]:
+async def _infer(request: Request, live: ServedModel, model: OipModel, trace: Trace) -> tuple[Response, int]:
     service, engine = service_of(request), live.engine
     limit = service.settings.max_body_bytes
     body = inflate(await request.body(), request.headers.get("content-encoding", ""), limit)
     parsed = parse_request(body, request.headers.get(LENGTH_HEADER), model.raw_input)
     wanted = model.asked_outputs(parsed)
-    tensors = await attended(request, run_inference(trace, engine, service.intake, model, parsed))
+    tensors = await attended(request, run_inference(trace, engine, service.decode_pool, model, parsed))
     started = time.perf_counter()
     head: dict[str, Any] = {"model_name": model.name, "model_version": model.version, "parameters": model.parameters}
     if parsed.id:
@@ -183,7 +183,7 @@ def _packed(request: Request, document: bytes, json_length: int | None) -> Respo
     return Response(document, media_type=kind, headers=headers)
 
 
-def _live(request: Request, version: str = "") -> Live:
+def _live(request: Request, version: str = "") -> ServedModel:
     """The model of a version (a number of `version_of`, a bundle_id or space_id), the active one without. Raises
     NotHere."""
     service = service_of(request)
@@ -196,11 +196,11 @@ def _live(request: Request, version: str = "") -> Live:
     raise NotHere(f"there is no version {version[:40]!r}; loaded are {', '.join(numbers)}, or their bundle_ids")
 
 
-def _loaded(request: Request) -> list[Live]:
+def _loaded(request: Request) -> list[ServedModel]:
     return service_of(request).loaded().all()
 
 
-def _models(request: Request, live: Live) -> Mapping[str, OipModel]:
+def _models(request: Request, live: ServedModel) -> Mapping[str, OipModel]:
     return models_of(live.engine, service_of(request).settings.max_inputs)
 
 

@@ -71,7 +71,7 @@ async def _framed(
     async def framed(name: str, side: Side, box: Any) -> FramedEars:
         data = asked.picture(name)
         try:
-            return await framed_ears(service.intake, engine, trace, data, side, box, options["detect"])
+            return await framed_ears(service.decode_pool, engine, trace, data, side, box, options["detect"])
         except ImageError as error:
             raise type(error)(f"{name}: {error}") from None
         except BadRequest as error:

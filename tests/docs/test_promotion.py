@@ -59,7 +59,7 @@ def test_every_command_works(tmp_path, few_ears):
     with live_server(Settings(bundle=tmp_path / "old", gallery=gallery, threads=1)) as address:
         service = address.app.state.service
         random = np.random.default_rng(0).normal(size=(80, service.active.engine.model.latent_dim)).astype(np.float32)
-        service.active.desk.gallery.enrol(
+        service.active.gallery_pool.gallery.enrol(
             [NewItem(png(n), one, one, subject=f"s{n // 2}", side="left") for n, one in enumerate(random)]
         )
         binaries = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -74,4 +74,4 @@ def test_every_command_works(tmp_path, few_ears):
             assert re.search(rf"\] {stage}: done before", done.stdout)
         (model,) = service.models.all()
         assert model.engine.model.folder == tmp_path / "refresh" / "bundle"
-        assert service.active.gallery_desk.gallery.count() == 80
+        assert service.active.required_pool.gallery.count() == 80

@@ -131,7 +131,7 @@ def test_several_vectors_are_searched_for_at_once_and_each_is_answered_by_itself
         enrol(client, seed, side="left", subject=f"s{seed % 2}")
     embedded = [client.post("/v1/embed?side=left", content=png(seed)).json() for seed in (2, 0, 1)]
     ready = {"space_id": embedded[0]["space_id"], "k": 3, "side": "left", "threshold": 0.1}
-    gallery = client.app.state.service.active.desk.gallery
+    gallery = client.app.state.service.active.gallery_pool.gallery
     asked, real = [], gallery.search
 
     def counted(embeddings, *args):

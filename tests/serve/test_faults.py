@@ -50,7 +50,7 @@ def test_out_of_memory_splits_the_batch_and_every_picture_is_answered(client):
 
 def test_a_disk_without_room_refuses_enrolments_searches_on_and_deletes(client):
     item = enrol(client, 1, side="left")
-    truth = client.app.state.service.active.desk.gallery._truth
+    truth = client.app.state.service.active.gallery_pool.gallery._truth
     room = truth._reserve_bytes
     truth._reserve_bytes = 1 << 60
     refused = client.post("/v1/gallery/items", files={"file": png(2)})
@@ -102,7 +102,7 @@ def test_calls_of_a_gallery_that_is_busy_are_answered_429(serve):
         item = enrol(client, 1, side="left")
         query = client.post("/v1/embed?side=left", content=png(1)).json()
         body = {"embedding": query["embedding"], "space_id": query["space_id"]}
-        gallery = client.app.state.service.active.desk.gallery
+        gallery = client.app.state.service.active.gallery_pool.gallery
         gate, entered, real = threading.Event(), threading.Event(), gallery.search
 
         def held(*args, **named):
@@ -113,7 +113,7 @@ def test_calls_of_a_gallery_that_is_busy_are_answered_429(serve):
         gallery.search = held
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             waiting = [pool.submit(client.post, "/v1/search", json=body) for _ in range(2)]
-            until(lambda: entered.is_set() and client.app.state.service.active.desk._pool._room == 0)
+            until(lambda: entered.is_set() and client.app.state.service.active.gallery_pool._pool._room == 0)
             for ask in ("/v1/gallery/items", "/v1/gallery/duplicates", "/v1/gallery/drift"):
                 refused = client.get(ask)
                 assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full"), ask

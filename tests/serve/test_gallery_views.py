@@ -82,6 +82,6 @@ def test_models_tell_how_their_vectors_are_kept(filled):
     (model,) = client.get("/v1/models").json()["data"]
     assert (model["gallery_items"], model["index"]["kind"], model["index"]["backlog"]) == (4, "exact", 4)
     assert model["recall"] is None
-    report = client.app.state.service.active.desk.gallery.spaces.measure_recall(sample=4)
+    report = client.app.state.service.active.gallery_pool.gallery.spaces.measure_recall(sample=4)
     (model,) = client.get("/v1/models").json()["data"]
     assert (model["recall"]["recall"], model["recall"]["depth"]) == (report.recall, 10)

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from serve.inference.batcher import BatchLimits
-from serve.lifecycle.model_registry import LiveModels
+from serve.lifecycle.model_registry import ModelRegistry
 from tests.index.store.test_sqlite import files_at_most
 from tests.serve.conftest import png, until, wait_until_loaded
 
@@ -24,9 +24,9 @@ def test_a_loading_model_is_alive_but_not_ready(serve, monkeypatch):
 
     def slow(*given):
         assert gate.wait(20)
-        return LiveModels(*given)
+        return ModelRegistry(*given)
 
-    monkeypatch.setattr("serve.service.LiveModels", slow)
+    monkeypatch.setattr("serve.service.ModelRegistry", slow)
     with serve(ready=False) as client:
         assert client.get("/health/live").status_code == 200
         answer = client.get("/health/ready")

@@ -23,7 +23,7 @@ from training.data.crops import Crops, DecodedCrops, Examined, Framer, HeldCrops
 from training.data.dataset import EarDataset
 from training.data.order import identities
 from training.data.splits import load_splits
-from training.data.trained_on import Digest, Seen, TrainedOn, check_disjoint
+from training.data.trained_on import Digest, Digests, TrainedOn, check_disjoint
 from training.errors import DataError
 
 log = logging.getLogger(__name__)
@@ -94,8 +94,8 @@ def prepare(config: TrainConfig) -> Prepared:
         refused=[*splits.refused, *train.refused, *val.refused],
         sha256=f"{train.sha256}-{val.sha256}",
         trained_on=TrainedOn(
-            Seen.of(train.kept, train.digests),
-            Seen.of(val.kept, val.digests),
+            Digests.of(train.kept, train.digests),
+            Digests.of(val.kept, val.digests),
             nameless=any(record.subject is None for record in train.kept),
         ),
     )

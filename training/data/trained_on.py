@@ -32,7 +32,7 @@ def subject_digest(subject: str) -> Digest:
     return hashlib.sha256(b"subject " + subject.encode("utf-8", "surrogateescape")).digest()[:DIGEST_BYTES]
 
 
-class Seen(NamedTuple):
+class Digests(NamedTuple):
     """The people and pictures of one side of a split."""
 
     people: frozenset[Digest]
@@ -49,8 +49,8 @@ class Seen(NamedTuple):
 class TrainedOn:
     """What gradients saw (`train`), and what chose the best epoch (`val`)."""
 
-    train: Seen
-    val: Seen
+    train: Digests
+    val: Digests
     nameless: bool
     """Whether pictures of unknown subjects were trained on: then nobody can be known not to be among them."""
 
@@ -58,8 +58,8 @@ class TrainedOn:
         """Of a run that started from the networks of another: both; None is a model that does not say."""
         if earlier is None:
             return replace(self, nameless=True)
-        people, pictures = (getattr(self.train, what) | getattr(earlier.train, what) for what in Seen._fields)
-        return replace(self, train=Seen(people, pictures), nameless=self.nameless or earlier.nameless)
+        people, pictures = (getattr(self.train, what) | getattr(earlier.train, what) for what in Digests._fields)
+        return replace(self, train=Digests(people, pictures), nameless=self.nameless or earlier.nameless)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; `from_dict` reads it back."""
@@ -82,7 +82,8 @@ class TrainedOn:
         if values.get("schema") != SCHEMA or values.get("digest_bytes") != DIGEST_BYTES:
             raise DataError(f"the model's list of whom it was trained on has schema {values.get('schema')!r}; update")
         sides = [
-            Seen(*(_unpacked(values[f"{side}_{what}"]) for what in ("people", "pictures"))) for side in ("train", "val")
+            Digests(*(_unpacked(values[f"{side}_{what}"]) for what in ("people", "pictures")))
+            for side in ("train", "val")
         ]
         return cls(sides[0], sides[1], bool(values["nameless"]))
 

@@ -25,7 +25,7 @@ from training.losses.landmark import heatmap, landmark
 from training.losses.objective import Objective, Terms
 from training.losses.perceptual import Vgg16Features
 from training.losses.reconstruction import l1
-from training.networks.encoder import Reading
+from training.networks.encoder import EncoderOutput
 from training.networks.vae import EarVAE, sample
 
 HEAT_SHARE = 0.3
@@ -135,7 +135,7 @@ class EarModule(ScheduledModule):
             labels = cast(Tensor, self.all_gather(labels)).flatten()
         return {"contrastive": contrastive(embedding, labels, self.run.temperature)}
 
-    def _landmark_terms(self, batch: Batch, views: list[View], mu: Tensor, reading: Reading) -> Terms:
+    def _landmark_terms(self, batch: Batch, views: list[View], mu: Tensor, reading: EncoderOutput) -> Terms:
         terms: Terms = {}
         truth = torch.cat([view.landmarks for view in views])
         weights = batch.weights.repeat(len(views), 1)

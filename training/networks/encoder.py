@@ -21,7 +21,7 @@ FIRST_LOGVAR, FIRST_PICTURE_LOGVAR = -4.0, -9.0
 """Almost deterministic: noise of the prior's size would drown the signal for the first epochs."""
 
 
-class Reading(NamedTuple):
+class EncoderOutput(NamedTuple):
     """All that the encoder says of B crops."""
 
     mu: Tensor
@@ -75,7 +75,7 @@ class EarEncoder(nn.Module):
         reading = self.read(images)
         return reading.mu, reading.logvar
 
-    def read(self, images: Tensor) -> Reading:
+    def read(self, images: Tensor) -> EncoderOutput:
         """Like `forward`, with the keypoints beside it."""
         grid = self.blocks(self.sam(images))
         features = self.pool(grid).flatten(1)
@@ -87,4 +87,4 @@ class EarEncoder(nn.Module):
         mu = self.to_mu(features)
         if self.small is not None and self.components is not None:
             mu = torch.cat([mu, self.components.read(self.small.reduce(images)).to(mu.dtype)], dim=1)
-        return Reading(mu, self.to_logvar(features).clamp(*LOGVAR_RANGE), heat, places)
+        return EncoderOutput(mu, self.to_logvar(features).clamp(*LOGVAR_RANGE), heat, places)

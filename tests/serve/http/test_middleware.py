@@ -130,7 +130,7 @@ def test_a_client_that_goes_away_costs_no_decoding(bundle_folder, monkeypatch):
     monkeypatch.setattr(serve.inference.decode_pool, "decode", held)
     settings = Settings(bundle=bundle_folder, port=0, threads=1, decode_threads=1)
     with live_server(settings) as address:
-        pool = address.app.state.service.intake._pool
+        pool = address.app.state.service.decode_pool._pool
 
         async def story():
             async with httpx.AsyncClient(base_url=address) as client:

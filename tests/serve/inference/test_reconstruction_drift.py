@@ -12,7 +12,7 @@ from tests.serve.conftest import enrol, png
 @pytest.fixture
 def filled(client):
     """A gallery of 60 ears whose vectors are random, and one that was really enrolled."""
-    gallery = client.app.state.service.active.desk.gallery
+    gallery = client.app.state.service.active.gallery_pool.gallery
     random = np.random.default_rng(0)
     dim = client.app.state.service.active.engine.model.latent_dim
     vectors = random.normal(size=(60, dim)).astype(np.float32)
@@ -44,7 +44,7 @@ def test_few_ears_say_so(client):
 
 
 def test_a_damaged_picture_does_not_hide_the_others(filled):
-    gallery = filled.app.state.service.active.desk.gallery
+    gallery = filled.app.state.service.active.gallery_pool.gallery
     vector = np.ones(filled.app.state.service.active.engine.model.latent_dim, np.float32)
     gallery.enrol([NewItem(b"no picture", vector, vector)])
     told = filled.get("/v1/gallery/drift", params={"recent": 30, "redraw": 5}).json()

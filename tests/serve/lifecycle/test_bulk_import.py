@@ -9,7 +9,7 @@ import pytest
 
 from index.opening import stats
 from serve.lifecycle.bulk_import import Imports
-from serve.lifecycle.model_registry import LiveModels
+from serve.lifecycle.model_registry import ModelRegistry
 from tests.serve.conftest import enrol, png, write_source
 
 PATIENCE_S = 60
@@ -114,7 +114,7 @@ def test_a_staged_model_that_fails_keeps_no_ear_from_being_imported(client, sour
         def framing(self):
             raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(LiveModels, "others", lambda self, live: [SimpleNamespace(engine=Broken())])
+    monkeypatch.setattr(ModelRegistry, "others", lambda self, live: [SimpleNamespace(engine=Broken())])
     assert run_import(client, source)["enrolled"] == 4
 
 

@@ -255,13 +255,13 @@ def test_a_stored_picture_that_cannot_be_read_is_named_and_needs_force(client, n
     items = fill(client, 3)
     from index.gallery import Gallery
 
-    real = client.app.state.service.active.desk.gallery.spaces.pending
+    real = client.app.state.service.active.gallery_pool.gallery.spaces.pending
 
     def damaged(*arguments):
         found = real(*arguments)
         return [one._replace(crop=b"damaged") if one.item.id == items[1]["id"] else one for one in found]
 
-    gallery: Gallery = client.app.state.service.active.desk.gallery
+    gallery: Gallery = client.app.state.service.active.gallery_pool.gallery
     monkeypatch.setattr(gallery.spaces, "pending", damaged)
     promotion = staged(client, folder)
     assert state(client, promotion)["failed_items"] == [items[1]["id"]]

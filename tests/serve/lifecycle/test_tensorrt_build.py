@@ -10,7 +10,7 @@ import serve.lifecycle.model_registry
 import serve.lifecycle.tensorrt_build
 from bundle.errors import EngineAbsent, GoldenMismatch
 from bundle.model import EarModel, load
-from serve.lifecycle.tensorrt_build import BuildFailed, Upgrades, wanted
+from serve.lifecycle.tensorrt_build import BuildFailed, TensorrtBuilds, wanted
 from tests.serve.conftest import png
 
 PATIENCE_S = 60
@@ -22,7 +22,7 @@ def tensorrt_here(monkeypatch):
     monkeypatch.setattr(serve.lifecycle.tensorrt_build, "installed_flavours", lambda: ("tensorrt",))
     monkeypatch.setattr(serve.lifecycle.tensorrt_build, "gpu_present", lambda: True)
     built = threading.Event()
-    monkeypatch.setattr(Upgrades, "_build", lambda self, folder, flavour: built.wait(PATIENCE_S))
+    monkeypatch.setattr(TensorrtBuilds, "_build", lambda self, folder, flavour: built.wait(PATIENCE_S))
 
     def load_what_is_there(folder, runtime, precision, threads, build=True):
         model = load(folder, "onnxruntime-cpu", precision, threads)
@@ -96,17 +96,17 @@ def test_a_build_that_breaks_off_is_told_and_tried_once(serve, tensorrt_here, mo
         tries.append(flavour)
         raise BuildFailed("no tensorrt engine could be built: out of memory")
 
-    monkeypatch.setattr(Upgrades, "_build", fail)
+    monkeypatch.setattr(TensorrtBuilds, "_build", fail)
     with serve() as client:
         assert "out of memory" in until(client, "failed")[1]["reason"]
-        client.app.state.service.upgrades.consider()
+        client.app.state.service.tensorrt_builds.consider()
         assert tries == ["tensorrt"]
 
 
 def test_the_building_process_says_why_it_failed(serve, bundle_folder):
     """The real command: without a GPU it ends with one sentence, which is passed on."""
     with serve() as client, pytest.raises(BuildFailed, match="no tensorrt engine could be built: ear-teacher engine: "):
-        client.app.state.service.upgrades._build(bundle_folder, "tensorrt")
+        client.app.state.service.tensorrt_builds._build(bundle_folder, "tensorrt")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from training.checkpoint import read_checkpoint
 from training.data.prepare import prepare
 from training.data.records import load_records
 from training.data.splits import NO_SUBJECTS, load_splits
-from training.data.trained_on import Seen, TrainedOn, exposure, picture_digest
+from training.data.trained_on import Digests, TrainedOn, exposure, picture_digest
 from training.errors import DataError
 from training.fit.trainer import fit
 
@@ -111,7 +111,7 @@ def test_run_keeps_its_split_and_its_checkpoint_says_whom_it_was_trained_on(micr
 def test_without_subjects_nothing_is_claimed_of_people(ears):
     records = load_records(ears / "val_teacher.npy")
     digests = [picture_digest(record.read()) for record in records]
-    nameless = TrainedOn(Seen.of([], [b"12345678"]), Seen.of([], []), nameless=True)
+    nameless = TrainedOn(Digests.of([], [b"12345678"]), Digests.of([], []), nameless=True)
     told = exposure(nameless, records, digests)
     assert "cannot be known" in told.sentence
     assert not told.trustworthy

@@ -13,7 +13,7 @@ from tests.training.shapes import MICRO
 from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from training.config import LossWeights
 from training.data.records import load_records
-from training.data.trained_on import Seen, TrainedOn, picture_digest
+from training.data.trained_on import Digests, TrainedOn, picture_digest
 from training.errors import CheckpointError, ConfigError, DataError
 from training.evaluation.choice import StudyConfig, pictures
 from training.evaluation.model import CheckpointModel, decode_all, encode_all, open_model
@@ -33,8 +33,8 @@ def people(tmp_path_factory):
 def trained_on(path):
     """What a checkpoint says that was trained on the pictures of a teacher file."""
     records = load_records(path)
-    seen = Seen.of(records, [picture_digest(record.read()) for record in records])
-    return TrainedOn(seen, Seen(frozenset(), frozenset()), nameless=False).to_dict()
+    seen = Digests.of(records, [picture_digest(record.read()) for record in records])
+    return TrainedOn(seen, Digests(frozenset(), frozenset()), nameless=False).to_dict()
 
 
 def write_model(folder, said):
