@@ -16,8 +16,8 @@ from client.models import Quality
 from index.items import Item
 from serve.inference.decode_pool import oriented
 from serve.inference.engine import Engine
+from serve.inference.gallery_pool import GalleryPool
 from serve.inference.orientation import shown_side
-from serve.inference.pool import GalleryPool
 from serve.inference.quality import assess
 from serve.observability.request_context import Trace
 
