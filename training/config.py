@@ -96,6 +96,9 @@ class TrainConfig:
         None, "continue exactly from checkpoints/last.ckpt; all flags come from it, and --epochs may be raised", "run",
         metavar="CKPT",
     )  # fmt: skip
+    compile: bool = setting(
+        False, "torch.compile the networks, at fixed shapes: minutes at the start, for long runs on a GPU", "machine"
+    )
     seed: int = setting(0, "of weights, order, augmentation and noise", "run", least=0)
     fast_dev_run: bool = setting(False, "one step of training and validation, files written", "run")
 

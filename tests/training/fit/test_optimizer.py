@@ -108,3 +108,14 @@ def test_state_survives_saving():
         _gradients([p], 1)
         o.step()
     torch.testing.assert_close(parameter, twin)
+
+
+def test_compile_flag_compiles_encoder_and_decoder_in_place(micro_run, monkeypatch):
+    """In place: the names of tensors in checkpoints stay."""
+    from training.fit.trainer import build_model
+
+    compiled = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda part, **_: compiled.append(type(part).__name__))
+    model, _ = build_model(replace(micro_run, compile=True))
+    assert compiled == ["SamEncoder", "Sequential", "EarDecoder"]
+    assert not [name for name in model.state_dict() if "_orig_mod" in name]
