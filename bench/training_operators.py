@@ -23,11 +23,11 @@ from training.presets import preset
 SHOWN = ("_to_copy", "clone", "cat", "add", "sum", "bmm", "mm", "addmm")
 
 
-class Operators(TorchDispatchMode):
+class Operators(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch types little of its hooks
     """Calls and bytes of new tensors, by operator."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: Counter[str] = Counter()
         self.written_bytes: Counter[str] = Counter()
 
@@ -49,7 +49,7 @@ def count(encoder: SamEncoder, forward: Callable[[Tensor], Tensor], images: Tens
         with operators if counted else torch.enable_grad():
             with torch.autocast(images.device.type, torch.bfloat16):
                 features = forward(images)
-            features.float().square().mean().backward()
+            features.float().square().mean().backward()  # type: ignore[no-untyped-call]
     return operators
 
 

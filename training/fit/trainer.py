@@ -123,8 +123,8 @@ def build_model(config: TrainConfig) -> tuple[EarVAE, dict[str, Any]]:
     for part in (model.encoder.blocks, model.decoder):
         part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # what convolutions like best
     if config.compile:
-        for part in (model.encoder.sam, model.encoder.blocks, model.decoder):
-            part.compile(dynamic=False)
+        for network in (model.encoder.sam, model.encoder.blocks, model.decoder):
+            network.compile(dynamic=False)
     return model, started
 
 
