@@ -126,8 +126,8 @@ def test_a_source_is_imported_and_the_gallery_exported(call_finder, tmp_path, mo
 
 @pytest.mark.parametrize(("state", "status"), [("done", 0), ("failed", 1), ("stopped", 1), ("running", 0)])
 def test_an_import_that_did_not_come_to_its_end_is_status_1(call, monkeypatch, state, status):
-    told = Import("im_1", "/ears", state, 1, 0, 0, [], None)
-    monkeypatch.setattr("client.client.EarTeacher.import_state", lambda ears, import_id: told)
+    answer = Import("im_1", "/ears", state, 1, 0, 0, 0, [], None)
+    monkeypatch.setattr("client.client.EarTeacher.import_state", lambda ears, import_id: answer)
     assert json.loads(call("imports", "im_1", status=status))["state"] == state
 
 

@@ -46,7 +46,7 @@ def test_a_parameter_more_is_sent_checked_documented_and_a_flag():
         checked(MoreOptions, {"form": {"min_quality": ["2"]}})
     document = documented(MORE)
     (shown,) = [one for one in document["parameters"] if one["name"] == "min_quality"]
-    assert (shown["schema"]["maximum"], shown["description"]) == (1, "only ears of at least this quality")
+    assert (shown["schema"]["maximum"], shown["description"]) == (1, "only ears of at least this quality (default 0.0)")
     for kind in ("application/json", "multipart/form-data"):
         assert "min_quality" in document["requestBody"]["content"][kind]["schema"]["properties"]
     parser = argparse.ArgumentParser()

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import serve.inference.decode_pool
-from bundle.image import decode
 from serve.settings import Settings
 from tests.serve.conftest import encoded, live_server, png, until
 
@@ -122,15 +121,15 @@ def test_a_client_that_goes_away_costs_no_decoding(bundle_folder, monkeypatch):
     """It leaves while its picture waits for the decoding thread: its picture is never decoded."""
     gate, seen = threading.Event(), []
 
-    def held(data, limits):
+    def held(data, *limits):
         seen.append(data)
         assert gate.wait(20)
-        return decode(data, limits)
+        return PictureFile(data, *limits)
 
-    monkeypatch.setattr(serve.inference.decode_pool, "decode", held)
+    monkeypatch.setattr(serve.inference.decode_pool, "PictureFile", held)
     settings = Settings(bundle=bundle_folder, port=0, threads=1, decode_threads=1)
     with live_server(settings) as address:
-        pool = address.app.state.service.decode_pool._pool
+        pool = address.app.state.service.decode_pool
 
         async def story():
             async with httpx.AsyncClient(base_url=address) as client:
