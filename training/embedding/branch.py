@@ -1,7 +1,8 @@
 """Ear crops -> unit-length embeddings that carry over to photographs: align, describe by oriented gradients, project.
 
 A branch of the encoder beside mu: it sees grey only, so neither skin tone nor white balance reaches the vector. Learned
-on renders: the two landmark networks and the projection (`training.embedding.discriminant`). Knows no labels.
+on renders: the two landmark networks (`training.embedding.aligner`) and the projection (`training.embedding.adapt`).
+Knows no labels.
 """
 
 from __future__ import annotations
@@ -78,9 +79,18 @@ class EarBranch(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 128, 128, 3) uint8 RGB, or the same numbers as float32 -> (B, D) float32, unit length."""
+        return self.embed(images)[0]
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings (B, D) float32 of unit length, and spreads (B,) float32, of crops as `forward` takes them.
+
+        A spread is the expected error of a landmark as a share of the crop's side: small on ears, larger on what is
+        none; of a crop and its mirror image, the one with the smaller spread is likely the left ear.
+        """
         grey = to_grey(images)
-        vectors = self.project(self.describe(grey, self.locate(grey)) - self.centre)
-        return F.normalize(vectors, eps=1e-6)
+        located = self.locate(grey)
+        vectors = self.project(self.describe(grey, located) - self.centre)
+        return F.normalize(vectors, eps=1e-6), located.spread
 
     def locate(self, grey: Tensor) -> Located:
         """(B, 1, 128, 128) in [0, 1] -> the ears' places: a first guess, looked at again in its own frame."""
