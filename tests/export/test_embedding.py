@@ -21,7 +21,7 @@ DEMO = Path(__file__).parents[2] / "demo" / "bundle"
 
 
 @pytest.fixture(scope="module")
-def crops() -> Crops:
+def noisy_crops() -> Crops:
     rng = np.random.default_rng(0)
     people = golden_crops()
     noisy = [np.clip(people + rng.normal(0, 12, people.shape), 0, 255).astype(np.uint8) for _ in range(3)]
@@ -29,9 +29,9 @@ def crops() -> Crops:
 
 
 @pytest.fixture(scope="module")
-def attached(crops, tmp_path_factory) -> Path:
+def attached(noisy_crops, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("bundles") / "aligned"
-    attach_branch(DEMO, folder, random_branch(), {"people": 3}, crops)
+    attach_branch(DEMO, folder, random_branch(), {"people": 3}, noisy_crops)
     return folder
 
 
@@ -43,21 +43,23 @@ def test_the_bundle_is_whole_and_reproduces_its_golden_outputs(attached):
     assert all(row["passed"] for row in manifest.parity["rows"])
 
 
-def test_the_embedding_is_the_branchs_and_mu_is_the_old_one(attached, crops):
+def test_the_embedding_is_the_branchs_and_mu_is_the_old_one(attached, noisy_crops):
     with load(attached, "onnxruntime-cpu") as model, load(DEMO, "onnxruntime-cpu") as old, torch.inference_mode():
-        encoding, before = model.encode(crops.pixels[:5]), old.encode(crops.pixels[:5])
-        np.testing.assert_allclose(encoding.embedding, random_branch()(torch.from_numpy(crops.pixels[:5])), atol=1e-4)
+        encoding, before = model.encode(noisy_crops.pixels[:5]), old.encode(noisy_crops.pixels[:5])
+        np.testing.assert_allclose(
+            encoding.embedding, random_branch()(torch.from_numpy(noisy_crops.pixels[:5])), atol=1e-4
+        )
         np.testing.assert_allclose(encoding.mu, before.mu, atol=1e-5)
         np.testing.assert_allclose(encoding.logvar, before.logvar, atol=1e-5)
 
 
-def test_vectors_of_another_branch_live_in_another_space(attached, crops, tmp_path):
+def test_vectors_of_another_branch_live_in_another_space(attached, noisy_crops, tmp_path):
     old, new = read_manifest(DEMO), read_manifest(attached)
     assert new.space_id != old.space_id
     assert new.training["embedding"]["people"] == 3
     other = random_branch()
     other.centre.add_(0.01)
-    again = attach_branch(attached, tmp_path / "again", other, {}, crops)
+    again = attach_branch(attached, tmp_path / "again", other, {}, noisy_crops)
     assert again.space_id not in (old.space_id, new.space_id)
     assert again.training["embedding"]["mu_space_id"] == new.training["embedding"]["mu_space_id"]
     assert again.files["encoder.onnx"].size_bytes < new.files["encoder.onnx"].size_bytes * 1.01
@@ -70,11 +72,11 @@ def test_figures_and_calibration_are_the_new_embeddings(attached):
     assert new.calibration != old.calibration
 
 
-def test_what_does_not_fit_is_refused(crops, exported, tmp_path):
+def test_what_does_not_fit_is_refused(noisy_crops, exported, tmp_path):
     with pytest.raises(GraphError, match="32 px and 16 numbers"):
-        attach_branch(exported, tmp_path / "new", random_branch(), {}, crops)
+        attach_branch(exported, tmp_path / "new", random_branch(), {}, noisy_crops)
     with pytest.raises(TargetExists):
-        attach_branch(DEMO, DEMO, random_branch(), {}, crops)
+        attach_branch(DEMO, DEMO, random_branch(), {}, noisy_crops)
 
 
 def test_tensorrt_rtx_builds_the_branch(tmp_path):
