@@ -30,7 +30,7 @@ VERBS: dict[str, Verb] = {
     "boxes": Verb("training.command_boxes", "boxes and sides found by a bundle's detector -> metadata.csv"),
     "eigenears": Verb("training.command_eigenears", "principal components of the latents, as pictures"),
     "detector": Verb("training.command_detector", "teacher -> detector of ears and their landmarks"),
-    "embedding": Verb("export.command_embedding", "aligned embedding of a bundle: attach it, or fit it to your people"),
+    "embedding": Verb("export.command_embedding", "aligned embedding: learn, attach, fit to your people"),
     "detector export": Verb("export.command_landmarks", "detector -> landmarks.onnx in a bundle"),
     "export": Verb("export.command_export", "checkpoint -> bundle (ONNX behind a parity gate)"),
     "bundle": Verb("bundle.command_bundle", "verify a bundle: checksums, contracts, golden outputs"),
