@@ -10,10 +10,12 @@ orientations. A choice is made on the first half of the people; the last half an
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +27,7 @@ from bundle.landmarks import EarFinder, letterbox
 from bundle.landmarks_bundle import open_finder
 from bundle.model import EarModel, load
 from common.provenance import commit
-from measure.bootstrap import score_intervals
+from measure.bootstrap import Interval, score_intervals
 from measure.protocol import Comparison, compare, gallery_query_split
 from measure.vectors import as_vectors, unit
 
@@ -47,8 +49,10 @@ def either_orientation(left: Vectors, mirrored: Vectors, subjects: Sequence[str]
     return replace(pairs, similarity=np.maximum(pairs.similarity, turned))
 
 
-def rows_of(name: str, photos: list[Photo], ears: Ears, model: EarModel, pairs_of: Compare) -> list[str]:
-    """Markdown rows of one set: the last half of its people, then all."""
+def rows_of(
+    name: str, photos: list[Photo], ears: Ears, model: EarModel, pairs_of: Compare, figures_of: list[dict[str, Any]]
+) -> list[str]:
+    """Markdown rows of one set: the last half of its people, then all. The embedding's go to `figures_of` too."""
     subjects = [photo.subject for photo in photos]
     people = sorted(set(subjects))
     last = set(people[len(people) // 2 :])
@@ -61,9 +65,17 @@ def rows_of(name: str, photos: list[Photo], ears: Ears, model: EarModel, pairs_o
             pairs = pairs_of(vectors[feature][rows], mirrored[feature][rows], [subjects[row] for row in rows])
             figures = score_intervals(pairs)
             cells = [f"{figures[key].value:.3f} ({figures[key].low:.3f}-{figures[key].high:.3f})" for key in KEYS]
+            if (label, feature) == ("all", "embedding"):
+                figures_of.append(described(name, pairs, figures))
             counted = f"{len(set(pairs.query_ids))}, {len(pairs.query_ids)}"
             lines.append(f"| {name}, {label} | {counted} | {feature} | {' | '.join(cells)} |")
     return lines
+
+
+def described(name: str, pairs: Comparison, figures: Mapping[str, Interval]) -> dict[str, Any]:
+    """One set's figures as `ear-teacher embedding attach --photographs` takes them for the model card."""
+    rates = {key: round(figures[key].value, 4) for key in ("rank1", "eer")}
+    return {"set": name, "people": len(set(pairs.query_ids)), "queries": len(pairs.query_ids), **rates}
 
 
 def detection(finder: EarFinder, sets: dict[str, Ears]) -> list[str]:
@@ -83,10 +95,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ami", type=Path, help="folder of AMI's pictures")
     parser.add_argument("--earvn", type=Path, help="EarVN1.0's folder Images")
     parser.add_argument("--markdown", type=Path, help="write the table here too")
+    parser.add_argument("--json", type=Path, help="write the embedding's figures for the model card")
     options = parser.parse_args(argv)
     if options.ami is None and options.earvn is None:
         parser.error("name --ami FOLDER, --earvn FOLDER or both; docs/research.md says where they come from")
     lines, sets = [HEADING], {}
+    figures: list[dict[str, Any]] = []
     with load(options.bundle) as model:
         finder = open_finder(options.bundle, model.manifest)
         if finder is None:
@@ -94,14 +108,16 @@ def main(argv: list[str] | None = None) -> int:
         if options.ami:
             photos = ami(options.ami)
             sets["AMI"] = see(photos, model, finder)
-            lines += rows_of("AMI", photos, sets["AMI"], model, as_given)
+            lines += rows_of("AMI", photos, sets["AMI"], model, as_given, figures)
         if options.earvn:
             photos = earvn(options.earvn)
             sets["EarVN1.0"] = see(photos, model, finder)
-            lines += rows_of("EarVN1.0", photos, sets["EarVN1.0"], model, either_orientation)
+            lines += rows_of("EarVN1.0", photos, sets["EarVN1.0"], model, either_orientation, figures)
         lines += ["", f"{model.bundle_id}, commit {commit()}. " + "; ".join(detection(finder, sets)) + "."]
         finder.close()
     print("\n".join(lines))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     if options.markdown:
         options.markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return 0

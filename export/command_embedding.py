@@ -78,7 +78,8 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     elif config.get(_NOT_YET):
         raise GraphError(f"--branch {options.branch} has no projection yet: run `ear-teacher embedding project` first")
     comparison = load_crops(options.crops, framing, options.limit)
-    manifest = attach_branch(options.bundle, options.out, branch, facts, comparison, options.force)
+    shown = json.loads(options.photographs.read_text(encoding="utf-8")) if options.photographs else []
+    manifest = attach_branch(options.bundle, options.out, branch, facts, comparison, shown, options.force)
     metrics = {name: manifest.training["metrics"].get(name) for name in ("rank1", "eer")}
     return {"bundle_id": manifest.bundle_id, "space_id": manifest.space_id, **metrics}
 
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--branch", type=Path, required=True, help="a branch file, such as demo/embedding.pt")
         action.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
         action.add_argument("--crops", type=Path, required=True, help="pictures of others, to calibrate on")
+        action.add_argument("--photographs", type=Path, help="figures for the model card: bench.real_ears --json")
         action.add_argument("--limit", type=int, default=20000, help="most pictures to read (default %(default)s)")
         action.add_argument("--force", action="store_true", help="replace an existing bundle")
     fit.add_argument("--data", type=Path, required=True, help="pictures with subjects: your own people, or renders")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,13 @@ PREFIX = "branch/"
 
 
 def attach_branch(
-    bundle: Path, out: Path, branch: EarBranch, facts: Mapping[str, Any], crops: Crops, force: bool = False
+    bundle: Path,
+    out: Path,
+    branch: EarBranch,
+    facts: Mapping[str, Any],
+    crops: Crops,
+    photographs: Sequence[Mapping[str, Any]] = (),
+    force: bool = False,
 ) -> Manifest:
     """Write `bundle` with the embedding of `branch` to `out` (which may be `bundle`, with `force`).
 
@@ -56,6 +62,7 @@ def attach_branch(
         branch: the embedding.
         facts: what the branch was learned on, plain values; they stand in the manifest and on the model card.
         crops: framed crops of people that the branch was not learned on, to compare and calibrate on.
+        photographs: figures on photographs for the model card: `set`, `people`, `queries`, `rank1`, `eer` each.
         force: replace `out`.
 
     Raises:
@@ -85,7 +92,8 @@ def attach_branch(
         if refused := [row for row in rows if not row.passed]:
             raise ParityError(f"no bundle was written: {'; '.join(refused[0].refusals)}", tuple(rows))
         _write_golden(folder, branch)
-        manifest = _manifest(manifest, folder, branch, facts, rows, embedding, crops)
+        shown = {"embedding": facts, "photographs": list(photographs)}
+        manifest = _manifest(manifest, folder, branch, shown, rows, embedding, crops)
         manifest = write_manifest(folder, write_papers(folder, manifest))
         move_into_place(folder, out, force)
     return manifest
@@ -216,7 +224,8 @@ def _manifest(
                 "metrics": {**kept, **figures},
                 "slices": [],
                 "judged_on": {},
-                "embedding": {"mu_space_id": mu_space, **facts},
+                "embedding": {"mu_space_id": mu_space, **facts["embedding"]},
+                "photographs": facts["photographs"],
             },
             "calibration": calibration or old.calibration,
         }
@@ -224,11 +233,12 @@ def _manifest(
 
 
 def _figures(embedding: Any, crops: Crops) -> dict[str, float]:
-    """Rank-1 and equal error rate on the comparison crops, where it is known whose they are."""
+    """Rank-1 and equal error rate by person, whichever ear, on comparison crops whose people are known."""
     if crops.identities is None:
         return {}
     try:
-        result = evaluate(embedding, crops.identities)
+        people = [identity[0] if isinstance(identity, tuple) else identity for identity in crops.identities]
+        result = evaluate(embedding, people)
     except MeasureError:
         return {}
     return {"rank1": float(result.rank1), "eer": float(result.eer)}

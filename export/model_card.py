@@ -25,7 +25,7 @@ embedding, also a picture of a cat). A similarity is evidence with an error rate
 """
 
 LIMITS = """\
-Figures hold for pictures like those it was validated on: another camera, pose, light or population will do worse, and
+Figures hold for pictures like those they were measured on: another camera, pose, light or population will do worse, and
 by how much is not known until it is measured. A checkpoint trained on rendered ears has never seen a real one.
 """
 
@@ -53,6 +53,7 @@ def model_card(manifest: Manifest) -> str:
     sections = {
         "What it is": _facts(manifest),
         "Trained on": _listed(_training(manifest), "The checkpoint says nothing of its training."),
+        "On photographs (evaluation only, nothing was trained on them)": _photographs(training.get("photographs", [])),
         "Validation figures": _listed(training.get("metrics", {}), "The checkpoint carries no figures."),
         "Who is found how well": _slices(training.get("slices", []), training.get("judged_on", {})),
         "Agreement of the exported files with torch": _parity(manifest),
@@ -62,6 +63,15 @@ def model_card(manifest: Manifest) -> str:
     }
     body = "\n".join(f"## {title}\n\n{text.rstrip()}\n" for title, text in sections.items())
     return f"# Ear encoder and decoder, preset `{manifest.preset}`\n\n{body}"
+
+
+def _photographs(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "Not measured: `python -m bench.real_ears` measures a bundle on AMI and EarVN1.0."
+    lines = [
+        f"| {row['set']} | {row['people']} | {row['queries']} | {row['rank1']:.3f} | {row['eer']:.3f} |" for row in rows
+    ]
+    return "\n".join(["| set | people | queries | rank-1 | EER |", "|---|---|---|---|---|", *lines])
 
 
 def _training(manifest: Manifest) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 A bundle's graphs hold the same numbers in other places: pixel statistics folded into the patch convolution, the query's
 scale into its projection, batch norms into convolutions (`export/graph/`). All of it can be undone but one thing: what
 the batch norms knew of the training pictures, which `settle_batch_norms` measures anew on the pictures of the new run.
+An aligned embedding (`training/embedding`) stays the bundle's: a new run trains the affine identity head, from nothing.
 """
 
 from __future__ import annotations
@@ -95,6 +96,8 @@ def rebuild(folder: Path, config: ModelConfig) -> dict[str, Tensor]:
             tensor = parts[name]
         elif name.endswith("num_batches_tracked"):
             continue
+        elif name not in tensors and name.startswith("identity."):
+            continue  # the bundle's embedding is an attached branch: the affine head begins anew
         elif name not in tensors:
             raise CheckpointError(f"--init-from {folder}: its graphs have no tensor {name}; give the checkpoint")
         else:
@@ -120,7 +123,10 @@ def _initialisers(path: Path) -> dict[str, Tensor]:
     arrays = {tensor.name.removesuffix(".float16"): onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     prefix = path.stem  # constants have the same generated names in both graphs
     named = {name if "." in name else f"{prefix}/{name}": array for name, array in arrays.items()}
-    floats = {name: array.astype(np.float32) for name, array in named.items() if array.dtype.kind == "f"}
+    own = {
+        name: array for name, array in named.items() if "branch/" not in name
+    }  # an attached embedding's are not ours
+    floats = {name: array.astype(np.float32) for name, array in own.items() if array.dtype.kind == "f"}
     return {name: torch.from_numpy(array.copy()) for name, array in floats.items()}
 
 

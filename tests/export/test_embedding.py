@@ -72,9 +72,11 @@ def test_figures_and_calibration_are_the_new_embeddings(attached):
     assert new.calibration != old.calibration
 
 
-def test_what_does_not_fit_is_refused(noisy_crops, exported, tmp_path):
-    with pytest.raises(GraphError, match="32 px and 16 numbers"):
-        attach_branch(exported, tmp_path / "new", random_branch(), {}, noisy_crops)
+def test_what_does_not_fit_is_refused(noisy_crops, tmp_path):
+    short = random_branch()
+    short.project = torch.nn.Linear(short.project.in_features, 16, bias=False)
+    with pytest.raises(GraphError, match="the branch takes 128 px and gives 16"):
+        attach_branch(DEMO, tmp_path / "new", short, {}, noisy_crops)
     with pytest.raises(TargetExists):
         attach_branch(DEMO, DEMO, random_branch(), {}, noisy_crops)
 

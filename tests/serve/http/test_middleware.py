@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import serve.inference.decode_pool
+from bundle.photo import PictureFile
 from serve.settings import Settings
 from tests.serve.conftest import encoded, live_server, png, until
 
