@@ -47,7 +47,7 @@ def few_ears(folder: Path) -> Path:
     return folder / "metadata.csv"
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_pretrained_teacher_goes_from_weights_to_a_ready_service(tmp_path):
     """Two steps with six layers frozen, a resume, an evaluation, an export and a service that answers."""
     torch.manual_seed(0)
