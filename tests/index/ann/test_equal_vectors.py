@@ -37,10 +37,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def burst(folder: Path) -> Iterator[tuple[Gallery, list[Item], list[Item]]]:
     """A gallery with a graph, the items of a burst of equal vectors in it, and the others."""
     with open_gallery(folder, DIM, SPACE, CONFIG) as gallery:
-        equal = gallery.enrol(ears(np.repeat(BURST[None], EQUAL, axis=0), "burst"))
-        others = gallery.enrol(ears(MATRIX[1:], "other"))
+        new = [*ears(np.repeat(BURST[None], EQUAL, axis=0), "burst"), *ears(MATRIX[1:], "other")]
+        items = gallery.enrol(new)  # in one change: the maintenance thread builds a graph of all or of none
         gallery.maintain()
-        yield gallery, equal, others
+        yield gallery, items[:EQUAL], items[EQUAL:]
 
 
 def test_every_other_vector_is_reached(burst: tuple[Gallery, list[Item], list[Item]]):
