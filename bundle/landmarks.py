@@ -113,7 +113,7 @@ class EarFinder:
 def ears_of(candidates: Arrays, square: Letterboxed, threshold: float) -> list[FoundEar]:
     """Candidates of one square, (N, ...) each output -> the ears among them, in the photo's pixels."""
     found = []
-    for number in keep(candidates["boxes"], candidates["scores"], threshold):
+    for number in nms(candidates["boxes"], candidates["scores"], threshold):
         corners = square.undo(candidates["boxes"][number].reshape(2, 2)).ravel()
         right = float(candidates["sides"][number])
         found.append(
@@ -129,8 +129,8 @@ def ears_of(candidates: Arrays, square: Letterboxed, threshold: float) -> list[F
     return found
 
 
-def keep(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> list[int]:
-    """Greedy non-maximum suppression: (N, 4), (N,) -> numbers of the boxes that stay, the most certain first."""
+def nms(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> list[int]:
+    """Greedy non-maximum suppression (NMS): (N, 4), (N,) -> numbers of the boxes that stay, the most certain first."""
     kept: list[int] = []
     for number in np.argsort(-scores, kind="stable"):
         if scores[number] < threshold:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bundle.errors import ContractError
-from bundle.landmarks import EarFinder, ears_of, keep, letterbox
+from bundle.landmarks import EarFinder, ears_of, letterbox, nms
 from bundle.session import FakeSession
 
 
@@ -47,8 +47,8 @@ def candidates(**more):
 
 
 def test_the_same_ear_is_told_once():
-    assert keep(candidates()["boxes"], candidates()["scores"], 0.3) == [0, 2]
-    assert keep(candidates()["boxes"], candidates()["scores"], 0.6) == [0]
+    assert nms(candidates()["boxes"], candidates()["scores"], 0.3) == [0, 2]
+    assert nms(candidates()["boxes"], candidates()["scores"], 0.6) == [0]
 
 
 def test_ears_are_told_in_the_photos_pixels():

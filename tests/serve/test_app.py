@@ -2,8 +2,6 @@
 
 import base64
 import io
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -229,65 +227,6 @@ def test_search_filters_by_subject_tag_and_threshold(client):
     assert [h["subject"] for h in client.post(ask + "&threshold=0.999", content=png(0)).json()["hits"]] == ["s0"]
 
 
-def test_an_item_has_a_life_from_enrolment_to_deletion(client):
-    item = enrol(client, 1, subject="anna", side="right", tags="x, y", source="camera 3", box="10,10,100,120")
-    assert item["tags"] == ["x", "y"]
-    assert (item["subject"], item["side"], item["source"]) == ("anna", "right", "camera 3")
-    got = client.get(f"/v1/gallery/items/{item['id']}").json()
-    assert got == item
-    image = client.get(item["image_url"])
-    assert image.headers["content-type"] == "image/png"
-    Image.open(io.BytesIO(image.content)).verify()
-    changed = client.patch(f"/v1/gallery/items/{item['id']}", json={"subject": "berta", "tags": ["z"]}).json()
-    assert (changed["subject"], changed["tags"], changed["source"]) == ("berta", ["z"], "camera 3")
-    assert client.delete(f"/v1/gallery/items/{item['id']}").status_code == 204
-    assert client.get(f"/v1/gallery/items/{item['id']}").status_code == 404
-    assert client.delete(f"/v1/gallery/items/{item['id']}").status_code == 404
-
-
-def test_enrolment_answers_201_and_where(client):
-    answer = client.post("/v1/gallery/items", files={"file": png()}, data={"tags": ["a", "b,c", "a"]})
-    assert answer.status_code == 201
-    assert answer.headers["Location"] == f"/v1/gallery/items/{answer.json()['id']}"
-    assert answer.json()["tags"] == ["a", "b", "c"]
-
-
-def test_correcting_a_side_embeds_the_ear_anew(client):
-    item = enrol(client, 1, side="left")
-    changed = client.patch(f"/v1/gallery/items/{item['id']}", json={"side": "right"}).json()
-    assert changed["side"] == "right"
-    hits = client.post("/v1/search?side=right", content=png(1)).json()["hits"]
-    assert hits[0]["similarity"] == pytest.approx(1.0, abs=1e-4)
-
-
-def test_a_list_is_paged_filtered_and_counted(client):
-    for seed in range(5):
-        enrol(client, seed, subject="even" if seed % 2 == 0 else "odd", side="left" if seed < 2 else "unknown")
-    first = client.get("/v1/gallery/items?limit=3").json()
-    second = client.get(f"/v1/gallery/items?limit=3&cursor={first['next_cursor']}").json()
-    assert (len(first["items"]), len(second["items"]), second["next_cursor"]) == (3, 2, None)
-    assert first["total"] == 5
-    assert client.get("/v1/gallery/items?subject=odd").json()["total"] == 2
-    assert client.get("/v1/gallery/items?side=unknown").json()["total"] == 3
-
-
-def test_deleting_a_subject_deletes_all_of_it(client):
-    for seed in range(3):
-        enrol(client, seed, subject="anna/berta")
-    enrol(client, 9, subject="carla")
-    assert client.delete("/v1/gallery/subjects/anna%2Fberta").json() == {"deleted": 3}
-    assert client.get("/v1/gallery/items").json()["total"] == 1
-
-
-def test_stored_crops_carry_no_metadata(client):
-    exif = Image.Exif()
-    exif[0x010E] = "taken at home"
-    data = encoded(ear(1), "JPEG", exif=exif.tobytes())
-    assert b"taken at home" in data
-    stored = client.get(enrol(client, 1, data=data)["image_url"]).content
-    assert b"taken at home" not in stored
-
-
 def test_a_gallery_is_there_again_after_a_restart(serve):
     with serve() as first:
         item = enrol(first, 1, subject="anna", side="left")
@@ -322,31 +261,3 @@ def test_a_request_keeps_the_id_that_it_brought(client):
     assert made != "no good!"
     answer = client.get("/nowhere", headers={"X-Request-Id": "abc-2"})
     assert answer.json()["error"]["request_id"] == "abc-2"
-
-
-def test_what_is_not_there_answers_404_and_405_in_the_same_shape(client):
-    assert client.get("/v1/nothing").json()["error"]["code"] == "not_found"
-    assert client.get("/v1/embed").json()["error"]["code"] == "method_not_allowed"
-
-
-def test_the_documentation_asks_no_other_host(client):
-    html = client.get("/docs").text
-    assert "http://" not in html
-    assert "https://" not in html
-    for path in ("/docs-files/swagger-ui-bundle.js", "/docs-files/swagger-ui.css", "/openapi.json", "/"):
-        assert client.get(path).status_code == 200, path
-
-
-def test_two_ears_are_judged_without_scipy():
-    code = (
-        "import sys; from serve.inference.verification import judge; "
-        "judge(0.5, {'slope': 9.0, 'intercept': -4.0, 'points': [{'far': 0.01, 'threshold': 0.4, 'tar': 0.9}], "
-        "'genuine_pairs': 9, 'impostor_pairs': 99}, 0.01, 2); assert 'scipy' not in sys.modules"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("name", ["torch", "scipy", "sqlalchemy", "faiss"])
-def test_the_service_starts_without_what_few_requests_or_no_gallery_need(name):
-    code = f"import serve.server, sys; assert {name!r} not in sys.modules"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

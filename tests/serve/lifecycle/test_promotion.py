@@ -12,52 +12,14 @@ from serve.lifecycle.promotion_record import Ledger, PromotionRecord, read_ledge
 from serve.lifecycle.promotion_report import objections
 from serve.settings import Settings
 from tests.serve.conftest import enrol, png, until
+from tests.serve.lifecycle.promoting import IDENTITIES, post, search, staged, start, state
 from tests.serve.tiny_bundle import write_tiny_bundle
-
-IDENTITIES = (
-    "id",
-    "bundle",
-    "bundle_id",
-    "space_id",
-    "from_bundle",
-    "from_bundle_id",
-    "from_space_id",
-    "created",
-    "updated",
-)
 
 
 @pytest.fixture(scope="module")
 def new_bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("new") / "bundle"
     return folder, write_tiny_bundle(folder, seed=1)
-
-
-def start(client, bundle):
-    answer = client.post("/v1/promotions", json={"bundle": str(bundle)})
-    assert answer.status_code == 202, answer.text
-    return answer.json()["id"]
-
-
-def state(client, promotion):
-    return client.get(f"/v1/promotions/{promotion}").json()
-
-
-def staged(client, bundle):
-    promotion = start(client, bundle)
-    until(lambda: state(client, promotion)["state"] != "embedding")
-    assert state(client, promotion)["state"] == "ready", state(client, promotion)
-    return promotion
-
-
-def post(client, promotion, verb, **body):
-    return client.post(f"/v1/promotions/{promotion}/{verb}", json=body or None)
-
-
-def search(client, seed, **query):
-    answer = client.post("/v1/search", content=png(seed), params={"side": "left", **query})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 def test_what_a_bundle_would_take_away_speaks_against_it(serve, finding_bundle, tmp_path):
