@@ -18,11 +18,12 @@ ENV PATH=/opt/venv/bin:$PATH
 WORKDIR /build
 COPY pyproject.toml constraints.txt deploy/requirements.py ./
 
+# pyvips is Python alone, published as a source archive; its library is the wheel pyvips-binary.
 # --build-arg STORES=stores adds the clients of PostgreSQL and Milvus, for several containers on one gallery.
 FROM libraries AS libraries-cpu
 ARG STORES
 RUN python requirements.py serve cpu ${STORES} > requirements.txt \
-    && pip install --constraint constraints.txt --requirement requirements.txt
+    && pip install --no-binary=pyvips --constraint constraints.txt --requirement requirements.txt
 
 # CUDA comes in the wheels (onnxruntime-gpu: CUDA 13, faiss-gpu: CUDA 12, side by side), so no CUDA base is needed: the
 # host brings the driver (>= 580) and the NVIDIA container toolkit. TensorRT's own wheels are on NVIDIA's index only;
@@ -34,7 +35,7 @@ ARG NVIDIA_INDEX=https://pypi.nvidia.com
 COPY deploy/constraints-gpu.txt ./
 RUN python requirements.py serve gpu ${STORES} > requirements.txt \
     && echo "onnxruntime-gpu[cuda,cudnn]" >> requirements.txt \
-    && pip install --constraint constraints.txt --constraint constraints-gpu.txt --requirement requirements.txt
+    && pip install --no-binary=pyvips --constraint constraints.txt --constraint constraints-gpu.txt --requirement requirements.txt
 RUN python requirements.py ${TENSORRT} > tensorrt.txt \
     && pip install --only-binary=:none: --extra-index-url "${NVIDIA_INDEX}" \
         --constraint constraints.txt --constraint constraints-gpu.txt --requirement tensorrt.txt
