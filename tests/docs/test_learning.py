@@ -91,7 +91,7 @@ def write_tables(folder):
         np.save(folder / f"{split}_teacher.npy", columns | {"sides": [row["side"] for row in some]})  # type: ignore[arg-type]
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_training_guide_gives_a_model_that_its_python_reads(here):
     names: dict = {}
     for code in fences("training", "python"):
@@ -100,7 +100,7 @@ def test_the_training_guide_gives_a_model_that_its_python_reads(here):
     assert names["reconstruction"].shape == (2, 3, 128, 128)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_guide_of_eigenears_draws_its_strips(here):
     run("eigenears")
     assert {"pc_1.png", "pc_16.png", "eigenears_grid.png"} <= {
@@ -108,7 +108,7 @@ def test_the_guide_of_eigenears_draws_its_strips(here):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_guide_of_detection_runs_from_training_to_a_bundle_and_in_python(here):
     run("detection")
     for code in fences("detection", "python"):

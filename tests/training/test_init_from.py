@@ -139,7 +139,7 @@ def test_own_yaml_takes_flags_by_name(tmp_path):
         config_from({"config": tmp_path / "absent.yaml"})
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_shipped_model_adapts_to_other_people_by_one_command(tmp_path):
     """In a fresh process, on the demo's ears: two epochs, through export."""
     flags = ["--data", "demo/ears", "--out", str(tmp_path / "run"), "--batch-size", "32", "--views", "1"]
