@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import threading
 import time
@@ -29,17 +28,6 @@ def clean_environment(monkeypatch):
     for name in list(os.environ):
         if name.startswith("EAR_TEACHER_"):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture(autouse=True)
-def loggers_as_before():
-    """The verb `serve` turns the process's log lines into its own; a test process has more to do after that."""
-    loggers = [logging.getLogger(name) for name in ("serve", "uvicorn")]
-    before = [(one, one.handlers, one.propagate, one.level) for one in loggers]
-    yield
-    for one, handlers, propagate, level in before:
-        one.handlers, one.propagate = handlers, propagate
-        one.setLevel(level)
 
 
 @pytest.fixture(scope="session")
