@@ -94,7 +94,11 @@ def create_app(settings: Settings) -> FastAPI:
     for kind in EXPECTED:
         app.add_exception_handler(kind, _answer_error)
     app.add_middleware(
-        RequestMiddleware, settings=settings, active_ids=service.active_ids, observers=service.observers()
+        RequestMiddleware,
+        settings=settings,
+        body_budget=service.body_budget,
+        active_ids=service.active_ids,
+        observers=service.observers(),
     )
     if settings.cors_origins:
         app.add_middleware(

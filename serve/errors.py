@@ -11,11 +11,13 @@
     ├── ImportConflict          409, another import is running
     ├── BodyTooLarge            413
     ├── TooSlow                 408, the body did not arrive in time
-    ├── Overloaded              429, the queue is full (RateLimited: this key asked too often)
+    ├── Overloaded              429, load: the queue is full
+    │   ├── DeadlineExceeded    429, the request's time was over before its turn
+    │   └── RateLimited         429, this key asked too often
     ├── NotReady                503, starting, closing, or a worker died
-    ├── RuntimeStalled          503, the model hangs
-    └── DeadlineExceeded        503, the request's time was over first
+    └── RuntimeStalled          503, the model hangs
 
+What load alone causes is 429, what keeps the service from answering at any load is 503; both say when to come back.
 Other rooms' exceptions are named in TABLE; they know nothing of it. Knows no route.
 """
 
@@ -95,11 +97,18 @@ class TooSlow(ServeError):
 
 
 class Overloaded(ServeError):
-    """The queue is full. retry_after_s: when it is worth asking again."""
+    """There is more to do than the service takes on. retry_after_s: when it is worth asking again."""
 
     def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class DeadlineExceeded(Overloaded):
+    """The request's time was over while it waited. waiting: how many wait for what."""
+
+    def __init__(self, waiting: str = "", retry_after_s: float = 5.0) -> None:
+        super().__init__(f"the request's time was over before its turn came{waiting and ': '}{waiting}", retry_after_s)
 
 
 class RateLimited(Overloaded):
@@ -112,10 +121,6 @@ class NotReady(ServeError):
 
 class RuntimeStalled(ServeError):
     """The model's runtime does not come back."""
-
-
-class DeadlineExceeded(ServeError):
-    """The request's time was over before it was answered."""
 
 
 class Problem(NamedTuple):
@@ -138,10 +143,10 @@ TABLE: dict[type[BaseException], Problem] = {
     TooSlow: Problem(408, INVALID, "body_too_slow"),
     BodyTooLarge: Problem(413, INVALID, "body_too_large"),
     RateLimited: Problem(429, "rate_limit_error", "rate_limited"),
+    DeadlineExceeded: Problem(429, "overloaded_error", "deadline_exceeded"),
     Overloaded: Problem(429, "overloaded_error", "queue_full"),
     NotReady: Problem(503, "unavailable_error", "not_ready"),
     RuntimeStalled: Problem(503, "unavailable_error", "runtime_stalled"),
-    DeadlineExceeded: Problem(503, "unavailable_error", "deadline_exceeded"),
     ImageTooLarge: Problem(413, INVALID, "image_too_large"),
     ImageTooSmall: Problem(400, INVALID, "image_too_small"),
     ImageError: Problem(400, INVALID, "invalid_image"),

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from bundle.decoding import ImageLimits
 from serve.errors import NotReady
 from serve.http.api_keys import Keyring
+from serve.http.body_guard import body_budget
 from serve.http.middleware import Observer
 from serve.http.rate_limit import Rates
 from serve.http.url_fetch import Fetcher
@@ -51,6 +52,7 @@ class Service:
                 image=ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_pixels),
             )
         )
+        self.body_budget = body_budget(settings)
         self.fetcher = Fetcher(settings)
         self.keyring = Keyring(settings)
         self.rates = Rates(settings.rate_limit)

@@ -122,7 +122,7 @@ class Settings(BaseSettings):
     )
     recall_target: float = Field(0.97, ge=0.5, lt=1, description="recall@10 that approximate neighbours are tuned to")
 
-    request_timeout_s: float = Field(30.0, gt=0, description="a request that waited longer is answered 503")
+    request_timeout_s: float = Field(30.0, gt=0, description="a request that waited longer is answered 429")
     header_timeout_s: float = Field(10.0, gt=0, description="headers that take longer to arrive are answered 408")
     body_timeout_s: float = Field(20.0, gt=0, description="a body that takes longer to arrive is answered 408")
     max_connections: int = Field(
@@ -166,7 +166,7 @@ class Settings(BaseSettings):
 
     api_key: Secret | None = Field(None, description="one API key that may do everything")
     api_key_file: Path | None = Field(None, description="file of hashed API keys with scopes (ear-teacher keys)")
-    rate_limit: str | None = Field(None, description="most requests of one key (or address), such as 600/minute")
+    rate_limit: str | None = Field(None, description="most pictures of one key (or address), such as 600/minute")
     allowed_hosts: Names = Field((), description="names in Host headers that are answered; none: see docs/security.md")
     cors_origins: Annotated[Names, AfterValidator(_origin)] = Field(
         (), description="origins of other web pages that may call this service, as https://ears.example; *: any"

@@ -5,7 +5,6 @@ Plain ASGI, outside all routes. Knows no route and no model; `Service` tells it 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
@@ -16,12 +15,13 @@ from typing import Protocol
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.errors import BodyTooLarge, TooSlow, error_body, message_of, problem_of, retry_after_s
+from serve.errors import error_body, message_of, problem_of, retry_after_s
+from serve.http.body_guard import BodyGuard
 from serve.http.origins import Origins
 from serve.http.proxy import route_path
-from serve.http.request_body import whole_number
 from serve.http.responses import Answer
 from serve.http.security_headers import security_headers
+from serve.inference.fair_limit import FairLimit
 from serve.observability.request_context import CURRENT, SCOPE_KEY, Trace
 from serve.settings import Settings
 
@@ -42,15 +42,20 @@ class Observer(Protocol):
 class RequestMiddleware:
     """ASGI middleware.
 
-    active_ids: (space_id, bundle_id) of the active model, None while there is none. observers: told of every request
-    that has ended.
+    body_budget: bytes of bodies in memory at once. active_ids: (space_id, bundle_id) of the active model, None while
+    there is none. observers: told of every request that has ended.
     """
 
     def __init__(
-        self, app: ASGIApp, settings: Settings, active_ids: Callable[[], Ids | None], observers: Sequence[Observer]
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        body_budget: FairLimit,
+        active_ids: Callable[[], Ids | None],
+        observers: Sequence[Observer],
     ) -> None:
         self._app, self._settings, self._active_ids, self._observers = app, settings, active_ids, observers
-        self._origins = Origins(settings)
+        self._origins, self._body_budget = Origins(settings), body_budget
         # "localhost" is one name for everything on a developer's machine: to force https on it would break the rest
         self._https_only = settings.tls_cert is not None and not settings.is_loopback
 
@@ -69,50 +74,20 @@ class RequestMiddleware:
         stamped = _Stamp(send, trace, security_headers(path, self._https_only), self._active_ids)
         try:
             self._origins.check(method, headers)
-            guarded = self._guard_body(scope, receive)
-            await self._app(scope, guarded, stamped)
+            guard = BodyGuard(scope, receive, self._settings, self._body_budget, trace)
+            stamped.on_start = guard.release
+            await self._app(scope, guard.receive, stamped)
         except Exception as error:
             if problem_of(error).status == 500:
                 log.exception("request %s failed", trace.request_id)
             if not stamped.started:
                 await error_answer(error, trace.request_id, path)(scope, receive, stamped)
         finally:
+            stamped.on_start()
             CURRENT.reset(before)
             route = getattr(scope.get("route"), "path", "unmatched")
             for observer in self._observers:
                 observer.finished(trace, route, method, stamped.status)
-
-    def _guard_body(self, scope: Scope, receive: Receive) -> Receive:
-        """Refuse a body that is too large (at once, where it says so) or takes too long to arrive."""
-        limit = self._settings.max_body_bytes
-        declared = whole_number(Headers(scope=scope).get("content-length", "")) or 0
-        if declared > limit:
-            raise _too_large(declared, limit)
-        return _BodyGuard(receive, limit, self._settings.body_timeout_s).receive
-
-
-class _BodyGuard:
-    def __init__(self, receive: Receive, limit_bytes: int, timeout_s: float) -> None:
-        self._receive, self._limit, self._timeout_s = receive, limit_bytes, timeout_s
-        self._until = 0.0
-        self._seen = 0
-        self._complete = False
-
-    async def receive(self) -> Message:
-        if self._complete:
-            return await self._receive()
-        loop = asyncio.get_running_loop()
-        self._until = self._until or loop.time() + self._timeout_s
-        try:
-            async with asyncio.timeout_at(self._until):
-                message = await self._receive()
-        except TimeoutError:
-            raise TooSlow(f"the body took longer than {self._timeout_s:g} s to arrive") from None
-        self._seen += len(message.get("body", b""))
-        if self._seen > self._limit:
-            raise _too_large(self._seen, self._limit)
-        self._complete = not message.get("more_body", False)
-        return message
 
 
 class _Stamp:
@@ -123,6 +98,7 @@ class _Stamp:
     ) -> None:
         self._send, self._trace, self._kept, self._active_ids = send, trace, kept, active_ids
         self.status = CLIENT_GONE
+        self.on_start: Callable[[], None] = lambda: None
 
     @property
     def started(self) -> bool:
@@ -131,6 +107,7 @@ class _Stamp:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            self.on_start()
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self._trace.request_id
             ids = self._ids()
@@ -164,7 +141,3 @@ def error_answer(error: BaseException, request_id: str, path: str) -> Answer:
 def _request_id(headers: Headers) -> str:
     given = headers.get("x-request-id", "")
     return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-
-
-def _too_large(seen: int, limit: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the body has {seen} bytes or more; at most {limit} are taken")

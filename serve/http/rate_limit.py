@@ -9,7 +9,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from starlette.requests import HTTPConnection
 
-from serve.errors import ConfigurationError, RateLimited
+from serve.errors import BodyTooLarge, ConfigurationError, RateLimited
 from serve.http.api_keys import ANYONE, Key
 
 SCOPE_KEY = "ear_teacher.key"
@@ -32,9 +32,17 @@ class Rates:
         self._hit(request, key, 1)
 
     def count_more(self, request: HTTPConnection, pictures: int) -> None:
-        """Count further pictures of a request that was counted as one. Raises RateLimited."""
-        if pictures > 0:
-            self._hit(request, request.scope[SCOPE_KEY], pictures)
+        """Count further pictures of a request that was counted as one. Raises RateLimited, and BodyTooLarge for more
+        than the limit ever allows at once."""
+        if pictures <= 0:
+            return
+        key: Key = request.scope[SCOPE_KEY]
+        limit = self._limit_of(key)
+        if limit is not None and pictures + 1 > limit.amount:
+            raise BodyTooLarge(
+                f"{pictures + 1} pictures in one request; the limit of {key.name!r} is {limit}: send fewer at once"
+            )
+        self._hit(request, key, pictures)
 
     def _hit(self, request: HTTPConnection, key: Key, pictures: int) -> None:
         limit = self._limit_of(key)

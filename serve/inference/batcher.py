@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 
 from serve.errors import DeadlineExceeded, NotReady, Overloaded, RuntimeStalled
 from serve.inference.batch_size import BatchSize
+from serve.inference.together import together
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ class Batcher(Generic[ItemT, ResultT]):
             self._changed.notify()
         if len(entries) == 1:
             return [await entries[0].future]
-        return await asyncio.gather(*(entry.future for entry in entries))
+        return await together(entry.future for entry in entries)
 
     def check_room(self, items: int = 1) -> None:
         """Raise Overloaded, RuntimeStalled or NotReady now if `items` more would be refused (before decoding them)."""
@@ -195,7 +196,7 @@ class Batcher(Generic[ItemT, ResultT]):
                     return []
                 late = self._drop_worthless()
                 batch = self._next_batch()
-            self._fail(late, DeadlineExceeded("the request's time was over before its turn came"))
+            self._fail(late, DeadlineExceeded())
             if batch:
                 return batch
 

@@ -20,7 +20,7 @@ from bundle.image import frame, mirror, part_for, source_crop, to_jpeg, to_png
 from bundle.landmarks import Letterboxed, letterbox
 from bundle.photo import Part, PictureFile
 from serve.errors import BodyTooLarge, DeadlineExceeded, Overloaded
-from serve.inference.fair_limit import FairLimit, Held, TurnTimeout
+from serve.inference.fair_limit import FairLimit, Held
 from serve.inference.orientation import Side, is_mirrored
 from serve.observability.request_context import Trace
 
@@ -75,12 +75,13 @@ class Photo:
 
 
 class DecodePool:
-    """Decoding threads. Methods raise Overloaded where there is no room, DeadlineExceeded where the time was over."""
+    """Decoding threads. Methods raise Overloaded: DeadlineExceeded where there was room and the time was over first."""
 
     def __init__(self, limits: DecodeLimits) -> None:
         self.limits = limits
         self._executor = ThreadPoolExecutor(limits.threads, thread_name_prefix="decode")
-        self._threads, self._memory = FairLimit(limits.threads), FairLimit(limits.memory_bytes)
+        self._threads = FairLimit(limits.threads, "a thread that decodes")
+        self._memory = FairLimit(limits.memory_bytes, f"memory for large pictures ({limits.memory_bytes >> 20} MiB)")
         self._room = limits.queue_size
 
     async def run(self, trace: Trace, job: Callable[[], ResultT]) -> ResultT:
@@ -152,13 +153,8 @@ class DecodePool:
                 f"the pictures of this request have {trace.pixels:,} pixels or more; at most "
                 f"{self.limits.request_pixels:,} are taken at once: send fewer in one request"
             )
-        try:
-            async with self._memory.hold(trace.turn, file.cost_bytes + SMALL_BYTES, trace.deadline) as held:
-                yield held
-        except TurnTimeout:
-            raise Overloaded(
-                f"{self._memory.waiting + 1} large pictures wait for memory ({self.limits.memory_bytes >> 20} MiB)", 5.0
-            ) from None
+        async with self._memory.hold(trace.turn, file.cost_bytes + SMALL_BYTES, trace.deadline) as held:
+            yield held
 
     async def _run(self, trace: Trace, job: Callable[[], ResultT]) -> ResultT:
         """Run a job on a thread when it is the caller's turn. One that has not begun is dropped on cancel."""
@@ -168,7 +164,7 @@ class DecodePool:
         try:
             async with self._threads.hold(trace.turn, 1, trace.deadline):
                 if time.monotonic() >= trace.deadline:
-                    raise DeadlineExceeded("the request's time was over before its turn came")
+                    raise DeadlineExceeded()
                 running = asyncio.get_running_loop().run_in_executor(self._executor, job)
                 try:
                     return await asyncio.shield(running)
@@ -176,8 +172,6 @@ class DecodePool:
                     await asyncio.wait({running})  # its thread and its memory are in use until then
                     running.exception()
                     raise
-        except TurnTimeout:
-            raise DeadlineExceeded("the request's time was over before its turn came") from None
         finally:
             self._room += 1
 

@@ -13,9 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-
-class TurnTimeout(Exception):
-    """The caller's turn did not come in time."""
+from serve.errors import DeadlineExceeded
 
 
 @dataclass(eq=False)
@@ -25,10 +23,10 @@ class _Waiter:
 
 
 class FairLimit:
-    """At most `capacity` is held at once."""
+    """At most `capacity` is held at once. name: of what is limited, for the message of who waited too long."""
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+    def __init__(self, capacity: int, name: str) -> None:
+        self.capacity, self._name = capacity, name
         self.held = 0
         self._callers: dict[str, deque[_Waiter]] = {}  # in the order in which they are served
 
@@ -39,16 +37,21 @@ class FairLimit:
 
     @asynccontextmanager
     async def hold(self, caller: str, amount: int, deadline: float = float("inf")) -> AsyncIterator[Held]:
-        """Hold an amount, once it is the caller's turn. deadline: on the `time.monotonic` clock.
-
-        amount: more than the capacity counts as all of it. Raises TurnTimeout.
-        """
-        held = Held(self, min(amount, self.capacity))
-        await self._acquire(caller, held.amount, deadline)
+        """Hold an amount for as long as the context is open. See `take`."""
+        held = await self.take(caller, amount, deadline)
         try:
             yield held
         finally:
             held.reduce(0)
+
+    async def take(self, caller: str, amount: int, deadline: float = float("inf")) -> Held:
+        """An amount, once it is the caller's turn, until it is reduced to 0. deadline: on the `time.monotonic` clock.
+
+        amount: more than the capacity counts as all of it. Raises DeadlineExceeded.
+        """
+        held = Held(self, min(amount, self.capacity))
+        await self._acquire(caller, held.amount, deadline)
+        return held
 
     async def _acquire(self, caller: str, amount: int, deadline: float) -> None:
         if not self._callers and self.held + amount <= self.capacity:
@@ -66,7 +69,7 @@ class FairLimit:
             else:
                 self._leave(caller, waiter)
             if isinstance(error, TimeoutError):
-                raise TurnTimeout from None
+                raise DeadlineExceeded(f"{self.waiting + 1} wait for {self._name}") from None
             raise
 
     def release(self, amount: int) -> None:

@@ -34,7 +34,7 @@ class Pool:
 
         def in_time() -> ResultT:
             if time.monotonic() >= trace.deadline:
-                raise DeadlineExceeded("the request's time was over before its turn came")
+                raise DeadlineExceeded()
             return job()
 
         self._room -= 1

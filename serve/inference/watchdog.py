@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from serve.errors import DeadlineExceeded, Overloaded
+from serve.errors import Overloaded
 from serve.inference.engine import Engine
 from serve.observability.request_context import Trace
 
@@ -44,7 +44,7 @@ class Watchdog:
         try:
             async with asyncio.timeout(self._patience_s):
                 (encoded,) = await self._engine.encode(trace, [golden.crop])
-        except (Overloaded, DeadlineExceeded, TimeoutError):
+        except (Overloaded, TimeoutError):
             return self.trouble
         except Exception as error:
             return f"a golden crop cannot be encoded: {error}"

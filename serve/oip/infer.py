@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import binascii
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from serve.http.parameters import checked
 from serve.inference.decode_pool import DecodePool, oriented
 from serve.inference.engine import Encoded, Engine
 from serve.inference.framed_ears import FramedEars, check_room, framed_ears
+from serve.inference.together import together
 from serve.observability.request_context import Trace
 from serve.oip.models import OipModel
 from serve.oip.tensors import Tensor
@@ -26,15 +26,13 @@ PROTOCOL = frozenset({"binary_data_output", "headers", "priority", "timeout"})
 
 
 async def infer(
-    trace: Trace, engine: Engine, decode_pool: DecodePool, model: OipModel, request: InferRequest
+    trace: Trace, engine: Engine, decode_pool: DecodePool, model: OipModel, tensor: Tensor, options: FramingOptions
 ) -> list[Tensor]:
-    """All outputs of the model for this request; its parameters `side`, `box` and `detect` frame the pictures.
+    """All outputs of the model for its input tensor. options: how pictures are framed.
 
     With detect, ear-image has the outputs box, score, side, side_probability and input (which picture an ear is of)
     besides; with detect=all a row for each ear.
     """
-    tensor = model.read_input(request)
-    options = options_of(request)
     if model.name == "ear-decoder":
         pictures = await engine.decode(trace, list(tensor.array))
         return [_tensor(model, {"image": np.stack(pictures)}, "image")]
@@ -47,7 +45,7 @@ async def infer(
     jobs = (
         framed_ears(decode_pool, engine, trace, file, options["side"], options.get("box"), detect) for file in files
     )
-    framed = await asyncio.gather(*jobs)
+    framed = await together(jobs)
     outputs = await _encoded(trace, engine, model, [ear.crop for picture in framed for ear in picture.ears])
     return outputs + (_detected(framed) if detect else [])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from serve.http.openapi import BINARY, answer_model, documented
 from serve.http.parameters import checked
 from serve.http.request_body import Body, read_body
 from serve.http.responses import Answer
+from serve.inference.together import together
 from serve.observability.request_context import trace_of
 from serve.service import Service, service_of
 
@@ -92,7 +92,10 @@ def serves(
 
 
 async def received(request: Request, operation: Operation[OptionsT, Any]) -> Received[OptionsT]:
-    """The request of an operation, read and checked. Raises BadRequest and what reading and fetching raise."""
+    """The request of an operation, read and checked; each of its pictures counts for the caller's rate.
+
+    Raises BadRequest, RateLimited and what reading and fetching raise.
+    """
     service, names = service_of(request), operation.pictures
     body = Body()
     if operation.method not in ("GET", "DELETE"):
@@ -110,7 +113,8 @@ async def received(request: Request, operation: Operation[OptionsT, Any]) -> Rec
     for name in texts.keys() & files.keys():
         raise BadRequest(f"{name} is given as a file and as text; give it once", name)
     given = {name: text for name, text in texts.items() if text is not None}
-    decoded = await asyncio.gather(*(_picture(service, text, name) for name, text in given.items()))
+    service.rates.count_more(request, sum(map(len, files.values())) + len(given) - 1)
+    decoded = await together(_picture(service, text, name) for name, text in given.items())
     return Received(options, {**files, **{name: [file] for name, file in zip(given, decoded, strict=True)}})
 
 

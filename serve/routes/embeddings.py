@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from serve.http.image_inputs import Remote, Source, picture_sources
 from serve.http.responses import Answer, base64_floats
 from serve.inference.engine import Engine
 from serve.inference.framed_ears import FramedEars, check_room, framed_ears
+from serve.inference.together import together
 from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import received, serves
 from serve.service import Service, attended, service_of
@@ -45,6 +45,8 @@ async def embeddings(request: Request) -> Answer:
     sources = _sources(options, asked.pictures.get("input", []))
     if len(sources) > service.settings.max_inputs:
         raise BadRequest(f"{len(sources)} pictures in one request; at most {service.settings.max_inputs}", "input")
+    if not asked.pictures:  # a form's files were counted as they were read
+        service.rates.count_more(request, len(sources) - 1)
     check_room(engine, len(sources), options["detect"])
     framed = await attended(request, _framed(service, engine, trace, sources, options))
     crops = [ear.crop for picture in framed for ear in picture.ears]
@@ -95,7 +97,7 @@ def _sources(options: EmbeddingsOptions, files: Sequence[bytes]) -> list[Placed]
 async def _framed(
     service: Service, engine: Engine, trace: Trace, sources: Sequence[Placed], options: EmbeddingsOptions
 ) -> list[FramedEars]:
-    return await asyncio.gather(*(_picture(service, engine, trace, place, options) for place in sources))
+    return await together(_picture(service, engine, trace, place, options) for place in sources)
 
 
 async def _picture(

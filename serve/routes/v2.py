@@ -20,6 +20,7 @@ from serve.lifecycle.model_registry import ServedModel
 from serve.observability.request_context import Trace, trace_of
 from serve.oip import answers
 from serve.oip.infer import infer as run_inference
+from serve.oip.infer import options_of
 from serve.oip.models import EXTENSIONS, OipModel, find, models_of, version_of
 from serve.oip.statistics import ModelStatistics
 from serve.oip.wire import LENGTH_HEADER, build_response, parse_request
@@ -159,7 +160,10 @@ async def _infer(request: Request, live: ServedModel, model: OipModel, trace: Tr
     body = inflate(await request.body(), request.headers.get("content-encoding", ""), limit)
     parsed = parse_request(body, request.headers.get(LENGTH_HEADER), model.raw_input)
     wanted = model.asked_outputs(parsed)
-    tensors = await attended(request, run_inference(trace, engine, service.decode_pool, model, parsed))
+    tensor = model.read_input(parsed)
+    service.rates.count_more(request, len(tensor.array) - 1)
+    work = run_inference(trace, engine, service.decode_pool, model, tensor, options_of(parsed))
+    tensors = await attended(request, work)
     started = time.perf_counter()
     head: dict[str, Any] = {"model_name": model.name, "model_version": model.version, "parameters": model.parameters}
     if parsed.id:

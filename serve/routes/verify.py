@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -18,6 +17,7 @@ from serve.errors import BadRequest
 from serve.http.responses import Answer
 from serve.inference.engine import Engine, Vector
 from serve.inference.framed_ears import FramedEar, FramedEars, check_room, framed_ears
+from serve.inference.together import together
 from serve.inference.verification import best_pair, compared, judge
 from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import Received, received, serves
@@ -79,7 +79,7 @@ async def _framed(
 
     first = framed("a", options["side_a"], options.get("box_a"))
     second = framed("b", options["side_b"], options.get("box_b"))
-    one, other = await asyncio.gather(first, second)
+    one, other = await together((first, second))
     return one, other
 
 

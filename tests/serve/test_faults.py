@@ -73,7 +73,7 @@ def test_a_clock_that_jumps_changes_nothing(client, monkeypatch):
         assert 0 < answer.json()["timing_ms"]["total"] < 60_000
 
 
-def test_a_request_past_its_time_is_answered_503(serve):
+def test_a_request_past_its_time_is_answered_429_with_a_time_to_come_back(serve):
     with serve(request_timeout_s=2.0) as client:
         encoder = client.app.state.service.active.engine.encoder
         encoder._limits = BatchLimits(stalled_after_s=30)
@@ -94,7 +94,8 @@ def test_a_request_past_its_time_is_answered_503(serve):
             time.sleep(2.1)
             gate.set()
             assert first.result().status_code == 200
-            assert late.result().json()["error"]["code"] == "deadline_exceeded"
+            assert (late.result().status_code, late.result().json()["error"]["code"]) == (429, "deadline_exceeded")
+            assert int(late.result().headers["Retry-After"]) >= 1
 
 
 def test_calls_of_a_gallery_that_is_busy_are_answered_429(serve):

@@ -67,7 +67,7 @@ def test_many_pictures_of_one_caller_delay_another_caller_by_a_turn(pool):
 def test_pictures_that_wait_too_long_for_memory_are_refused_with_a_time_to_come_back(pool):
     async def story():
         async with pool._memory.hold("other", 64 << 20):
-            with pytest.raises(Overloaded, match="wait for memory") as caught:
+            with pytest.raises(Overloaded, match="memory for large pictures .64 MiB") as caught:
                 await pool.crop(trace(seconds=0.5), large(), "left", None, DEFAULT_FRAMING)
         assert caught.value.retry_after_s >= 1
         await pool.crop(trace(), large(), "left", None, DEFAULT_FRAMING)

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from serve.inference.fair_limit import FairLimit, TurnTimeout
+from serve.errors import DeadlineExceeded
+from serve.inference.fair_limit import FairLimit
 
 
 def test_callers_are_served_in_turn():
@@ -17,7 +18,7 @@ def test_callers_are_served_in_turn():
             await asyncio.sleep(0)
 
     async def story():
-        limit = FairLimit(1)
+        limit = FairLimit(1, "threads")
         await asyncio.gather(*(take(limit, caller) for caller in ["a"] * 6 + ["b", "c"]))
         assert limit.held == limit.waiting == 0
 
@@ -35,7 +36,7 @@ def test_a_large_amount_is_not_overtaken_for_ever():
             await asyncio.sleep(seconds)
 
     async def story():
-        limit = FairLimit(10)
+        limit = FairLimit(10, "threads")
         first = asyncio.ensure_future(take(limit, "a", 6, 0.02))
         await asyncio.sleep(0)
         others = [take(limit, "b", 9, 0), *(take(limit, "c", 2, 0.01) for _ in range(5))]
@@ -47,7 +48,7 @@ def test_a_large_amount_is_not_overtaken_for_ever():
 
 def test_more_than_there_is_counts_as_all_of_it_and_what_is_reduced_is_given_back():
     async def story():
-        limit = FairLimit(10)
+        limit = FairLimit(10, "threads")
         async with limit.hold("a", 99) as held:
             assert limit.held == 10
             held.reduce(3)
@@ -60,9 +61,9 @@ def test_more_than_there_is_counts_as_all_of_it_and_what_is_reduced_is_given_bac
 
 def test_a_turn_that_does_not_come_in_time_is_refused_and_leaves_no_trace():
     async def story():
-        limit = FairLimit(1)
+        limit = FairLimit(1, "threads")
         async with limit.hold("a", 1):
-            with pytest.raises(TurnTimeout):
+            with pytest.raises(DeadlineExceeded, match="1 wait for threads"):
                 async with limit.hold("b", 1, time.monotonic() + 0.01):
                     raise AssertionError("never")
             assert limit.waiting == 0
@@ -74,7 +75,7 @@ def test_a_turn_that_does_not_come_in_time_is_refused_and_leaves_no_trace():
 
 def test_those_who_leave_give_their_turn_to_others():
     async def story():
-        limit = FairLimit(2)
+        limit = FairLimit(2, "threads")
         async with limit.hold("a", 1):
             large = asyncio.ensure_future(limit.hold("b", 2).__aenter__())
             await asyncio.sleep(0)
@@ -91,7 +92,7 @@ def test_those_who_leave_give_their_turn_to_others():
 
 def test_a_turn_that_comes_as_its_caller_leaves_is_passed_on():
     async def story():
-        limit = FairLimit(1)
+        limit = FairLimit(1, "threads")
         holder = limit.hold("a", 1)
         await holder.__aenter__()
         waiting = asyncio.ensure_future(limit.hold("b", 1).__aenter__())
@@ -108,7 +109,7 @@ def test_a_turn_that_comes_as_its_caller_leaves_is_passed_on():
 
 def test_a_turn_that_comes_between_a_cancellation_and_its_task_goes_to_the_next():
     async def story():
-        limit = FairLimit(1)
+        limit = FairLimit(1, "threads")
         holder = limit.hold("a", 1)
         await holder.__aenter__()
         leaving = asyncio.ensure_future(limit.hold("b", 1).__aenter__())
