@@ -34,7 +34,6 @@ ARG STORES
 ARG NVIDIA_INDEX=https://pypi.nvidia.com
 COPY deploy/constraints-gpu.txt ./
 RUN python requirements.py serve gpu ${STORES} > requirements.txt \
-    && echo "onnxruntime-gpu[cuda,cudnn]" >> requirements.txt \
     && pip install --no-binary=pyvips --constraint constraints.txt --constraint constraints-gpu.txt --requirement requirements.txt
 RUN python requirements.py ${TENSORRT} > tensorrt.txt \
     && pip install --only-binary=:none: --extra-index-url "${NVIDIA_INDEX}" \

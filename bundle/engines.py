@@ -17,7 +17,8 @@ from bundle.model import choose_variant
 from bundle.session import AUTO
 from bundle.tensorrt.build import DEFAULT_OPTIONS, BuildOptions, check_target
 from bundle.tensorrt.cache import EngineCache, engine_key
-from bundle.tensorrt.flavour import FLAVOURS, INSTALL, Flavour, FlavourName, installed_flavours, load_flavour
+from bundle.tensorrt.flavour import FLAVOURS, Flavour, FlavourName, installed_flavours, load_flavour
+from common.gpu_faults import INSTALL
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def choose_flavour(runtime: str = AUTO) -> Flavour:
     if runtime == AUTO:
         names = installed_flavours()
         if not names:
-            raise RuntimeUnavailable(f"no TensorRT is installed: {' or: '.join(INSTALL.values())}")
+            raise RuntimeUnavailable(f"no TensorRT is installed: {' or: '.join(INSTALL[name] for name in FLAVOURS)}")
         return load_flavour(names[0])
     for name in FLAVOURS:
         if runtime == name:

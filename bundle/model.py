@@ -6,6 +6,7 @@ is `bundle.image`, queues and HTTP are the service's.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from bundle.errors import BundleError, ContractError, RuntimeUnavailable
 from bundle.golden import GoldenReport, check
 from bundle.image import Picture
 from bundle.manifest import Graph, GraphContract, Manifest, Variant, read_manifest, verify_files
-from bundle.runtimes import candidates, open_session
+from bundle.runtimes import candidates, open_session, unavailable
 from bundle.session import AUTO, Session, Signature
 
 Vectors = NDArray[np.float32]
@@ -44,8 +45,10 @@ class EarModel:
         self.folder, self.manifest = Path(folder), manifest
         self.space_id, self.bundle_id, self.latent_dim = manifest.space_id, manifest.bundle_id, manifest.latent_dim
         self.runtime, self.precision = encoder.runtime, encoder.precision
+        self.requested = encoder.runtime
+        """The runtime asked for: "auto", or the name of one."""
         self.passed_over: tuple[str, ...] = ()
-        """Why `runtime="auto"` did not take a faster runtime, one sentence each."""
+        """Why a faster runtime, or the one asked for, does not answer: `name: cause`, one sentence each."""
         self.encoder_buckets, self.decoder_buckets = encoder.buckets, decoder.buckets
         self._encoder, self._decoder = encoder, decoder
 
@@ -105,7 +108,7 @@ def load(
     if runtime != AUTO:
         return _open_model(Path(folder), manifest, runtime, precision, threads, build)
     *faster, last = candidates() or ("onnxruntime-cpu",)
-    passed_over = []
+    passed_over = unavailable()
     for name in faster:
         try:
             model = _open_model(Path(folder), manifest, name, precision, threads)
@@ -118,10 +121,13 @@ def load(
             model.close()
             passed_over.append(f"{name}: {error}")
             continue
-        model.passed_over = tuple(passed_over)
-        return model
-    model = _open_model(Path(folder), manifest, last, precision, threads)
-    model.passed_over = tuple(passed_over)
+        return _chosen(model, passed_over)
+    return _chosen(_open_model(Path(folder), manifest, last, precision, threads), passed_over)
+
+
+def _chosen(model: EarModel, passed_over: Sequence[str]) -> EarModel:
+    """A model that "auto" chose, which says why it chose no other."""
+    model.requested, model.passed_over = AUTO, tuple(passed_over)
     return model
 
 

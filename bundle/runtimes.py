@@ -5,10 +5,14 @@ Each lives in its own `session_*.py`, imported only when asked for.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from bundle.errors import BundleError, RuntimeUnavailable
 from bundle.session import AUTO, RUNTIMES, Session
+from common.gpu_faults import INSTALL, driver_fault
+
+log = logging.getLogger(__name__)
 
 
 def open_session(
@@ -18,16 +22,20 @@ def open_session(
 
     runtime: one of RUNTIMES, or "auto": the first of `candidates()` that loads. threads: of the CPU, 0 for one a
     physical core. precision: what the file holds. build: whether TensorRT may build an engine that is not in the cache,
-    which takes minutes; "auto" never does. Raises RuntimeUnavailable with what is available.
+    which takes minutes; "auto" never does, and logs what it passed over. Raises RuntimeUnavailable with what there is.
     """
     if runtime != AUTO:
         return _open(Path(path), runtime, threads, precision, build)
     reasons = []
     for name in candidates():
         try:
-            return _open(Path(path), name, threads, precision, build=False)
+            session = _open(Path(path), name, threads, precision, build=False)
         except BundleError as error:
             reasons.append(f"{name}: {error}")
+            continue
+        if reasons:
+            log.warning("%s runs on %s; passed over: %s", Path(path).name, name, "; ".join(reasons))
+        return session
     raise RuntimeUnavailable(f"no runtime can load {path}; {'; '.join(reasons) or 'none is installed'}")
 
 
@@ -45,6 +53,26 @@ def candidates() -> tuple[str, ...]:
     except RuntimeUnavailable:
         return tuple(runtimes)
     return (*runtimes, *(("onnxruntime-cuda",) if "CUDAExecutionProvider" in providers() else ()), "onnxruntime-cpu")
+
+
+def unavailable() -> list[str]:
+    """Why runtimes that something here speaks for are no `candidates()`, a sentence each: `name: cause and remedy`.
+
+    A TensorRT that is installed; CUDA where there is an NVIDIA driver. Nothing for a machine with neither.
+    """
+    from bundle.tensorrt.cuda import Cuda
+    from bundle.tensorrt.flavour import installed_flavours
+
+    reasons = []
+    if flavours := installed_flavours():
+        try:
+            Cuda()
+        except RuntimeUnavailable as error:
+            reasons = [f"{name}: {error}" for name in flavours]
+    runtimes = candidates()
+    if "onnxruntime-cpu" in runtimes and "onnxruntime-cuda" not in runtimes and driver_fault() is None:
+        reasons.append(f"onnxruntime-cuda: this onnxruntime is the build for CPUs: {INSTALL['onnxruntime-cuda']}")
+    return reasons
 
 
 def _open(path: Path, runtime: str, threads: int, precision: str, build: bool) -> Session:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.errors import ContractError
+from bundle.errors import ContractError, RuntimeUnavailable
 from bundle.session import Arrays, Signature, check_inputs
-from bundle.session_onnx import CUDA, load_provider, read_signature
+from bundle.session_onnx import CUDA, CUDA_RUNTIME, load_provider, read_signature
+from common.gpu_faults import explain
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
 MAX_BUCKET = BUCKETS[-1]
@@ -36,7 +37,7 @@ class Bucket:
 class CudaSession:
     """An ONNX file on GPU 0. See `bundle.session.Session`; runs wait for each other."""
 
-    runtime = "onnxruntime-cuda"
+    runtime = CUDA_RUNTIME
     provider, device = CUDA, "cuda"
     buckets: tuple[int, ...] | None = BUCKETS
 
@@ -67,7 +68,7 @@ class CudaSession:
             if self._session is None:
                 raise ContractError(f"the session of {self.path.name} was closed")
             parts = [
-                self._run({name: array[start : start + MAX_BUCKET] for name, array in inputs.items()})
+                self._run_or_explain({name: array[start : start + MAX_BUCKET] for name, array in inputs.items()})
                 for start in range(0, batch, MAX_BUCKET)
             ]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._signature.outputs}
@@ -77,6 +78,14 @@ class CudaSession:
         with self._lock:
             self._buckets.clear()
             self._session = None
+
+    def _run_or_explain(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
+        """Many faults (no kernels for this GPU, no memory) show in the first run only: they are told like a start's."""
+        try:
+            return self._run(inputs)
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            why = explain(str(error), CUDA_RUNTIME) or (str(error).splitlines() or [type(error).__name__])[0]
+            raise RuntimeUnavailable(f"{self.runtime} cannot run {self.path.name}: {why}") from error
 
     def _run(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         size = len(next(iter(inputs.values())))

@@ -6,6 +6,7 @@ back to another provider is refused, never used silently.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from bundle.errors import ContractError, RuntimeUnavailable
 from bundle.session import Arrays, Shape, Signature, check_inputs
+from common.gpu_faults import INSTALL, driver_fault, explain
 from common.machine import physical_cores
 
 try:
@@ -23,6 +25,8 @@ except ImportError as error:
     raise RuntimeUnavailable(f"onnxruntime cannot be imported ({error}); install ear-teacher[cpu] or [gpu]") from error
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+CUDA_RUNTIME = "onnxruntime-cuda"
+PROVIDER = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_cuda.so"
 DTYPES = {
     "tensor(uint8)": "uint8",
     "tensor(int8)": "int8",
@@ -73,8 +77,11 @@ def load_provider(path: Path, provider: str, threads: int, settings: Mapping[str
     if provider not in providers():
         have = ", ".join(providers())
         raise RuntimeUnavailable(f"this onnxruntime has no {provider} (it has {have}): {_advice(provider)}")
-    if provider == CUDA and hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # CUDA and cuDNN as pip installs them are on no library path
+    if provider == CUDA:
+        if fault := driver_fault():  # ONNX Runtime prints much and says less
+            raise RuntimeUnavailable(f"ONNX Runtime cannot start {provider}: {fault}")
+        if hasattr(ort, "preload_dlls"):
+            ort.preload_dlls()  # CUDA and cuDNN as pip installs them are on no library path
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads or physical_cores()
     options.log_severity_level = ERRORS_ONLY
@@ -87,12 +94,25 @@ def load_provider(path: Path, provider: str, threads: int, settings: Mapping[str
     # CPU stands behind CUDA for the few shape operators that run there by design.
     chain: list[Any] = [(provider, dict(settings))] + ([CPU] if provider != CPU else [])
     try:
-        session = ort.InferenceSession(str(path), options, providers=chain)
+        # With ONNX Runtime's own fallback a session, or a single run, would go on on the CPU and only print so.
+        session = ort.InferenceSession(str(path), options, providers=chain, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's exceptions share no base class
+        if provider == CUDA and (fault := explain(str(error), CUDA_RUNTIME)):
+            raise RuntimeUnavailable(f"ONNX Runtime cannot start {provider}: {fault}") from error
         raise ContractError(f"{path} cannot be loaded by ONNX Runtime: {str(error).splitlines()[0]}") from error
     if session.get_providers()[0] != provider:
-        raise RuntimeUnavailable(f"ONNX Runtime could not start {provider} and fell back to CPU: {_advice(provider)}")
+        raise RuntimeUnavailable(f"ONNX Runtime cannot start {provider}: {why_provider_is_absent()}")
     return session
+
+
+def why_provider_is_absent(library: Path = PROVIDER) -> str:
+    """Why ONNX Runtime left its CUDA provider out, which it only prints: loading it again tells what is missing."""
+    try:
+        ctypes.CDLL(str(library.with_name("libonnxruntime_providers_shared.so")), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(library))
+    except OSError as error:
+        return explain(str(error), CUDA_RUNTIME) or f"{error}: {INSTALL[CUDA_RUNTIME]}"
+    return f"it gives no reason that is recognised: {INSTALL[CUDA_RUNTIME]}"
 
 
 @cache
@@ -115,6 +135,4 @@ def _edges(nodes: Any) -> dict[str, tuple[str, Shape]]:
 
 
 def _advice(provider: str) -> str:
-    if provider == CUDA:
-        return "it needs a CUDA GPU with its driver, and ear-teacher[gpu] in place of [cpu]"
-    return "install ear-teacher[cpu]"
+    return INSTALL[CUDA_RUNTIME] if provider == CUDA else "install ear-teacher[cpu]"

@@ -18,8 +18,9 @@ class ModelList:
 class Model:
     """A loaded bundle: OpenAI's fields, its identity, how it runs, its parity and training figures.
 
-    aliases: names that select it in /v1/embeddings. version: its number in the Open Inference Protocol. index, recall:
-    how the gallery keeps its vectors, and the share of the truly nearest that searches find.
+    aliases: names that select it in /v1/embeddings. version: its number in the Open Inference Protocol. runtime: what
+    computes; fallback_reasons: why a faster one, or the requested_runtime, does not. index, recall: how the gallery
+    keeps its vectors, and the share of the truly nearest that searches find.
     """
 
     id: str
@@ -32,6 +33,8 @@ class Model:
     space_id: str
     bundle_id: str
     runtime: str
+    requested_runtime: str
+    fallback_reasons: list[str]
     precision: str
     preset: str
     latent_dim: int

@@ -10,7 +10,7 @@ GalleryError
 ├── CalibrationRefused a gallery with too few labelled ears to calibrate on
 ├── GalleryLocked      another process owns the folder
 ├── GalleryReadOnly    the disk is full or the folder cannot be written: reading goes on
-├── NeighboursUnavailable  a server of neighbours (Milvus) does not answer; the truth is untouched
+├── NeighboursUnavailable  a server of neighbours (Milvus) does not answer, or faiss cannot be imported
 ├── ImportRefused      a source of a bulk import that cannot be read, or must not be
 ├── BackupRefused      a backup that cannot be made, or must not be restored
 ├── PromotionRefused   a space that cannot be activated, rolled back to or retired now
@@ -81,7 +81,7 @@ class PromotionRefused(GalleryError):
 
 
 class NeighboursUnavailable(GalleryError):
-    """A server of neighbours does not answer; nothing that was acknowledged is lost."""
+    """A server of neighbours does not answer, or faiss cannot be imported; nothing acknowledged is lost."""
 
 
 class ImportRefused(GalleryError):

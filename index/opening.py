@@ -6,15 +6,16 @@ Only what is opened is imported: a process whose neighbours are in Milvus needs 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import inspect
 
+from common.gpu_faults import INSTALL, explain
 from index.config import GalleryConfig
-from index.errors import GalleryCorrupt
+from index.errors import GalleryCorrupt, NeighboursUnavailable
 from index.gallery import Gallery
 from index.store import rows
 from index.store.active_space import DATABASE
@@ -22,6 +23,9 @@ from index.store.lock import FolderLock
 from index.store.space_rows import read_spaces
 from index.store.sqlite import SqliteTruth
 from index.store.truth import Truth
+
+if TYPE_CHECKING:
+    from index.ann.space_index import SpaceIndex
 
 SNAPSHOTS = "neighbours"  # the subfolder of a gallery that holds saved FAISS indexes
 
@@ -32,15 +36,13 @@ def open_gallery(folder: Path, dim: int, space_id: str, config: GalleryConfig | 
     Raises GalleryLocked if another process owns it, SpaceMismatch if it holds another encoder's vectors, GalleryCorrupt
     if its database cannot be read, GalleryReadOnly if the folder cannot be written.
     """
-    from index.ann.space_index import faiss_indexes
-
     config = config or GalleryConfig()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # ears are biometric data
     lock = FolderLock(folder)
     try:
         truth = SqliteTruth(folder / DATABASE, config.reserve_bytes)
-        return Gallery(truth, faiss_indexes(folder / SNAPSHOTS, truth, config), dim, space_id, lock)
+        return Gallery(truth, _faiss_indexes(folder / SNAPSHOTS, truth, config), dim, space_id, lock)
     except BaseException:
         lock.release()
         raise
@@ -52,17 +54,26 @@ def open_shared_gallery(url: str, dim: int, space_id: str, cache: Path, config: 
     Every process has a cache folder of its own. Changes of others are learned before each answer. Raises what
     `open_gallery` raises, GalleryLocked for the cache folder only.
     """
-    from index.ann.space_index import faiss_indexes
     from index.store.postgres import PostgresTruth
 
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock, truth = FolderLock(cache), PostgresTruth(url)
     try:
-        return Gallery(truth, faiss_indexes(cache, truth, config or GalleryConfig()), dim, space_id, lock, shared=True)
+        return Gallery(truth, _faiss_indexes(cache, truth, config or GalleryConfig()), dim, space_id, lock, shared=True)
     except BaseException:
         truth.close()
         lock.release()
         raise
+
+
+def _faiss_indexes(folder: Path, truth: Truth, config: GalleryConfig) -> Callable[[str, int], SpaceIndex]:
+    """See `faiss_indexes`. Raises NeighboursUnavailable with what installs faiss where it cannot be imported."""
+    try:
+        from index.ann.space_index import faiss_indexes
+    except (ImportError, OSError, RuntimeError) as error:  # faiss-gpu: RuntimeError where its CUDA wheels are missing
+        why = explain(str(error), "faiss") or f"{error}: {INSTALL['faiss']}"
+        raise NeighboursUnavailable(f"faiss cannot be imported: {why}") from error
+    return faiss_indexes(folder, truth, config)
 
 
 def open_milvus_gallery(url: str, dim: int, space_id: str, milvus: str, token: str = "") -> Gallery:

@@ -12,7 +12,8 @@ from typing import Any
 
 from bundle.errors import EngineError, RuntimeUnavailable
 from bundle.tensorrt.cuda import Cuda
-from bundle.tensorrt.flavour import Flavour, logged_errors
+from bundle.tensorrt.flavour import Flavour, logged_errors, refusal
+from common.gpu_faults import explain
 
 CURRENT_GPU = "current"
 
@@ -74,10 +75,11 @@ def build_plan(
         config.set_timing_cache(config.create_timing_cache(timing_cache), ignore_mismatch=False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        reason = logged_errors(logger) or "no reason given"
+        reason = logged_errors(logger)
         if "OutOfMemory" in reason or "workspace" in reason:
             reason += f"; end --batches ({','.join(map(str, options.batches))}) at a smaller size, or allow more memory"
-        raise EngineError(f"{flavour.name} {flavour.version} cannot build {onnx.name}: {reason}")
+            raise EngineError(f"{flavour.name} {flavour.version} cannot build {onnx.name}: {reason}")
+        raise refusal(flavour, f"cannot build {onnx.name}", reason)
     return BuiltPlan(bytes(plan), bytes(config.get_timing_cache().serialize()) if flavour.name == "tensorrt" else b"")
 
 
@@ -128,8 +130,9 @@ def _create(make: Any, flavour: Flavour, logger: Any) -> Any:
     try:
         return make()
     except TypeError as error:  # pybind11's words for "the constructor gave no object": no driver, or too old a one
+        reason = logged_errors(logger) or str(error)
         raise RuntimeUnavailable(
-            f"{flavour.name} {flavour.version} cannot start: {logged_errors(logger) or error}"
+            f"{flavour.name} {flavour.version} cannot start: {explain(reason, flavour.name) or reason}"
         ) from error
 
 

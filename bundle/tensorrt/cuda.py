@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.errors import RuntimeUnavailable
+from common.gpu_faults import DRIVER, explain
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,9 @@ class Cuda:
         self._runtime: Any = _bindings()
         error, count = self._runtime.cudaGetDeviceCount()
         if error != self._runtime.cudaError_t.cudaSuccess or count < 1:
-            raise RuntimeUnavailable(
-                f"no CUDA GPU can be used ({error.name}): it needs an NVIDIA GPU that nvidia-smi lists, its driver at "
-                "version 580 or newer, and no CUDA_VISIBLE_DEVICES that hides it"
-            )
+            name = "cudaErrorNoDevice" if error == self._runtime.cudaError_t.cudaSuccess else error.name
+            why = explain(name, "tensorrt") or f"CUDA says {name}: {DRIVER}"
+            raise RuntimeUnavailable(f"no CUDA GPU can be used: {why}")
 
     def gpu(self) -> Gpu:
         """Name, compute capability and memory."""
@@ -114,7 +114,8 @@ class Cuda:
         error, *values = answer
         if error != self._runtime.cudaError_t.cudaSuccess:
             text = self._runtime.cudaGetErrorString(error)[1].decode()
-            raise RuntimeUnavailable(f"CUDA: {text} ({error.name}); check the driver with nvidia-smi")
+            why = explain(f"{error.name} {text}", "tensorrt") or "check the driver with nvidia-smi"
+            raise RuntimeUnavailable(f"CUDA: {text} ({error.name}); {why}")
         return values[0] if values else None
 
 

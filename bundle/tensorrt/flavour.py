@@ -11,17 +11,14 @@ import importlib.util
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bundle.errors import RuntimeUnavailable
+from bundle.errors import EngineError, RuntimeUnavailable
+from common.gpu_faults import INSTALL, explain
 
 FlavourName = Literal["tensorrt", "tensorrt-rtx"]
 FLAVOURS: tuple[FlavourName, ...] = ("tensorrt", "tensorrt-rtx")
 MODULES = {"tensorrt": ("tensorrt",), "tensorrt-rtx": ("tensorrt_rtx", "tensorrt_rtx_bindings")}
 VERSIONS = {"tensorrt": ((10, 16), (12, 0)), "tensorrt-rtx": ((1, 7), (2, 0))}
 """First version that is supported, first that is not known to work."""
-INSTALL = {
-    "tensorrt": "pip install --extra-index-url https://pypi.nvidia.com 'ear-teacher[tensorrt]'",
-    "tensorrt-rtx": "pip install 'ear-teacher[tensorrt-rtx]'",
-}
 LOGGERS: dict[str, Any] = {}
 """One a flavour for the life of the process: TensorRT's objects point at their logger and do not keep it alive."""
 
@@ -50,9 +47,17 @@ def load_flavour(name: FlavourName) -> Flavour:
             continue
         try:
             trt = importlib.import_module(module)
-        except ImportError as error:  # the bindings are there, their libraries are not
-            raise RuntimeUnavailable(f"{name} is installed but cannot be loaded ({error}): {INSTALL[name]}") from error
-        return check_version(Flavour(name, str(trt.__version__), trt))
+            version = str(trt.__version__)
+        except (
+            ImportError,
+            OSError,
+            RuntimeError,
+            AttributeError,
+        ) as error:
+            # Bindings without their libraries, or a stub.
+            why = explain(str(error), name) or f"{error}: {INSTALL[name]}"
+            raise RuntimeUnavailable(f"{name} is installed but cannot be loaded: {why}") from error
+        return check_version(Flavour(name, version, trt))
     raise RuntimeUnavailable(f"{name} is not installed: {INSTALL[name]}")
 
 
@@ -75,6 +80,14 @@ def check_version(flavour: Flavour) -> Flavour:
 def logged_errors(logger: Any) -> str:
     """What TensorRT logged as errors, in one line; empty where there is nothing."""
     return "; ".join(dict.fromkeys(logger.errors))
+
+
+def refusal(flavour: Flavour, what: str, reason: str, advice: str = "") -> RuntimeUnavailable | EngineError:
+    """What to raise where TensorRT refuses: RuntimeUnavailable if `reason` blames the machine, else EngineError."""
+    name = f"{flavour.name} {flavour.version}"
+    if fault := explain(reason, flavour.name):
+        return RuntimeUnavailable(f"{name} {what}: {fault}")
+    return EngineError(f"{name} {what}: {reason or 'no reason given'}{advice}")
 
 
 def _make_logger(trt: Any) -> Any:

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.errors import ContractError, EngineAbsent, EngineError
+from bundle.errors import ContractError, EngineAbsent
 from bundle.session import Arrays, Signature, check_inputs
 from bundle.tensorrt.build import DEFAULT_OPTIONS, BuildOptions
 from bundle.tensorrt.cache import EngineCache, engine_key
 from bundle.tensorrt.cuda import Cuda
 from bundle.tensorrt.execution_slot import ExecutionSlot
-from bundle.tensorrt.flavour import Flavour, FlavourName, load_flavour, logged_errors
+from bundle.tensorrt.flavour import Flavour, FlavourName, load_flavour, logged_errors, refusal
 
 DTYPES = {"UINT8": "uint8", "FLOAT": "float32", "HALF": "float16", "INT32": "int32", "INT64": "int64"}
 
@@ -59,14 +59,12 @@ def open_tensorrt(
 
 
 def load_engine(flavour: Flavour, plan: bytes, name: str) -> Any:
-    """Deserialise a plan; EngineError with TensorRT's own words where it refuses (another GPU, another version)."""
+    """Deserialise a plan. Raises RuntimeUnavailable for what the machine lacks, EngineError for another GPU's plan."""
     logger = flavour.logger()
     engine = flavour.trt.Runtime(logger).deserialize_cuda_engine(plan)
     if engine is None:
-        raise EngineError(
-            f"{flavour.name} {flavour.version} refuses the plan of {name}: {logged_errors(logger) or 'no reason given'}"
-            "; build it anew with `ear-teacher engine BUNDLE --anew`"
-        )
+        advice = "; build it anew with `ear-teacher engine BUNDLE --anew`"
+        raise refusal(flavour, f"refuses the plan of {name}", logged_errors(logger), advice)
     return engine
 
 

@@ -27,7 +27,7 @@ from serve.inference.quality import load_reference
 from serve.observability.request_context import Trace
 from serve.settings import Settings
 
-CPU = "onnxruntime-cpu"
+CPU, CUDA = "onnxruntime-cpu", "onnxruntime-cuda"
 WARM_UP_S, CPU_WARM_UP_S = 1.0, 0.1
 """For each graph. On the CPU a size's first run is as fast as its second: little is to be gained by trying them all."""
 Vector = NDArray[np.float32]
@@ -79,7 +79,9 @@ class Engine:
         self.decoder = Batcher(
             self._decode, "decoder", limits, buckets=model.decoder_buckets, observe=partial(observe, "decoder")
         )
-        runtime = model.runtime if model.runtime == CPU else AUTO  # "auto" builds no TensorRT engine
+        # "auto" builds no TensorRT engine, and logs where it takes another runtime than the encoder's.
+        by_name = model.runtime == CPU or (model.runtime == settings.runtime == CUDA)
+        runtime = model.runtime if by_name else AUTO
         self._finder = open_finder(model.folder, model.manifest, runtime, settings.threads)
         self._finding: Batcher[Letterboxed, list[FoundEar]] | None = None
         if self._finder is not None:

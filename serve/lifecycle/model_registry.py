@@ -199,10 +199,17 @@ class ModelRegistry:
         """The model on the runtime asked for; while TensorRT's engine is not built, on another."""
         given = self._settings
         try:
-            return load(bundle, given.runtime, given.precision, given.threads, build=False)
+            model = load(bundle, given.runtime, given.precision, given.threads, build=False)
         except (EngineAbsent, EngineError) as error:
             log.warning("%s; another runtime answers until it is", error)
-            return load(bundle, AUTO, given.precision, given.threads)
+            model = load(bundle, AUTO, given.precision, given.threads)
+            model.requested, model.passed_over = given.runtime, (f"{given.runtime}: {error}", *model.passed_over)
+        log.log(
+            logging.WARNING if model.passed_over else logging.INFO,
+            "%s (%s) answers; --runtime is %s%s", model.runtime, model.precision, model.requested,
+            "".join(f"; passed over {reason}" for reason in model.passed_over),
+        )  # fmt: skip
+        return model
 
     def _live(self, engine: Engine) -> ServedModel:
         return ServedModel(engine, self.gallery_pool, Watchdog(engine, self._settings.stalled_after_s))

@@ -67,6 +67,8 @@ def _described(service: Service, models: ModelRegistry, live: ServedModel, space
         space_id=model.space_id,
         bundle_id=model.bundle_id,
         runtime=model.runtime,
+        requested_runtime=model.requested,
+        fallback_reasons=list(model.passed_over),
         precision=model.precision,
         preset=manifest.preset,
         latent_dim=model.latent_dim,

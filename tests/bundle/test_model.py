@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
+import bundle.model
+import bundle.runtimes
 from bundle.errors import ChecksumError, ContractError, GoldenMismatch, RuntimeUnavailable
 from bundle.golden import golden_crops
 from bundle.manifest import FileEntry, Manifest, Variant, read_manifest, write_manifest
@@ -31,7 +33,8 @@ def test_a_bundle_loads_passes_its_golden_check_and_says_what_it_is(model: EarMo
     assert (model.runtime, model.precision, model.latent_dim) == ("onnxruntime-cpu", "fp32", 32)
     assert model.space_id == model.manifest.space_id
     assert model.bundle_id.startswith("bd_")
-    assert model.passed_over == ()
+    assert model.requested == "auto"
+    assert all(": " in reason for reason in model.passed_over)
     assert model.check_golden().embedding_cosine > 0.99999
 
 
@@ -43,6 +46,25 @@ def test_crops_go_in_and_come_back_as_pictures(model: EarModel) -> None:
     pictures = model.decode(encoding.mu)
     assert pictures.shape == crops.shape
     assert pictures.dtype == np.uint8
+
+
+def test_auto_says_why_each_faster_runtime_does_not_answer(bundle_folder: Path, monkeypatch) -> None:
+    monkeypatch.setattr(bundle.model, "unavailable", lambda: ["tensorrt: no NVIDIA driver is installed"])
+    monkeypatch.setattr(bundle.model, "candidates", lambda: ("onnxruntime-cuda", "onnxruntime-cpu"))
+    with load(bundle_folder, threads=1) as model:
+        assert (model.requested, model.runtime) == ("auto", "onnxruntime-cpu")
+        assert model.passed_over[0].startswith("tensorrt: ")
+        assert model.passed_over[1].startswith("onnxruntime-cuda: ")
+    with load(bundle_folder, "onnxruntime-cpu", threads=1) as model:
+        assert (model.requested, model.passed_over) == ("onnxruntime-cpu", ())
+
+
+def test_a_machine_with_a_driver_and_the_build_for_cpus_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setattr(bundle.runtimes, "candidates", lambda: ("onnxruntime-cpu",))
+    monkeypatch.setattr(bundle.runtimes, "driver_fault", lambda: None)
+    assert "the build for CPUs: pip uninstall -y onnxruntime" in bundle.runtimes.unavailable()[-1]
+    monkeypatch.setattr(bundle.runtimes, "driver_fault", lambda: "no NVIDIA driver is installed")
+    assert not any(reason.startswith("onnxruntime-cuda") for reason in bundle.runtimes.unavailable())
 
 
 @pytest.mark.parametrize("shape", [(128, 128, 3), (1, 64, 64, 3), (0, 128, 128, 3), (1, 3, 128, 128)])

@@ -11,10 +11,13 @@ import numpy as np
 import onnxruntime
 import pytest
 
+import bundle.session_onnx
 from bundle.errors import ContractError, RuntimeUnavailable
 from bundle.golden import golden_crops
 from bundle.runtimes import candidates, open_session
 from bundle.session import FakeSession
+from bundle.session_onnx import why_provider_is_absent
+from common.gpu_faults import INSTALL
 
 
 def test_the_cpu_session_computes_and_says_what_it_is(bundle_folder: Path) -> None:
@@ -36,6 +39,68 @@ def test_auto_takes_what_is_installed(bundle_folder: Path) -> None:
 def test_cuda_without_its_build_is_one_sentence_that_says_what_to_install(bundle_folder: Path) -> None:
     with pytest.raises(RuntimeUnavailable, match=r"no CUDAExecutionProvider .*ear-teacher\[gpu\]"):
         open_session(bundle_folder / "encoder.onnx", "onnxruntime-cuda")
+
+
+class Provider:
+    """ONNX Runtime's session where CUDA was asked for; it runs on `providers`, or says `fault`."""
+
+    asked: dict = {}
+
+    def __init__(self, providers: tuple[str, ...], fault: str = "") -> None:
+        self.providers, self.fault = providers, fault
+
+    def __call__(self, path: str, options: object, **asked: object) -> Provider:
+        Provider.asked = asked
+        if self.fault:
+            raise RuntimeError(self.fault)
+        return self
+
+    def get_providers(self) -> list[str]:
+        return [*self.providers]
+
+
+@pytest.fixture
+def cuda_build(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """As with onnxruntime-gpu beside a driver that works."""
+    monkeypatch.setattr(bundle.session_onnx, "providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(bundle.session_onnx, "driver_fault", lambda: None)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+    return monkeypatch
+
+
+def test_a_session_that_onnx_runtime_put_on_the_cpu_instead_is_refused(cuda_build, bundle_folder: Path) -> None:
+    cuda_build.setattr(onnxruntime, "InferenceSession", Provider(("CPUExecutionProvider",)))
+    with pytest.raises(RuntimeUnavailable, match=r"cannot start CUDAExecutionProvider: .*pip install .*\[gpu\]"):
+        open_session(bundle_folder / "encoder.onnx", "onnxruntime-cuda")
+    assert Provider.asked["enable_fallback"] == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        ("CUDA failure 2: out of memory ; GPU=0 ; expr=cudaMalloc", "memory is full"),
+        ("CUDA failure 209: no kernel image is available for execution on the device", "no kernels for this GPU"),
+    ],
+)
+def test_a_fault_of_the_gpu_at_the_start_is_no_fault_of_the_file(cuda_build, bundle_folder, fault, cause) -> None:
+    cuda_build.setattr(onnxruntime, "InferenceSession", Provider((), fault))
+    with pytest.raises(RuntimeUnavailable, match=cause):
+        open_session(bundle_folder / "encoder.onnx", "onnxruntime-cuda")
+
+
+def test_a_missing_library_of_the_provider_is_named(tmp_path: Path) -> None:
+    for name in ("libonnxruntime_providers_shared.so", "libonnxruntime_providers_cuda.so"):
+        (tmp_path / name).write_bytes(b"")
+    assert INSTALL["onnxruntime-cuda"] in why_provider_is_absent(tmp_path / "libonnxruntime_providers_cuda.so")
+    assert "libonnxruntime_providers_shared.so" in why_provider_is_absent(tmp_path / "absent" / "cuda.so")
+
+
+def test_auto_says_which_graph_runs_elsewhere(cuda_build, bundle_folder: Path, caplog) -> None:
+    cuda_build.setattr(bundle.session_onnx, "driver_fault", lambda: "no NVIDIA driver is installed")
+    session = open_session(bundle_folder / "encoder.onnx", threads=1)
+    assert session.runtime == "onnxruntime-cpu"
+    assert "encoder.onnx runs on onnxruntime-cpu; passed over: " in caplog.text
+    assert "no NVIDIA driver is installed" in caplog.text
 
 
 def test_an_unknown_runtime_is_answered_with_what_there_is(bundle_folder: Path) -> None:

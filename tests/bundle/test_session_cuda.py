@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
-from bundle.errors import ContractError
+from bundle.errors import ContractError, RuntimeUnavailable
 from bundle.golden import golden_crops
 from bundle.model import load
 from bundle.runtimes import open_session
@@ -44,6 +45,20 @@ def test_a_closed_session_does_not_run(bundle_folder: Path) -> None:
     session = BoundOnCpu(bundle_folder / "encoder.onnx", threads=1)
     session.close()
     with pytest.raises(ContractError, match="closed"):
+        session.run({"image": golden_crops()})
+
+
+def test_a_fault_that_shows_in_a_run_only_is_explained_like_one_of_the_start(bundle_folder: Path) -> None:
+    session = BoundOnCpu(bundle_folder / "encoder.onnx", threads=1)
+
+    class Faulty:
+        io_binding = session._session.io_binding
+
+        def run_with_iobinding(self, *arguments: object) -> None:
+            raise Fail("Status Message: CUDA error cudaErrorNoKernelImageForDevice:no kernel image is available")
+
+    session._session = Faulty()
+    with pytest.raises(RuntimeUnavailable, match=r"cannot run encoder\.onnx: this build has no kernels for this GPU"):
         session.run({"image": golden_crops()})
 
 

@@ -15,7 +15,7 @@ from bundle.tensorrt.cuda import Cuda, gpu_present
 
 @pytest.mark.skipif(gpu_present(), reason="needs a machine without a GPU")
 def test_without_a_gpu_cuda_says_what_is_missing() -> None:
-    with pytest.raises(RuntimeUnavailable, match=r"no CUDA GPU can be used \(cudaError.*driver at version 580"):
+    with pytest.raises(RuntimeUnavailable, match=r"no CUDA GPU can be used: no .* is \w+.*: .*nvidia-smi"):
         Cuda()
 
 

@@ -75,6 +75,15 @@ def test_another_runtime_answers_while_the_engine_is_built_and_no_request_fails_
         assert set(codes) == {200}
 
 
+def test_models_say_what_was_asked_for_and_why_another_runtime_answers(serve, tensorrt_here, caplog):
+    with serve(runtime="tensorrt") as client:
+        (model,) = client.get("/v1/models").json()["data"]
+        assert (model["runtime"], model["requested_runtime"]) == ("onnxruntime-cpu", "tensorrt")
+        assert model["fallback_reasons"][0] == "tensorrt: the cache has no tensorrt engine for this file and GPU"
+        tensorrt_here.set()
+    assert "onnxruntime-cpu (fp32) answers; --runtime is tensorrt; passed over tensorrt: the cache has" in caplog.text
+
+
 def test_an_engine_that_fails_the_golden_check_never_answers(serve, tensorrt_here, monkeypatch):
     def refuse(self):
         if self.runtime == "tensorrt":
