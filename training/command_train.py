@@ -20,6 +20,7 @@ _MODEL_FLAGS = ("preset", "sam_size", "freeze_layers", "latent_dim", "image_size
 _ON_RESUME = {
     "data", "val", "out", "num_workers", "devices", "num_nodes", "strategy", "accelerator", "max_minutes",
     "stop_after_epochs", "vgg_weights", "hold_crops", "epochs", "layout", "subject_pattern", "compile",
+    "cache_frozen_gib",
 }  # fmt: skip
 """Flags that may differ when a run is resumed: where things are, on what it runs and for how long, never what is
 learned."""

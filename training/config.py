@@ -137,6 +137,10 @@ class TrainConfig:
         lambda: min(4, physical_cores()), "processes that read pictures, per device", "machine",
         default_help="cores, at most 4", least=0,
     )  # fmt: skip
+    cache_frozen_gib: float = setting(
+        0.0, "memory for the frozen layers' output of validation pictures and, with --augment 0, of training pictures",
+        "machine", metavar="GIB", least=0,
+    )  # fmt: skip
     devices: int = setting(1, "GPUs (or CPU processes) per node", "machine", least=1)
     num_nodes: int = setting(1, "machines", "machine", least=1)
     strategy: str = setting("auto", "how devices work together", "machine", choices=("auto", "ddp", "fsdp"))
@@ -161,6 +165,11 @@ class TrainConfig:
             )
         if self.strategy == "fsdp" and (self.ema_decay or self.optimizer == "muon"):
             raise ConfigError("--strategy fsdp shards the weights: --ema-decay and --optimizer muon need them whole")
+        if self.cache_frozen_gib and (not self.model.freeze_layers or self.strategy == "fsdp"):
+            raise ConfigError(
+                f"--cache-frozen-gib {self.cache_frozen_gib} needs frozen layers (--freeze-layers is "
+                f"{self.model.freeze_layers}) and whole weights (--strategy is {self.strategy}); give 0"
+            )
         if self.losses.keypoint > 0 and not self.model.keypoints:
             raise ConfigError(
                 f"--keypoint-weight {self.losses.keypoint}: preset {self.model.preset} has no keypoints; give 0"

@@ -16,6 +16,7 @@ from training.checkpoint import HEADER_KEY, header
 from training.config import TrainConfig
 from training.data.augment import AugmentStrength, View, augment
 from training.data.dataset import Batch, to_unit
+from training.fit.frozen_cache import FrozenCache
 from training.fit.optimizer import make_optimizer
 from training.fit.schedule import ScheduledModule
 from training.fit.validation import Validated, figures, join
@@ -69,6 +70,7 @@ class EarModule(ScheduledModule):
         self.trained_on: dict[str, Any] = {}  # set by the trainer: `TrainedOn.to_dict`
         self.strength = AugmentStrength().scaled(config.augment)
         self.validated: Validated | None = None
+        self.frozen_cache: FrozenCache | None = None
         self._parts: list[dict[str, Tensor]] = []
         # A term without weight gives its parameters no gradient, which several devices would wait for.
         model.identity.weight.requires_grad_(config.losses.contrastive > 0)
@@ -79,6 +81,8 @@ class EarModule(ScheduledModule):
     def on_fit_start(self) -> None:
         """The device is known now."""
         self.objective.to_device(self.device)
+        if self.run.cache_frozen_gib > 0:
+            self.frozen_cache = FrozenCache(self.model.encoder.sam, int(self.run.cache_frozen_gib * (1 << 30)))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimiser; its learning rate is set each step by `on_train_batch_start`."""
@@ -99,7 +103,8 @@ class EarModule(ScheduledModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Encode every view, decode the first, weigh the terms. Returns the loss."""
         views = self.views(batch)
-        reading = self.model.encoder.read(torch.cat([view.input for view in views]))
+        inputs = torch.cat([view.input for view in views])
+        reading = self.model.encoder.read(inputs, self._frozen("train", inputs, batch))
         mu, logvar = reading.mu.float(), reading.logvar.float()
         count, every = len(batch.images), self.run.decode_every
         latent = sample(mu[:count], logvar[:count], self._noise())
@@ -124,6 +129,13 @@ class EarModule(ScheduledModule):
             return [
                 augment(images, batch.landmarks, params, self.strength) for params in batch.augment_params.unbind(1)
             ]
+
+    def _frozen(self, part: str, images: Tensor, batch: Batch) -> Tensor | None:
+        """What the frozen half makes of pictures that stay the same, from the cache where the run has one."""
+        if self.frozen_cache is None or (part == "train" and self.run.augment > 0):
+            return None
+        items = batch.indexes.tolist()
+        return self.frozen_cache.hidden(images, [(part, item) for item in items] * (len(images) // len(items)))
 
     def _identity_terms(self, batch: Batch, mu: Tensor) -> Terms:
         self._follow_mean(mu)
@@ -162,7 +174,9 @@ class EarModule(ScheduledModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Everything about each picture, without noise or augmentation; joined at the epoch's end."""
         images = to_unit(batch.images)
-        reconstruction, mu, logvar = (part.float() for part in self.model(images))
+        reading = self.model.encoder.read(images, self._frozen("val", images, batch))
+        mu, logvar = reading.mu.float(), reading.logvar.float()
+        reconstruction = self.model.decoder(reading.mu).float()
         with torch.autocast(self.device.type, enabled=False):
             values = self.objective.compare_each(reconstruction, images)
             values["kl"] = torch.func.vmap(kl)(mu[:, None], logvar[:, None])

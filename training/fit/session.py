@@ -139,7 +139,7 @@ def quiet() -> Iterator[None]:
         for remark in (
             ".*does not have many workers.*",
             ".*smaller than the logging interval.*",
-            ".*modules in eval mode.*",  # the frozen prefix, and that is the point
+            ".*in eval mode at the start.*",  # the frozen prefix, and that is the point
             ".*Checkpoint directory .* exists and is not empty.*",
             ".*Experiment logs directory .* exists and is not empty.*",
             ".*The dirpath has changed from.*",

@@ -133,7 +133,7 @@ def _vgg(config: TrainConfig) -> Vgg16Features | None:
         return None
     features, loaded = vgg_weights(config.vgg_weights)
     log.info("weights: VGG16 from %s", loaded)
-    return features
+    return features.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def _start(model: EarVAE, config: TrainConfig, prepared: Prepared) -> None:

@@ -75,9 +75,9 @@ class EarEncoder(nn.Module):
         reading = self.read(images)
         return reading.mu, reading.logvar
 
-    def read(self, images: Tensor) -> EncoderOutput:
-        """Like `forward`, with the keypoints beside it."""
-        grid = self.blocks(self.sam(images))
+    def read(self, images: Tensor, hidden: Tensor | None = None) -> EncoderOutput:
+        """Like `forward`, with the keypoints beside it. hidden: see `SamEncoder.forward`."""
+        grid = self.blocks(self.sam(images, hidden))
         features = self.pool(grid).flatten(1)
         heat = places = None
         if self.keypoints is not None:

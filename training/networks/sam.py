@@ -95,27 +95,30 @@ class SamEncoder(nn.Module):
             images = F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
         return ((images + 1) / 2 - self.pixel_mean) / self.pixel_std
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
         """Encode crops.
 
         Args:
             images: (B, 3, H, W) float32 in [-1, 1], RGB, square.
+            hidden: what `prefix` makes of them, where it is kept from before.
 
         Returns:
             (B, C, G, G) float32: `output_channels` features on a grid of `image_size_px / patch_size_px` cells a side.
         """
-        if self.freeze_layers and torch.is_grad_enabled():
+        if hidden is not None:
+            pass
+        elif self.freeze_layers and torch.is_grad_enabled():
             with torch.no_grad():
-                hidden = self._prefix(images)
+                hidden = self.prefix(images)
         else:  # no context manager here: it would leave a subgraph in an exported model
-            hidden = self._prefix(images)
+            hidden = self.prefix(images)
         encoder = self.vision.vision_encoder
         for layer in encoder.layers[self.freeze_layers :]:
             hidden = run_layer(layer, hidden)
         return run_neck(encoder.neck, hidden)
 
-    def _prefix(self, images: Tensor) -> Tensor:
-        """Patch embedding, position embedding and the frozen layers: (B, G, G, C)."""
+    def prefix(self, images: Tensor) -> Tensor:
+        """Patch embedding, position embedding and the frozen layers: (B, 3, H, W) -> (B, G, G, C)."""
         kind = images.device.type
         if self.freeze_layers and self.training and _computes_bfloat16(kind):
             with torch.autocast(kind, enabled=False):
