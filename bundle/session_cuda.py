@@ -1,12 +1,14 @@
 """ONNX Runtime on CUDA with bound memory: what TensorRT is compared with, and what runs where it is not installed.
 
-Inputs and outputs live at fixed addresses on the GPU, one set a batch bucket, so that a CUDA graph can replay each.
+All inputs of a batch size lie in one block of memory on the GPU, all outputs in another, at fixed addresses, so that a
+CUDA graph can replay them; each block has a page-locked twin on the host, and a batch is one copy in and one out.
 Where a graph has parts that only the CPU runs, capture is impossible and the session runs without (`uses_graphs`).
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,21 +17,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.errors import ContractError, RuntimeUnavailable
-from bundle.session import Arrays, Signature, check_inputs
+from bundle.session import Arrays, Shape, Signature, check_inputs
 from bundle.session_onnx import CUDA, CUDA_RUNTIME, load_provider, read_signature
+from bundle.tensorrt.cuda import Cuda
 from common.gpu_faults import explain
 
 BUCKETS = (1, 2, 4, 8, 16, 32)
 MAX_BUCKET = BUCKETS[-1]
 """Larger batches are run in parts."""
+ALIGNMENT = 256
+"""Bytes: kernels may want the addresses of tensors to be multiples of it."""
+
+
+class Block:
+    """Tensors side by side: memory on the GPU, and as much on the host, copied as one."""
+
+    def __init__(self, cuda: Cuda, edges: Mapping[str, tuple[str, Shape]], width: int) -> None:
+        """edges: name -> (dtype, shape); their first size is replaced by `width`."""
+        shapes = {name: (width, *map(int, shape[1:])) for name, (_, shape) in edges.items()}
+        kinds = {name: np.dtype(dtype) for name, (dtype, _) in edges.items()}
+        offsets, self._size_bytes = {}, 0
+        for name, shape in shapes.items():
+            offsets[name] = self._size_bytes
+            self._size_bytes += -(-int(np.prod(shape)) * kinds[name].itemsize // ALIGNMENT) * ALIGNMENT
+        self._cuda, self._device, self._pinned = cuda, cuda.allocate(self._size_bytes), cuda.pinned(self._size_bytes)
+        self._pinned[:] = 0
+        self.host = {
+            name: np.frombuffer(self._pinned, kinds[name], int(np.prod(shape)), offsets[name]).reshape(shape)
+            for name, shape in shapes.items()
+        }
+        """Name -> its place on the host, (width, ...)."""
+        self.bound = {
+            name: {"element_type": kinds[name], "shape": shape, "buffer_ptr": self._device + offsets[name]}
+            for name, shape in shapes.items()
+        }
+        """Name -> how ONNX Runtime is told of its place on the GPU."""
+
+    def to_device(self, stream: int) -> None:
+        self._cuda.to_device(self._device, self._pinned.ctypes.data, self._size_bytes, stream)
+        self._cuda.synchronise(stream)  # ONNX Runtime computes on a stream of its own
+
+    def to_host(self, stream: int) -> None:
+        self._cuda.to_host(self._pinned.ctypes.data, self._device, self._size_bytes, stream)
+        self._cuda.synchronise(stream)
+
+    def free(self) -> None:
+        self.host.clear()
+        self._cuda.free(self._device)
+        self._cuda.free_pinned(self._pinned)
 
 
 @dataclass
 class Bucket:
-    """One batch size: its memory on the GPU and the binding that ties it to the graph."""
+    """One batch size: its memory, and the binding that ties it to the graph."""
 
-    inputs: dict[str, Any]
-    outputs: dict[str, Any]
+    inputs: Block
+    outputs: Block
     binding: Any
     options: Any
 
@@ -41,7 +84,7 @@ class CudaSession:
     provider, device = CUDA, "cuda"
     buckets: tuple[int, ...] | None = BUCKETS
 
-    def __init__(self, path: Path, threads: int = 0, precision: str = "fp32") -> None:
+    def __init__(self, path: Path, threads: int = 0, precision: str = "fp32", cuda: Cuda | None = None) -> None:
         """threads: of the CPU, for what runs there. Raises RuntimeUnavailable where CUDA does not start."""
         self.precision, self.path = precision, path
         settings = {"use_tf32": "0" if precision == "fp32" else "1", "cudnn_conv_algo_search": "EXHAUSTIVE"}
@@ -51,6 +94,8 @@ class CudaSession:
         except ContractError:
             self._session = load_provider(path, self.provider, threads, settings)
             self.uses_graphs = False
+        self._cuda = cuda or Cuda()
+        self._stream = self._cuda.stream()
         self._signature = read_signature(self._session)
         self._buckets: dict[int, Bucket] = {}
         # Bound memory is shared by all callers, and ONNX Runtime captures for one caller at a time.
@@ -71,13 +116,21 @@ class CudaSession:
                 self._run_or_explain({name: array[start : start + MAX_BUCKET] for name, array in inputs.items()})
                 for start in range(0, batch, MAX_BUCKET)
             ]
+        if len(parts) == 1:
+            return parts[0]
         return {name: np.concatenate([part[name] for part in parts]) for name in self._signature.outputs}
 
     def close(self) -> None:
         """Free the GPU's memory."""
         with self._lock:
-            self._buckets.clear()
+            if self._session is None:
+                return
             self._session = None
+            for bucket in self._buckets.values():
+                bucket.inputs.free()
+                bucket.outputs.free()
+            self._buckets.clear()
+            self._cuda.destroy_stream(self._stream)
 
     def _run_or_explain(self, inputs: Arrays) -> dict[str, NDArray[Any]]:
         """Many faults (no kernels for this GPU, no memory) show in the first run only: they are told like a start's."""
@@ -94,11 +147,12 @@ class CudaSession:
             self._buckets[width] = self._bind(width)
         bucket = self._buckets[width]
         for name, array in inputs.items():
-            padding = [(0, width - size)] + [(0, 0)] * (array.ndim - 1)
-            bucket.inputs[name].update_inplace(np.ascontiguousarray(np.pad(array, padding)))
+            bucket.inputs.host[name][:size] = array  # rows beyond keep what they held, and are thrown away
+        bucket.inputs.to_device(self._stream)
         self._session.run_with_iobinding(bucket.binding, bucket.options)
         bucket.binding.synchronize_outputs()
-        return {name: value.numpy()[:size] for name, value in bucket.outputs.items()}
+        bucket.outputs.to_host(self._stream)
+        return {name: values[:size].copy() for name, values in bucket.outputs.host.items()}
 
     def _bind(self, width: int) -> Bucket:
         import onnxruntime as ort
@@ -106,13 +160,10 @@ class CudaSession:
         binding, options = self._session.io_binding(), ort.RunOptions()
         if self.uses_graphs:
             options.add_run_config_entry("gpu_graph_id", str(width))
-        inputs, outputs = {}, {}
-        for name, (dtype, shape) in self._signature.inputs.items():
-            empty: NDArray[Any] = np.zeros([width, *map(int, shape[1:])], dtype)
-            inputs[name] = ort.OrtValue.ortvalue_from_numpy(empty, self.device, 0)
-            binding.bind_ortvalue_input(name, inputs[name])
-        for name, (dtype, shape) in self._signature.outputs.items():
-            full = [width, *shape[1:]]
-            outputs[name] = ort.OrtValue.ortvalue_from_shape_and_type(full, np.dtype(dtype), self.device, 0)
-            binding.bind_ortvalue_output(name, outputs[name])
+        inputs = Block(self._cuda, self._signature.inputs, width)
+        outputs = Block(self._cuda, self._signature.outputs, width)
+        for name, place in inputs.bound.items():
+            binding.bind_input(name, self.device, 0, **place)
+        for name, place in outputs.bound.items():
+            binding.bind_output(name, self.device, 0, **place)
         return Bucket(inputs, outputs, binding, options)

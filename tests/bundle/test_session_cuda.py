@@ -14,12 +14,33 @@ from bundle.model import load
 from bundle.runtimes import open_session
 from bundle.session_cuda import CudaSession
 from bundle.session_onnx import CPU, OnnxSession
+from tests.bundle.fake_gpu import FakeCuda
 
 
 class BoundOnCpu(CudaSession):
-    """The same binding, padding and parts on ONNX Runtime's CPU: all but the device."""
+    """The same binding, padding and parts on ONNX Runtime's CPU, the GPU's memory being the host's."""
 
     provider, device = CPU, "cpu"
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        self.gpu = CountingCuda()
+        super().__init__(path, threads, cuda=self.gpu)
+
+
+class CountingCuda(FakeCuda):
+    """Notes every copy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.copies: list[str] = []
+
+    def to_device(self, address: int, source: int, size_bytes: int, stream: int) -> None:
+        self.copies.append("in")
+        super().to_device(address, source, size_bytes, stream)
+
+    def to_host(self, target: int, address: int, size_bytes: int, stream: int) -> None:
+        self.copies.append("out")
+        super().to_host(target, address, size_bytes, stream)
 
 
 def test_bound_memory_gives_what_a_plain_run_gives_for_every_batch(bundle_folder: Path) -> None:
@@ -41,9 +62,22 @@ def test_an_answer_is_not_overwritten_by_the_next(bundle_folder: Path) -> None:
     np.testing.assert_array_equal(first, kept)
 
 
-def test_a_closed_session_does_not_run(bundle_folder: Path) -> None:
+def test_a_batch_is_one_copy_in_and_one_copy_out(bundle_folder: Path) -> None:
     session = BoundOnCpu(bundle_folder / "encoder.onnx", threads=1)
+    assert len(session.signature().outputs) == 3
+    for batch in (1, 5, 32):
+        session.run({"image": np.resize(golden_crops(), (batch, 128, 128, 3))})
+        assert session.gpu.copies == ["in", "out"]
+        session.gpu.copies.clear()
+
+
+def test_a_closed_session_does_not_run_and_has_freed_its_memory(bundle_folder: Path) -> None:
+    session = BoundOnCpu(bundle_folder / "encoder.onnx", threads=1)
+    session.run({"image": golden_crops()})
+    assert session.gpu.blocks
     session.close()
+    session.close()
+    assert (session.gpu.blocks, session.gpu.streams) == ({}, set())
     with pytest.raises(ContractError, match="closed"):
         session.run({"image": golden_crops()})
 
