@@ -13,7 +13,7 @@ from typing import Unpack
 from client import calls
 from client.connection import AsyncConnection, AsyncMethod
 from client.gallery_models import Duplicate, Import, Item
-from client.options import DuplicatesOptions, ItemsOptions
+from client.gallery_options import DuplicatesOptions, ItemsOptions
 
 
 class AsyncEarTeacher(AsyncConnection):
@@ -28,14 +28,18 @@ class AsyncEarTeacher(AsyncConnection):
     reconstruct = AsyncMethod(calls.reconstruct)
     decode = AsyncMethod(calls.decode)
     search = AsyncMethod(calls.search)
+    search_item = AsyncMethod(calls.search_item)
     search_vector = AsyncMethod(calls.search_vector)
     search_vectors = AsyncMethod(calls.search_vectors)
     verify = AsyncMethod(calls.verify)
     explain = AsyncMethod(calls.explain)
     enrol = AsyncMethod(calls.enrol)
+    enrol_many = AsyncMethod(calls.enrol_many)
     items = AsyncMethod(calls.items)
     item = AsyncMethod(calls.item)
     image = AsyncMethod(calls.image)
+    vectors = AsyncMethod(calls.vectors)
+    put = AsyncMethod(calls.put)
     change = AsyncMethod(calls.change)
     delete = AsyncMethod(calls.delete)
     delete_subject = AsyncMethod(calls.delete_subject)

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client import gallery_models as gallery
+from client import gallery_options as g
 from client import models
 from client import operations as op
 from client import options as o
 from client import service_models as service
-from client.request import Call, Image, call_of
+from client.request import Call, Image, call_of, file_of
 
 
 def embed(image: Image, **options: Unpack[o.EmbedOptions]) -> Call[models.Embedding]:
@@ -27,8 +28,6 @@ def embed(image: Image, **options: Unpack[o.EmbedOptions]) -> Call[models.Embedd
 
 def embed_many(images: Sequence[Image], **options: Unpack[o.FramingOptions]) -> Call[NDArray[np.float32]]:
     """Pictures -> (N, 1024) float32, rows of length 1, in one request; with detect=all a row for each ear."""
-    from client.request import file_of
-
     files = [base64.b64encode(file_of(image)).decode() for image in images]
     return call_of(op.EMBEDDINGS, {**options, "input": files, "encoding_format": "base64"}).then(_matrix)
 
@@ -66,6 +65,11 @@ def search(image: Image, **options: Unpack[o.SearchOptions]) -> Call[models.Sear
     return call_of(op.SEARCH, options, pictures={"file": image})
 
 
+def search_item(item_id: str, **options: Unpack[o.SearchOptions]) -> Call[models.SearchAnswer]:
+    """The nearest ears to a stored one, which is not among them."""
+    return call_of(op.SEARCH, {**options, "item": item_id})
+
+
 def search_vector(**options: Unpack[o.SearchOptions]) -> Call[models.SearchAnswer]:
     """The nearest ears to a ready vector (embedding=) of the space `space_id`."""
     return call_of(op.SEARCH, options)
@@ -86,12 +90,19 @@ def explain(image: Image, item: str, **options: Unpack[o.ExplainChoices]) -> Cal
     return call_of(op.EXPLAIN, {**options, "item": item}, pictures={"file": image})
 
 
-def enrol(image: Image, **options: Unpack[o.EnrolOptions]) -> Call[gallery.Enrolled]:
+def enrol(image: Image, **options: Unpack[g.EnrolOptions]) -> Call[gallery.Enrolled]:
     """Keep an ear; it is durable when this returns."""
     return call_of(op.ENROL, options, pictures={"file": image})
 
 
-def items(**options: Unpack[o.ItemsOptions]) -> Call[gallery.Page]:
+def enrol_many(
+    images: Sequence[Image], labels: Sequence[g.PictureLabels] = (), **options: Unpack[g.EnrolManyChoices]
+) -> Call[gallery.EnrolledMany]:
+    """Keep several ears in one request; labels: of each picture, in order. Each has a status of its own."""
+    return call_of(op.ENROL_MANY, {**options, "labels": labels or None}, pictures={"files": images})
+
+
+def items(**options: Unpack[g.ItemsOptions]) -> Call[gallery.Page]:
     """One page of the gallery."""
     return call_of(op.ITEMS, options)
 
@@ -106,7 +117,18 @@ def image(item_id: str) -> Call[bytes]:
     return call_of(op.ITEM_IMAGE, item_id=item_id)
 
 
-def change(item_id: str, **options: Unpack[o.ChangeOptions]) -> Call[gallery.Item]:
+def vectors(item_id: str, **options: Unpack[o.SpaceOptions]) -> Call[gallery.ItemVectors]:
+    """The stored vectors of an item."""
+    return call_of(op.ITEM_VECTORS, options, item_id=item_id)
+
+
+def put(item_id: str, image: Image | None = None, **options: Unpack[g.PutOptions]) -> Call[gallery.Item]:
+    """Give an item these labels and vectors (embedding=), whatever it had; a new item needs its picture, too."""
+    picture = {} if image is None else {"image": base64.b64encode(file_of(image)).decode()}
+    return call_of(op.PUT_ITEM, {**options, **picture}, item_id=item_id)
+
+
+def change(item_id: str, **options: Unpack[g.ChangeOptions]) -> Call[gallery.Item]:
     """Change labels of an item; None clears."""
     return call_of(op.CHANGE, options, item_id=item_id)
 
@@ -118,20 +140,20 @@ def delete(item_id: str) -> Call[None]:
 
 def delete_subject(subject: str) -> Call[int]:
     """Delete everything of one person; returns how many items that were."""
-    return call_of(op.DELETE_SUBJECT, subject=subject).then(lambda answer: answer.deleted)
+    return call_of(op.DELETE_SUBJECT, {"subject": subject}).then(lambda answer: answer.deleted)
 
 
-def duplicates(**options: Unpack[o.DuplicatesOptions]) -> Call[gallery.Duplicates]:
+def duplicates(**options: Unpack[g.DuplicatesOptions]) -> Call[gallery.Duplicates]:
     """Ears that were enrolled twice, among the next `limit` items."""
     return call_of(op.DUPLICATES, options)
 
 
-def drift(**options: Unpack[o.DriftOptions]) -> Call[gallery.Drift]:
+def drift(**options: Unpack[g.DriftOptions]) -> Call[gallery.Drift]:
     """The last ears beside those before: is it time to retrain?"""
     return call_of(op.DRIFT, options)
 
 
-def import_source(source: o.Folder, **options: Unpack[o.ImportChoices]) -> Call[gallery.Import]:
+def import_source(source: o.Folder, **options: Unpack[g.ImportChoices]) -> Call[gallery.Import]:
     """Begin to import a folder, CSV, .npy, Parquet or tar of the service's machine; Conflict while another runs."""
     return call_of(op.IMPORT, {**options, "source": source})
 
@@ -146,7 +168,7 @@ def import_state(import_id: str) -> Call[gallery.Import]:
     return call_of(op.IMPORT_STATE, import_id=import_id)
 
 
-def export_gallery(target: o.Folder, **options: Unpack[o.ExportChoices]) -> Call[gallery.Export]:
+def export_gallery(target: o.Folder, **options: Unpack[g.ExportChoices]) -> Call[gallery.Export]:
     """Copy the gallery to a new folder of the service's machine."""
     return call_of(op.EXPORT, {**options, "target": target})
 

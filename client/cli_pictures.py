@@ -31,7 +31,9 @@ def add_words(words: Any) -> None:
     add_flags(decode, options.DecodeOptions, ("format",))
     for parser in (reconstruct, decode):
         parser.add_argument("-o", "--out", type=Path, required=True, metavar="PNG", help="where the picture goes")
-    search = with_picture(words, "search", "a picture -> the nearest ears, or persons", options.SearchOptions)
+    search = with_picture(
+        words, "search", "a picture -> the nearest ears, or persons", options.SearchOptions, ("item",)
+    )
     search.add_argument("--json", action="store_true", help="the whole answer")
     verify = words.add_parser("verify", help="two pictures -> are they one ear?")
     verify.add_argument("a", type=Path)
@@ -72,10 +74,11 @@ def _decode(ears: EarTeacher, arguments: argparse.Namespace) -> Any:
 
 def _search(ears: EarTeacher, arguments: argparse.Namespace) -> Any:
     answer = ears.search(picture_of(arguments), **options_of(arguments, options.SearchOptions))
-    return answer if arguments.json else _table(answer)
+    return answer if arguments.json else table(answer)
 
 
-def _table(answer: SearchAnswer) -> str:
+def table(answer: SearchAnswer) -> str:
+    """The hits of a search, one line each, under their persons where it was grouped."""
     lines = [_line(hit) for hit in answer.hits]
     for person in answer.subjects:
         lines.append(f"{person.rank:3d}  {person.similarity:6.3f}  {person.subject or '-'}")

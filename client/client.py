@@ -15,7 +15,7 @@ from typing import Unpack
 from client import calls
 from client.connection import Connection, Method
 from client.gallery_models import Duplicate, Import, Item
-from client.options import DuplicatesOptions, ItemsOptions
+from client.gallery_options import DuplicatesOptions, ItemsOptions
 
 
 class EarTeacher(Connection):
@@ -30,14 +30,18 @@ class EarTeacher(Connection):
     reconstruct = Method(calls.reconstruct)
     decode = Method(calls.decode)
     search = Method(calls.search)
+    search_item = Method(calls.search_item)
     search_vector = Method(calls.search_vector)
     search_vectors = Method(calls.search_vectors)
     verify = Method(calls.verify)
     explain = Method(calls.explain)
     enrol = Method(calls.enrol)
+    enrol_many = Method(calls.enrol_many)
     items = Method(calls.items)
     item = Method(calls.item)
     image = Method(calls.image)
+    vectors = Method(calls.vectors)
+    put = Method(calls.put)
     change = Method(calls.change)
     delete = Method(calls.delete)
     delete_subject = Method(calls.delete_subject)

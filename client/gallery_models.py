@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from client.models import Component, Detected, Timings
-from client.options import CopyKind, Side
+from client.options import CopyKind, Side, Vector
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,54 @@ class Enrolled(Item):
     side_probability: float | None = None
     ears_found: int | None = None
     items: list[Item] | None = None
+
+
+@dataclass(frozen=True)
+class PictureRefusal:
+    """Why a picture of several was not enrolled; as the error of a call with that picture alone."""
+
+    message: str
+    type: str
+    code: str
+    param: str | None = None
+
+
+@dataclass(frozen=True)
+class EnrolledPicture:
+    """What became of one picture of several. status: 201 enrolled, 200 it was there already, else as of `error`.
+
+    items: its ear; with detect=all an item for each ear, the most certain first. ears_found: with detect.
+    """
+
+    status: int
+    items: list[Item]
+    ears_found: int | None = None
+    error: PictureRefusal | None = None
+
+
+@dataclass(frozen=True)
+class EnrolledMany:
+    """results: of each picture, in order. enrolled, known, failed: how many are new, there already, neither."""
+
+    results: list[EnrolledPicture]
+    enrolled: int
+    known: int
+    failed: int
+    space_id: str
+    bundle_id: str
+    timing_ms: Timings
+
+
+@dataclass(frozen=True)
+class ItemVectors:
+    """The stored vectors of an item; embedding, mu: (1024,) float32 in left orientation, the first of length 1."""
+
+    id: str
+    embedding: Vector
+    mu: Vector
+    side: Side
+    space_id: str
+    bundle_id: str
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from client import gallery_models as gallery
+from client import gallery_options as g
 from client import models
 from client import options as o
 from client import service_models as service
@@ -25,7 +26,8 @@ class Operation(Generic[OptionsT, AnswerT]):
 
     path: may hold {names}. options: a typed dictionary of its parameters, which the service takes from the query, a
     form or JSON alike. answer: a dataclass; `bytes` and `str` for bodies that are no JSON; NoneType for none. pictures:
-    names of the picture files that it takes. sent_in: where the clients put the parameters. is_safe: sending it twice
+    names of the picture files that it takes; many: several under the one name. sent_in: where the clients put the
+    parameters. is_safe: sending it twice
     does no harm, so it is sent again after a broken connection. takes_long: its time grows with the gallery.
     """
 
@@ -34,6 +36,7 @@ class Operation(Generic[OptionsT, AnswerT]):
     options: type[OptionsT]
     answer: type[AnswerT]
     pictures: tuple[str, ...] = ()
+    many: bool = False
     sent_in: Literal["query", "form", "json"] = "query"
     status: int = 200
     is_safe: bool = True
@@ -52,26 +55,38 @@ VERIFY = Operation("POST", "/v1/verify", o.VerifyOptions, models.Verdict, ("a", 
 EXPLAIN = Operation("POST", "/v1/explain", o.ExplainOptions, gallery.Explanation, FILE)
 
 ENROL = Operation(
-    "POST", "/v1/gallery/items", o.EnrolOptions, gallery.Enrolled, FILE, sent_in="form", status=201, is_safe=False
+    "POST", "/v1/gallery/items", g.EnrolOptions, gallery.Enrolled, FILE, sent_in="form", status=201, is_safe=False
 )
-ITEMS = Operation("GET", "/v1/gallery/items", o.ItemsOptions, gallery.Page)
+ENROL_MANY = Operation(
+    "POST",
+    "/v1/gallery/items/batch",
+    g.EnrolManyOptions,
+    gallery.EnrolledMany,
+    ("files",),
+    many=True,
+    sent_in="form",
+    is_safe=False,
+)
+ITEMS = Operation("GET", "/v1/gallery/items", g.ItemsOptions, gallery.Page)
 ITEM = Operation("GET", "/v1/gallery/items/{item_id}", o.NoOptions, gallery.Item)
 ITEM_IMAGE = Operation("GET", "/v1/gallery/items/{item_id}/image", o.NoOptions, bytes)
-CHANGE = Operation("PATCH", "/v1/gallery/items/{item_id}", o.ChangeOptions, gallery.Item, sent_in="json")
+ITEM_VECTORS = Operation("GET", "/v1/gallery/items/{item_id}/vectors", o.SpaceOptions, gallery.ItemVectors)
+PUT_ITEM = Operation("PUT", "/v1/gallery/items/{item_id}", g.PutOptions, gallery.Item, FILE, sent_in="json")
+CHANGE = Operation("PATCH", "/v1/gallery/items/{item_id}", g.ChangeOptions, gallery.Item, sent_in="json")
 DELETE = Operation("DELETE", "/v1/gallery/items/{item_id}", o.NoOptions, type(None), status=204, is_safe=False)
-DELETE_SUBJECT = Operation("DELETE", "/v1/gallery/subjects/{subject}", o.NoOptions, gallery.Deleted)
-DUPLICATES = Operation("GET", "/v1/gallery/duplicates", o.DuplicatesOptions, gallery.Duplicates)
-DRIFT = Operation("GET", "/v1/gallery/drift", o.DriftOptions, gallery.Drift)
+DELETE_SUBJECT = Operation("DELETE", "/v1/gallery/subjects", g.DeleteSubjectOptions, gallery.Deleted)
+DUPLICATES = Operation("GET", "/v1/gallery/duplicates", g.DuplicatesOptions, gallery.Duplicates)
+DRIFT = Operation("GET", "/v1/gallery/drift", g.DriftOptions, gallery.Drift)
 
 IMPORT = Operation(
-    "POST", "/v1/gallery/imports", o.ImportOptions, gallery.Import, sent_in="json", status=202, is_safe=False
+    "POST", "/v1/gallery/imports", g.ImportOptions, gallery.Import, sent_in="json", status=202, is_safe=False
 )
 IMPORTS = Operation("GET", "/v1/gallery/imports", o.NoOptions, gallery.ImportList)
 IMPORT_STATE = Operation("GET", "/v1/gallery/imports/{import_id}", o.NoOptions, gallery.Import)
 EXPORT = Operation(
     "POST",
     "/v1/gallery/exports",
-    o.ExportOptions,
+    g.ExportOptions,
     gallery.Export,
     sent_in="json",
     status=201,

@@ -103,6 +103,9 @@ class SearchOptions(FramingOptions, SpaceOptions, total=False):
         Sequence[Vector],
         Param("several ready vectors, each answered by itself; at most MAX_INPUTS", min_length=1, body_only=True),
     ]
+    item: Annotated[
+        str, Param("id of a stored ear to search with, in place of a picture; not found itself", max_length=64)
+    ]
     k: Annotated[int, Param("most hits, or with group=subject most persons", default=10, ge=1, le=MAX_K, flag="-k")]
     threshold: Annotated[float, Param("least similarity, a cosine", ge=-1, le=1)]
     subject: Annotated[Sequence[str], Param("only ears of these subjects", default=())]
@@ -145,84 +148,6 @@ class ExplainOptions(ExplainChoices):
     """POST /v1/explain"""
 
     item: Annotated[str, Param("id of the stored ear to compare with", max_length=64)]
-
-
-class EnrolOptions(FramingOptions, total=False):
-    """POST /v1/gallery/items"""
-
-    subject: Annotated[str, Param("whose ear it is")]
-    tags: Annotated[Sequence[str], Param("comma separated, or several times", default=(), commas=True)]
-    source: Annotated[str, Param("where the picture came from")]
-    on_duplicate: Annotated[
-        OnDuplicate,
-        Param(
-            "of a picture that is enrolled already: add it again, return the item that is there, or reject it (409)",
-            default="add",
-        ),
-    ]
-
-
-class ChangeOptions(TypedDict, total=False):
-    """PATCH /v1/gallery/items/{item_id}; what is left out stays, null clears."""
-
-    subject: Annotated[str | None, Param("whose ear it is")]
-    side: Annotated[Side | None, Param("side of the ear")]
-    tags: Annotated[Sequence[str] | None, Param("all tags of the item")]
-    source: Annotated[str | None, Param("where the picture came from")]
-
-
-class ItemsOptions(TypedDict, total=False):
-    """GET /v1/gallery/items"""
-
-    cursor: Annotated[str, Param("`next_cursor` of the page before")]
-    limit: Annotated[int, Param("most items of one page", default=50, ge=1, le=500)]
-    subject: Annotated[Sequence[str], Param("only ears of these subjects", default=())]
-    side: Annotated[Sequence[Side], Param("only ears of these sides", default=())]
-    tag: Annotated[Sequence[str], Param("only ears with all of these tags", default=())]
-
-
-class DuplicatesOptions(TypedDict, total=False):
-    """GET /v1/gallery/duplicates"""
-
-    threshold: Annotated[float, Param("least cosine of two ears of which one is enough", default=0.99, ge=0.5, le=1)]
-    cursor: Annotated[str, Param("`next_cursor` of the answer before")]
-    limit: Annotated[int, Param("items that are compared with the gallery", default=200, ge=1, le=500)]
-
-
-class DriftOptions(SpaceOptions, total=False):
-    """GET /v1/gallery/drift"""
-
-    recent: Annotated[int, Param("how many of the last ears are recent", default=200, ge=30, le=5000)]
-    redraw: Annotated[int, Param("pictures of either part that the model reconstructs", default=16, ge=0, le=64)]
-
-
-class ImportChoices(TypedDict, total=False):
-    """What may be left out of a call of POST /v1/gallery/imports."""
-
-    update_labels: Annotated[
-        bool, Param("ears that are enrolled already get the labels that the source has of them", default=False)
-    ]
-
-
-class ImportOptions(ImportChoices):
-    """POST /v1/gallery/imports"""
-
-    source: Annotated[
-        Folder,
-        Param("folder, CSV, .npy, Parquet or tar on the service's machine", min_length=1, max_length=4096),
-    ]
-
-
-class ExportChoices(TypedDict, total=False):
-    """What may be left out of a call of POST /v1/gallery/exports."""
-
-    kind: Annotated[CopyKind, Param("archive: Parquet and pictures; backup: SQLite", default="archive")]
-
-
-class ExportOptions(ExportChoices):
-    """POST /v1/gallery/exports"""
-
-    target: Annotated[Folder, Param("a new folder on the service's machine", min_length=1, max_length=4096)]
 
 
 class PromoteOptions(TypedDict):

@@ -6,6 +6,7 @@ requests, `ear-teacher call` its flags. Knows no route and no HTTP.
 
 from __future__ import annotations
 
+import json
 import os
 import types
 from collections.abc import Callable, Mapping
@@ -74,11 +75,14 @@ def _parameter(name: str, hint: Any, required: bool) -> Parameter:
 
 
 def text_of(value: Any) -> Any:
-    """A value as addresses and forms carry it: a box as x1,y1,x2,y2, true and false, lists as several values."""
+    """A value as addresses and forms carry it: a box as x1,y1,x2,y2, true and false, lists as several values; a list of
+    objects as JSON."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple) and value and all(isinstance(part, int | float) for part in value):
         return ",".join(f"{part:g}" for part in value)
+    if isinstance(value, list | tuple) and value and all(isinstance(part, Mapping) for part in value):
+        return json.dumps(json_of(value))
     if isinstance(value, list | tuple):
         return [text_of(part) for part in value]
     return os.fspath(value) if isinstance(value, os.PathLike) else value
@@ -90,4 +94,6 @@ def json_of(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, list | tuple):
         return [json_of(part) for part in value]
+    if isinstance(value, Mapping):
+        return {name: json_of(part) for name, part in value.items()}
     return os.fspath(value) if isinstance(value, os.PathLike) else value

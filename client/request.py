@@ -8,10 +8,10 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar, cast
 from urllib.parse import quote
 
 import httpx
@@ -59,28 +59,34 @@ def call_of(
     options: Mapping[str, Any] | None = None,
     *,
     any_status: bool = False,
-    pictures: Mapping[str, Image] | None = None,
+    pictures: Mapping[str, Image | Sequence[Image]] | None = None,
     **places: str,
 ) -> Call[AnswerT]:
     """The call of an operation. options: None values are left out unless the operation sends JSON, where they are null.
 
-    pictures: by the operation's names for them. places: what stands in the path.
+    pictures: by the operation's names for them, of an operation that takes many a sequence. places: what stands in the
+    path.
     """
     path = operation.path.format(**{name: quote(value, safe="") for name, value in places.items()})
-    query, body = _sent(operation, options or {}, {name: file_of(image) for name, image in (pictures or {}).items()})
+    files = [
+        (name, file_of(image))
+        for name, given in (pictures or {}).items()
+        for image in (cast(Sequence[Image], given) if operation.many else [cast(Image, given)])
+    ]
+    query, body = _sent(operation, options or {}, files)
     return Call(operation, path, _reader(operation.answer), query, body, any_status)
 
 
 def _sent(
-    operation: Operation[Any, Any], options: Mapping[str, Any], files: Mapping[str, bytes]
+    operation: Operation[Any, Any], options: Mapping[str, Any], files: Sequence[tuple[str, bytes]]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """(query, body) of a request."""
     if operation.sent_in == "json" or (operation.pictures and not files):
         return {}, {"json": {name: json_of(value) for name, value in options.items()}} if options else {}
     given = {name: text_of(value) for name, value in options.items() if value is not None}
     if operation.sent_in == "form":
-        return {}, {"files": {name: (name, data) for name, data in files.items()}, "data": given}
-    return given, {"content": next(iter(files.values()))} if files else {}
+        return {}, {"files": [(name, (name, data)) for name, data in files], "data": given}
+    return given, {"content": files[0][1]} if files else {}
 
 
 def _reader(answer: Any) -> Callable[[httpx.Response], Any]:

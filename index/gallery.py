@@ -89,14 +89,9 @@ class Gallery(GalleryReader):
         """
         if not items:
             return []
-        self._replication.prepare()
-        dims, own = self._live.dims(), space_id or self.space_id
-        items = [enrolment.without_retired(item, dims) for item in items]
-        given = enrolment.columns(items, own, dims)
+        items, given = self._prepared(items, space_id)
         with self._changing:
-            self._truth.check_writable()
-            given = {name: some for name, some in given.items() if name in self._live.dims()}  # others were retired
-            enrolment.check_covers(given, self.space_id, len(items))
+            given = self._of_live_spaces(given, len(items))
             with self._truth.write() as connection:
                 earlier = {} if on_duplicate == "add" else changes.find_duplicates(connection, items)
                 if earlier and on_duplicate == "reject":
@@ -111,6 +106,36 @@ class Gallery(GalleryReader):
             self._replication.publish(lambda: self._put(stored, given))
         self._maintenance.note(len(stored))
         return [outcomes[n] for n in range(len(items))]
+
+    def put(self, item: NewItem, space_id: str | None = None) -> Outcome:
+        """Enrol an item under its own `id`, durably, in the place of the item that has it, all of whose data go.
+
+        space_id: of the item's `mu` and `embedding`, as of `enrol_once`. Raises what `enrol_once` raises.
+        """
+        (item,), given = self._prepared([item], space_id)
+        with self._changing:
+            given = self._of_live_spaces(given, 1)
+            with self._truth.write() as connection:
+                gone, stored = changes.put(connection, item, given)
+            self._replication.publish(lambda: self._replace(gone, stored, given))
+        self._maintenance.note(1)
+        return Outcome(stored[1], gone is None)
+
+    def _prepared(
+        self, items: Sequence[NewItem], space_id: str | None
+    ) -> tuple[Sequence[NewItem], dict[str, changes.Columns]]:
+        """The items as they can be stored now, and their checked vectors by space."""
+        self._replication.prepare()
+        dims = self._live.dims()
+        items = [enrolment.without_retired(item, dims) for item in items]
+        return items, enrolment.columns(items, space_id or self.space_id, dims)
+
+    def _of_live_spaces(self, given: Mapping[str, changes.Columns], count: int) -> dict[str, changes.Columns]:
+        """Vectors of the spaces that are live still, now that nobody else changes them."""
+        self._truth.check_writable()
+        live = {name: some for name, some in given.items() if name in self._live.dims()}
+        enrolment.check_covers(live, self.space_id, count)
+        return live
 
     def patch(
         self,
@@ -229,6 +254,11 @@ class Gallery(GalleryReader):
     def _put(self, stored: Sequence[tuple[int, Item]], given: Mapping[str, changes.Columns]) -> None:
         for space_id, some in given.items():
             self._live.put(space_id, [stored[n] for n in some.rows], some.embeddings)
+
+    def _replace(self, gone: int | None, stored: tuple[int, Item], given: Mapping[str, changes.Columns]) -> None:
+        if gone is not None:
+            self._live.remove([gone])
+        self._put([stored], given)
 
     def _delete(self, which: Callable[[Connection], Sequence[int]]) -> int:
         with self._changing:

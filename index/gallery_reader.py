@@ -55,6 +55,13 @@ class GalleryReader:
         index = self._live.index(space_id)
         return self._read(lambda connection: rows.vectors_of(connection, item_id, index.space_id, index.dim))
 
+    def all_vectors(self, item_id: str) -> dict[str, Vectors]:
+        """An item's vectors by space, in every live space where it has any. Raises ItemNotFound."""
+        dims = self._live.dims()
+        with self._truth.read() as connection:
+            found = {name: rows.vectors_of(connection, item_id, name, dim) for name, dim in dims.items()}
+        return {name: pair for name, pair in found.items() if pair is not None}
+
     def vectors_of(self, item_ids: Sequence[str], space_id: str | None = None) -> dict[str, Vectors]:
         """The vectors of several items by id, in a space (the active one by default), where they have any."""
         index = self._live.index(space_id)

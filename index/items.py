@@ -25,6 +25,7 @@ SIDES: tuple[Side | None, ...] = ("left", "right", None)
 TEXT_LIMIT = 256  # characters in a subject or a tag: they are names, not documents
 SOURCE_LIMIT = 2048  # characters in a source: a path or an address
 TAGS_LIMIT = 64
+ITEM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 UNSTORABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, and halves of characters
 
 
@@ -46,7 +47,7 @@ class NewItem:
     """An ear to enrol. `crop` is the stored source crop as a file; `sha256` names the posted picture's content.
 
     `mu` and `embedding` are (D,) float32 in the gallery's active space; `also` holds the vectors of other live spaces,
-    so that an item enrolled during a promotion is in both.
+    so that an item enrolled during a promotion is in both. `id`: the caller's own, for `Gallery.put`.
     """
 
     crop: bytes
@@ -59,8 +60,11 @@ class NewItem:
     box: Box | None = None
     sha256: str | None = None
     also: Mapping[str, Vectors] = field(default_factory=dict)
+    id: str | None = None
 
     def __post_init__(self) -> None:
+        if self.id is not None and not ITEM_ID.fullmatch(self.id):
+            raise BadItem(f"id is {self.id!r:.80}: give 1 to 64 of A-Z a-z 0-9 . _ : -, the first a letter or digit")
         subject, tags = check_labels(self.subject, self.side, self.tags)
         object.__setattr__(self, "subject", subject)
         object.__setattr__(self, "tags", tags)

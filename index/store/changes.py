@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from index.errors import ItemNotFound
 from index.items import Item, NewItem, Side, Vectors
 from index.neighbours import Matrix
 from index.store import rows
@@ -82,6 +84,20 @@ def enrol(
     for space_id, columns in spaces.items():
         insert_vectors(connection, space_id, [(key + n, seq + n) for n in columns.rows], columns)
     return [(row["key"], rows.to_item(row)) for row in rows_of_items]
+
+
+def put(connection: Connection, new: NewItem, spaces: Mapping[str, Columns]) -> tuple[int | None, tuple[int, Item]]:
+    """Enrol an item under its own id, in the place of what had it, whose time of enrolment it keeps.
+
+    Returns the key that is gone, if any, and (key, item).
+    """
+    take_numbers(connection, 0)  # the ledger's row is locked from here on: nobody else puts the same id meanwhile
+    key, was = None, None
+    with suppress(ItemNotFound):
+        key, was = rows.get(connection, str(new.id))
+        remove(connection, [key])
+    (stored,) = enrol(connection, [new], spaces, None if was is None else [was])
+    return key, stored
 
 
 def find_duplicates(connection: Connection, new: Sequence[NewItem]) -> dict[int, str | int]:
@@ -164,7 +180,7 @@ def item_row(new: NewItem, key: int, seq: int, created: str) -> dict[str, Any]:
     x1, y1, x2, y2 = new.box or (None, None, None, None)
     return {
         "key": key,
-        "id": f"ear_{secrets.token_hex(16)}",
+        "id": new.id or f"ear_{secrets.token_hex(16)}",
         "seq": seq,
         "subject": new.subject,
         "side": new.side,

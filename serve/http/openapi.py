@@ -27,8 +27,11 @@ PICTURE_TEXT = {"type": "string", "description": "a picture: data URI, base64, o
 
 def documented(operation: AnyOperation) -> dict[str, Any]:
     """What FastAPI's `openapi_extra` adds for an operation that reads its request itself."""
-    schema = model_of(operation.options).model_json_schema(ref_template="#/components/schemas/{model}")
-    properties = {name: _without_default(about) for name, about in schema.get("properties", {}).items()}
+    schema = model_of(operation.options).model_json_schema(ref_template="{model}")
+    properties = {
+        name: _without_default(_inlined(about, schema.get("$defs", {})))
+        for name, about in schema.get("properties", {}).items()
+    }
     body_only = {name for name, one in parameters_of(operation.options).items() if one.param.body_only}
     required = [name for name, one in parameters_of(operation.options).items() if one.required]
     in_body = operation.method in ("POST", "PATCH", "PUT")
@@ -53,6 +56,17 @@ def documented(operation: AnyOperation) -> dict[str, Any]:
     return extra
 
 
+def _inlined(schema: Any, parts: Mapping[str, Any]) -> Any:
+    """A schema with the parts that it refers to in their places."""
+    if isinstance(schema, list):
+        return [_inlined(one, parts) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(parts[schema["$ref"]], parts)
+    return {name: _inlined(part, parts) for name, part in schema.items()}
+
+
 def _without_default(about: dict[str, Any]) -> dict[str, Any]:
     """The default in words: generated clients would send it, beside what the caller puts into another place."""
     default = about.pop("default", None)
@@ -65,16 +79,20 @@ def _content(
     operation: AnyOperation, properties: Mapping[str, Any], body_only: set[str], required: list[str]
 ) -> dict[str, Any]:
     """Every body that an operation takes, by content type."""
-    pictures = {name: BINARY for name in operation.pictures}
-    texts = {name: PICTURE_TEXT for name in operation.pictures if name not in properties}
+    pictures = {name: _listed(BINARY, operation.many) for name in operation.pictures}
+    texts = {name: _listed(PICTURE_TEXT, operation.many) for name in operation.pictures if name not in properties}
     needed = [name for name in texts if not body_only] + required
-    form = {name: about for name, about in properties.items() if name not in body_only}
+    form = {name: about for name, about in properties.items() if operation.many or name not in body_only}
     content: dict[str, Any] = {}
     if operation.pictures == ("file",):
         content["application/octet-stream"] = {"schema": BINARY}
     if operation.pictures:
         content["multipart/form-data"] = {"schema": _object({**pictures, **form}, [*operation.pictures, *required])}
     return content | {"application/json": {"schema": _object({**texts, **properties}, needed)}}
+
+
+def _listed(schema: dict[str, Any], many: bool) -> dict[str, Any]:
+    return {"type": "array", "items": schema} if many else schema
 
 
 def _object(properties: Mapping[str, Any], required: list[str]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin, is_typeddict
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
@@ -130,6 +131,8 @@ def _kind(parameter: Parameter) -> Any:
         return Annotated[list[float], AfterValidator(floats)]
     if _is_list(kind) and get_origin(get_args(kind)[0]) is np.ndarray:
         return Annotated[list[list[float]], AfterValidator(lambda rows: [floats(row) for row in rows])]
+    if _is_list(kind) and is_typeddict(element := get_args(kind)[0]):
+        return Annotated[list[model_of(element)], BeforeValidator(_objects), AfterValidator(_given)]  # type: ignore[misc]
     if _is_list(kind):
         before = BeforeValidator(_split if parameter.param.commas else _listed)
         return Annotated[_as_list(kind), before]
@@ -150,6 +153,23 @@ def _as_list(kind: Any) -> Any:
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _objects(value: Any) -> Any:
+    """A list of objects, which a form holds as JSON; their nulls are absent."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str | bytes):
+        try:
+            value = orjson.loads(value[0])
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise ValueError("give a JSON list of objects")
+    return [{name: part for name, part in one.items() if part is not None} for one in value]
+
+
+def _given(models: Sequence[BaseModel]) -> list[dict[str, Any]]:
+    """What was given of each, and the defaults."""
+    return [{name: part for name, part in vars(model).items() if part is not None} for model in models]
 
 
 def _split(value: Any) -> Any:

@@ -98,7 +98,7 @@ async def received(request: Request, operation: Operation[OptionsT, Any]) -> Rec
     """
     service, names = service_of(request), operation.pictures
     body = Body()
-    if operation.method not in ("GET", "DELETE"):
+    if operation.method != "GET":
         raw_name = "file" if names == ("file",) else None
         body = await read_body(request, service.settings.max_body_bytes, raw_name)
     query: dict[str, list[str]] = {}
@@ -112,10 +112,23 @@ async def received(request: Request, operation: Operation[OptionsT, Any]) -> Rec
     options = checked(operation.options, {"query": query, body.place: {**named, **unknown_files}}, names)
     for name in texts.keys() & files.keys():
         raise BadRequest(f"{name} is given as a file and as text; give it once", name)
-    given = {name: text for name, text in texts.items() if text is not None}
+    given = _written(operation, texts)
     service.rates.count_more(request, sum(map(len, files.values())) + len(given) - 1)
-    decoded = await together(_picture(service, text, name) for name, text in given.items())
-    return Received(options, {**files, **{name: [file] for name, file in zip(given, decoded, strict=True)}})
+    decoded = await together(_picture(service, text, where) for _, where, text in given)
+    for (name, _, _), file in zip(given, decoded, strict=True):
+        files.setdefault(name, []).append(file)
+    return Received(options, files)
+
+
+def _written(operation: Operation[Any, Any], texts: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+    """(name, where in the request, picture) of the pictures that JSON, or a form's texts, hold."""
+    if not operation.many:
+        return [(name, name, text) for name, text in texts.items() if text is not None]
+    return [
+        (name, f"{name}[{number}]", text)
+        for name, several in texts.items()
+        for number, text in enumerate(several if isinstance(several, list) else [several])
+    ]
 
 
 def _picture_name(name: str, names: tuple[str, ...]) -> str:

@@ -12,7 +12,6 @@ from client import models
 from client.gallery_models import Explanation
 from client.operations import EXPLAIN
 from index.items import Vectors
-from serve.errors import NotHere
 from serve.http.responses import Answer
 from serve.inference.engine import Encoded, Engine
 from serve.inference.explanation import Component, explain, morph
@@ -21,7 +20,7 @@ from serve.inference.orientation import is_mirrored
 from serve.inference.verification import best_pair
 from serve.observability.request_context import trace_of
 from serve.routes.common import received, serves
-from serve.routes.items import described
+from serve.routes.items import described, stored_vectors
 from serve.service import attended, service_of
 
 router = APIRouter(tags=["search"])
@@ -36,12 +35,9 @@ async def explain_match(request: Request) -> Answer:
     asked = await received(request, EXPLAIN)
     options, service, trace = asked.options, service_of(request), trace_of(request)
     active = service.use(request)
-    engine, gallery_pool, item_id = active.engine, active.required_pool, options["item"]
+    engine, item_id = active.engine, options["item"]
     check_room(engine, 1, options["detect"])
-    stored = await gallery_pool.run(trace, lambda: gallery_pool.gallery.get(item_id))
-    vectors = await gallery_pool.run(trace, lambda: gallery_pool.gallery.vectors(item_id, engine.ids[0]))
-    if vectors is None:
-        raise NotHere(f"item {item_id!r} has no vectors in space {engine.ids[0]} yet")
+    stored, vectors = await stored_vectors(active, trace, item_id)
     side, box = options["side"], options.get("box")
     work = framed_ears(service.decode_pool, engine, trace, asked.picture(), side, box, options["detect"])
     framed = await attended(request, work)

@@ -1,4 +1,4 @@
-"""/v1/gallery/items and /v1/gallery/subjects: enrol ears, look at them, change and delete them."""
+"""/v1/gallery/items and /v1/gallery/subjects: look at enrolled ears and their vectors, change and delete them."""
 
 from __future__ import annotations
 
@@ -8,81 +8,24 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from client import gallery_models as answers
-from client.operations import CHANGE, DELETE, DELETE_SUBJECT, ENROL, ITEM, ITEM_IMAGE, ITEMS
-from client.options import EnrolOptions, Side
-from index.items import Filter, Item, NewItem, Page, Vectors, content_hash
+from client.operations import CHANGE, DELETE, DELETE_SUBJECT, ITEM, ITEM_IMAGE, ITEM_VECTORS, ITEMS
+from client.options import NoOptions, Side
+from index.items import Filter, Item, Page, Vectors
+from serve.errors import NotHere
 from serve.http.openapi import BINARY
+from serve.http.parameters import checked
 from serve.http.responses import Answer
-from serve.inference.engine import Encoded
-from serve.inference.framed_ears import FramedEar, check_room, framed_ears
 from serve.inference.orientation import is_mirrored, shown_side, stored_side
 from serve.lifecycle.dual_write import vectors_elsewhere
 from serve.lifecycle.model_registry import ServedModel
 from serve.observability.request_context import Trace, prefixed, trace_of
 from serve.routes.common import received, serves
-from serve.service import Service, attended, service_of
+from serve.service import Service, service_of
 
 router = APIRouter(tags=["gallery"])
 
 ItemId = Annotated[str, Path(max_length=64, description="id of an item")]
 IMAGES = {200: {"content": {kind: {"schema": BINARY} for kind in ("image/png", "image/jpeg")}}}
-
-
-@serves(router, ENROL, "write")
-async def enrol(request: Request) -> Answer:
-    """Enrol an ear. It is durable and can be found when this answers.
-
-    `detect=true` takes a photo and enrols its most certain ear (of `side`, where that is given); `detect=all` enrols
-    every one, with these labels, and answers `items`.
-    """
-    asked = await received(request, ENROL)
-    options, service, trace = asked.options, service_of(request), trace_of(request)
-    active = service.use(request)
-    pool, engine, detect = active.required_pool, active.engine, options["detect"]
-    check_room(engine, 1, detect)
-    data = asked.picture()
-    work = framed_ears(service.decode_pool, engine, trace, data, options["side"], options.get("box"), detect, keep=True)
-    framed = await attended(request, work)
-    encoded = await attended(request, engine.encode(trace, [ear.crop for ear in framed.ears]))
-    new = [
-        await _new_item(service, active, trace, data, ear, one, options)
-        for ear, one in zip(framed.ears, encoded, strict=True)
-    ]
-    outcomes = await pool.run(trace, lambda: pool.gallery.enrol_once(new, engine.ids[0], options["on_duplicate"]))
-    items = [outcome.item for outcome in outcomes]
-    for item, added in outcomes:
-        service.audit.note(request, "enrol" if added else "view", item=item.id, subject=item.subject)
-    detected = framed.detected()
-    detected.pop("box", None)  # the item has that of its stored picture
-    every = [described(item) for item in items] if detect == "all" else None
-    answer = answers.Enrolled(**vars(described(items[0], engine.ids[0])), items=every, **detected)
-    return Answer(answer, 201, {"Location": prefixed(f"/v1/gallery/items/{items[0].id}")})
-
-
-async def _new_item(
-    service: Service,
-    active: ServedModel,
-    trace: Trace,
-    data: bytes,
-    ear: FramedEar,
-    encoded: Encoded,
-    options: EnrolOptions,
-) -> NewItem:
-    assert ear.stored is not None, "framed with keep=True"
-    elsewhere = await vectors_elsewhere(service.models, service.decode_pool, active, trace, data, ear.side, ear.box)
-    return NewItem(
-        crop=ear.stored.file,
-        mu=encoded.mu,
-        embedding=encoded.embedding,
-        subject=options.get("subject"),
-        side=stored_side(ear.side),
-        tags=tuple(options["tags"]),
-        source=options.get("source"),
-        box=ear.stored.box,
-        also=elsewhere,
-        # By the posted file, as imports do: what was enrolled here is known to an import of the same picture.
-        sha256=content_hash(data, ear.box),
-    )
 
 
 @serves(router, ITEMS, "search")
@@ -123,6 +66,26 @@ async def image(request: Request, item_id: ItemId) -> Response:
     return Response(crop, media_type=kind)
 
 
+@serves(router, ITEM_VECTORS, "search")
+async def vectors(request: Request, item_id: ItemId) -> Answer:
+    """The stored vectors of an item, of the active space or of the loaded one that `space_id` names."""
+    options = (await received(request, ITEM_VECTORS)).options
+    active = service_of(request).use(request, options.get("space_id"))
+    item, pair = await stored_vectors(active, trace_of(request), item_id)
+    service_of(request).audit.note(request, "view", item=item_id)
+    return Answer(answers.ItemVectors(item.id, pair.embedding, pair.mu, shown_side(item.side), *active.engine.ids))
+
+
+async def stored_vectors(active: ServedModel, trace: Trace, item_id: str) -> tuple[Item, Vectors]:
+    """An item, and its vectors in the space of a loaded model. Raises ItemNotFound, NotHere."""
+    pool, space_id = active.required_pool, active.engine.ids[0]
+    item = await pool.run(trace, lambda: pool.gallery.get(item_id))
+    pair = await pool.run(trace, lambda: pool.gallery.vectors(item_id, space_id))
+    if pair is None:
+        raise NotHere(f"item {item_id!r} has no vectors in space {space_id} yet")
+    return item, pair
+
+
 @serves(router, CHANGE, "write")
 async def patch(request: Request, item_id: ItemId) -> Answer:
     """Change labels of an item. A side that becomes or ceases to be right mirrors the ear: it is embedded anew."""
@@ -136,13 +99,13 @@ async def patch(request: Request, item_id: ItemId) -> Answer:
     if "side" in options:
         side = options["side"] or "unknown"
         changes["side"] = stored_side(side)
-        changes["vectors"] = await _turned(service, active, trace, item_id, side)
+        changes["vectors"] = await turned(service, active, trace, item_id, side)
     changed = await pool.run(trace, lambda: pool.gallery.patch(item_id, **changes))
     service.audit.note(request, "change", item=item_id, fields=sorted(options))
     return Answer(described(changed, active.engine.ids[0]))
 
 
-async def _turned(
+async def turned(
     service: Service, active: ServedModel, trace: Trace, item_id: str, side: Side
 ) -> dict[str, Vectors] | None:
     """The vectors of a stored ear as of another side; None where it lies the same way round."""
@@ -167,10 +130,21 @@ async def delete(request: Request, item_id: ItemId) -> Response:
     return Response(status_code=204)
 
 
-@serves(router, DELETE_SUBJECT, "write", path="/v1/gallery/subjects/{subject:path}")
-async def delete_subject(request: Request, subject: Annotated[str, Path(max_length=256)]) -> Answer:
-    """Delete everything of one person: rows, crops, vectors."""
-    await received(request, DELETE_SUBJECT)
+@serves(router, DELETE_SUBJECT, "write")
+async def delete_subject(request: Request) -> Answer:
+    """Delete everything of one person: rows, crops, vectors. A path too carries the name, as far as a path can:
+    `/v1/gallery/subjects/NAME`."""
+    return await _delete_subject(request, (await received(request, DELETE_SUBJECT)).options["subject"])
+
+
+@serves(router, DELETE_SUBJECT, "write", path="/v1/gallery/subjects/{subject:path}", include_in_schema=False)
+async def delete_subject_of_path(request: Request, subject: Annotated[str, Path(max_length=256)]) -> Answer:
+    """The same, of the name in the path."""
+    checked(NoOptions, {"query": dict(request.query_params)})
+    return await _delete_subject(request, subject)
+
+
+async def _delete_subject(request: Request, subject: str) -> Answer:
     pool = service_of(request).use(request).required_pool
     deleted = await pool.run(trace_of(request), lambda: pool.gallery.delete_subject(subject))
     service_of(request).audit.note(request, "delete_subject", subject=subject, deleted=deleted)

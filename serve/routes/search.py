@@ -19,15 +19,16 @@ from serve.errors import BadRequest
 from serve.http.responses import Answer
 from serve.inference.framed_ears import FramedEar, check_room, framed_ears
 from serve.inference.gallery_pool import GalleryPool, GalleryQuery
-from serve.inference.orientation import Probe, is_mirrored, probes, vector_sides
+from serve.inference.orientation import Probe, is_mirrored, probes, shown_side, vector_sides
 from serve.lifecycle.model_registry import ServedModel
 from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import Received, received, serves
-from serve.routes.items import described
+from serve.routes.items import described, stored_vectors
 from serve.service import attended, service_of
 
 router = APIRouter(tags=["search"])
 
+ProbeVector = tuple[Probe, NDArray[np.float32]]
 Found = Sequence[Hit | SubjectHit]
 """The answer to one query: ears, or persons with theirs."""
 
@@ -41,10 +42,12 @@ async def search(request: Request) -> Answer:
     `group=subject` fills `subjects` instead of `hits`: the k nearest persons, `per_subject` ears of each.
     `detect=true` takes a whole photo and searches with its most certain ear; `side`, `box` and `score` say which;
     `detect=all` adds `ears`, the answer to each. Ready vectors are sent as JSON; to several of them (`embeddings`) the
-    answer is `results`, one for each, in order.
+    answer is `results`, one for each, in order. `item` searches with a stored ear, as of its side, and leaves it out.
     """
     asked = await received(request, SEARCH)
     active = service_of(request).use(request, asked.options.get("space_id"))
+    if "item" in asked.options:
+        return await _search_item(request, active, asked)
     if "embedding" in asked.options or "embeddings" in asked.options:
         return await _search_vectors(request, active, asked)
     return await _search_picture(request, active, asked)
@@ -76,10 +79,39 @@ async def _nearest(
     crops = [ear.crop if probe.mirrored == own else mirror(ear.crop) for probe in asked]
     encoded = await attended(request, engine.encode(trace, crops))
     queries = [(probe, one.embedding) for probe, one in zip(asked, encoded, strict=True)]
+    return await _asked(request, active, trace, queries, options)
+
+
+async def _asked(
+    request: Request, active: ServedModel, trace: Trace, queries: Sequence[ProbeVector], options: SearchOptions
+) -> Found:
+    pool, space_id = active.required_pool, active.engine.ids[0]
     question = _question(options, _filter(options))
     if options["group"] == "subject":
-        return await attended(request, pool.search_subjects(trace, queries, engine.ids[0], question))
-    return await attended(request, pool.search(trace, queries, engine.ids[0], question))
+        return await attended(request, pool.search_subjects(trace, queries, space_id, question))
+    return await attended(request, pool.search(trace, queries, space_id, question))
+
+
+async def _search_item(request: Request, active: ServedModel, asked: Received[SearchOptions]) -> Answer:
+    """With the stored vector; with its picture mirrored too, where ears may lie the other way round."""
+    service, trace, options = service_of(request), trace_of(request), asked.options
+    engine, pool, item_id = active.engine, active.required_pool, options["item"]
+    beside = [name for name in ("box", "embedding", "embeddings") if name in options] + list(asked.pictures)
+    beside += [name for name in ("side", "detect") if options[name] not in ("unknown", False)]
+    if beside:
+        raise BadRequest(f"a search with a stored ear takes no {beside[0]}; give one or the other", beside[0])
+    item, stored = await stored_vectors(active, trace, item_id)
+    side = shown_side(item.side)
+    queries = []
+    for probe in await _probes(pool, trace, side, options["cross_ear"]):
+        vector = stored.embedding
+        if probe.mirrored != is_mirrored(side):
+            file = await pool.run(trace, lambda: pool.gallery.crop(item_id))
+            crop = await service.decode_pool.crop(trace, file, side, item.box, engine.framing)
+            vector = (await attended(request, engine.encode(trace, [mirror(crop)])))[0].embedding
+        queries.append((probe, vector))
+    found = await _asked(request, active, trace, queries, options)
+    return await _answer(request, active, trace, [found], _shown(found))
 
 
 async def _probes(pool: GalleryPool, trace: Trace, side: Side, cross_ear: bool) -> tuple[Probe, ...]:
@@ -111,6 +143,7 @@ def _filter(options: SearchOptions) -> Filter:
         subjects=tuple(options["subject"]),
         tags=tuple(options["tag"]),
         exclude_subjects=tuple(options["exclude_subject"]),
+        exclude_item_ids=(options["item"],) if "item" in options else (),
     )
 
 

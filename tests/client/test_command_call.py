@@ -61,6 +61,21 @@ def test_an_ear_from_enrolment_to_deletion(call, ear_file, tmp_path):
     assert "no item" in call("delete", item["id"], status=2)
 
 
+def test_several_ears_are_enrolled_and_their_neighbours_found(call, ear_file, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "labels.json").write_text('[{"subject": "shell-many", "side": "left"}, {}, {"subject": "shell-many"}]')
+    other = tmp_path / "other.png"
+    other.write_bytes(png(202))
+    told = call("enrol-many", ear_file, tmp_path / "broken.png", other, "--labels", tmp_path / "labels.json")
+    assert [line.split()[0] for line in told.splitlines()[:3]] == ["201", "400", "201"]
+    assert '"failed": 1' in told
+    item, twin = told.splitlines()[0].split()[2], told.splitlines()[2].split()[2]
+    assert twin in call("near", item, "--subject", "shell-many")
+    assert item not in call("near", item, "--subject", "shell-many")
+    assert json.loads(call("vectors", item))["embedding"][-1] == "… 1024 in all"
+    assert json.loads(call("delete-subject", "shell-many")) == {"deleted": 2}
+
+
 def test_pictures_and_vectors(call, ear_file, tmp_path, monkeypatch):
     short, full = json.loads(call("embed", ear_file)), json.loads(call("--full", "embed", ear_file, "--include", "mu"))
     assert short["embedding"][-1] == "… 1024 in all"

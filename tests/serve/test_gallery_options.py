@@ -6,14 +6,16 @@ from tests.serve.lifecycle.test_bulk_import import until_ended
 
 def test_an_enrolment_that_is_sent_again_can_be_returned_or_rejected(client):
     first = enrol(client, 1, subject="anna", side="left")
-    again = enrol(client, 1, subject="berta", side="left", on_duplicate="return")
-    assert (again["id"], again["subject"]) == (first["id"], "anna")
+    again = client.post("/v1/gallery/items?on_duplicate=return&side=left&subject=berta", content=png(1))
+    assert again.status_code == 200, "201 says that something new is there"
+    assert (again.json()["id"], again.json()["subject"]) == (first["id"], "anna")
     refused = client.post("/v1/gallery/items?on_duplicate=reject", files={"file": png(1)}, data={"side": "left"})
     assert refused.status_code == 409
     assert refused.json()["error"]["code"] == "duplicate_item"
     assert first["id"] in refused.json()["error"]["message"]
     assert client.get("/v1/gallery/items").json()["total"] == 1
     assert enrol(client, 1, subject="anna", side="left")["id"] != first["id"]
+    assert client.post("/v1/gallery/items?on_duplicate=return", content=png(9)).status_code == 201
 
 
 def test_persons_can_be_left_out_of_a_search(client):

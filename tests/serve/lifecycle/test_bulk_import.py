@@ -1,6 +1,7 @@
 """Bulk import and export over HTTP: beside the traffic, idempotent, and one bad picture harms nobody else's."""
 
 import json
+import os
 import threading
 import time
 from types import SimpleNamespace
@@ -42,6 +43,24 @@ def test_every_picture_of_a_source_is_enrolled_and_a_broken_one_is_named(client,
     assert found[0]["subject"] == "person 1"
     assert found[0]["similarity"] > 0.999
     assert client.get("/v1/gallery/imports").json()["imports"] == [told]
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_counted_and_ends_nothing(client, tmp_path, monkeypatch):
+    for name in ("anna", "berta"):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        (tmp_path / "people" / name / "1.png").write_bytes(png(len(name)))
+    scandir = os.scandir
+
+    def guarded(path):
+        if str(path).endswith("berta"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    told = run_import(client, tmp_path / "people")
+    assert (told["state"], told["enrolled"], told["failed"]) == ("done", 1, 1)
+    assert "berta: folder cannot be read" in told["failures"][0]
+    assert "Permission denied" in told["failures"][0]
 
 
 def test_the_audit_log_tells_which_ears_an_import_enrolled_and_names_no_folder(client, source):
