@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from serve.errors import ConfigurationError
 from serve.settings import Settings, read_settings
@@ -131,6 +132,23 @@ def of_documentation(upstream, socket):
     server = server.replace("server_name", f"listen unix:{socket};\n    server_name")
     assert "http://127.0.0.1:8350" in server
     return server.replace("http://127.0.0.1:8350", upstream)
+
+
+def test_the_example_for_traefik_is_whole():
+    """Its structure only: no Traefik is at hand to run it."""
+    page = (ROOT / "docs" / "reverse-proxy.md").read_text()
+    (text,) = re.findall(r"^```yaml\n(labels:.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    labels = yaml.safe_load(text)["labels"]
+    assert all(isinstance(value, str) for value in labels.values()), "Docker takes no other labels"
+    assert all(name.startswith("traefik.http.") for name in labels)
+    (rule,) = [value for name, value in labels.items() if name.endswith(".rule")]
+    host, prefix = re.fullmatch(r"Host\(`([a-z.]+)`\) && PathPrefix\(`(/[a-z]+)`\)", rule).groups()
+    assert host == "ears.example"
+    router = next(name for name in labels if name.endswith(".rule")).removesuffix(".rule")
+    middleware = labels[f"{router}.middlewares"]
+    assert labels[f"traefik.http.middlewares.{middleware}.stripprefix.prefixes"] == prefix
+    (port,) = [value for name, value in labels.items() if name.endswith(".loadbalancer.server.port")]
+    assert int(port) == Settings.model_fields["port"].default
 
 
 def test_the_page_the_api_and_the_limits_work_through_nginx_under_a_prefix(nginx, bundle_folder, tmp_path):
