@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, description="threads of one model run; 0: one per core")
     max_batch: int = Field(16, ge=1, le=1024, description="most pictures in one model run")
+    longest_batch_ms: float = Field(
+        0, ge=0, description="batches that take longer, measured at the start, are not run; 0: no such limit"
+    )
     queue_size: int = Field(
         256, ge=1, description="pictures, and calls of the gallery, that may wait; more are answered 429"
     )

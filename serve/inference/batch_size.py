@@ -59,6 +59,11 @@ class BatchSize:
         known = self._seconds.get(bucket)
         self._seconds[bucket] = cost if known is None else known + SMOOTHING * (cost - known)
 
+    def stop_before(self, size: int) -> None:
+        """Never run as many as `size` again, unless it is the smallest there is."""
+        self._all = tuple(bucket for bucket in self._all if bucket < size) or self._all[:1]
+        self.buckets = self._all
+
     def shrink(self, size: int) -> None:
         """A batch of `size` did not fit into memory: nothing as large is tried for a while."""
         smaller = tuple(bucket for bucket in self.buckets if bucket < size)

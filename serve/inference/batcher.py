@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 from serve.errors import DeadlineExceeded, NotReady, Overloaded, RuntimeStalled
 from serve.inference.batch_size import BatchSize
 from serve.inference.together import together
+from serve.inference.warm_up import WarmUp, warm_up
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ class BatchLimits:
     """Items that may wait; more are refused with Overloaded."""
     stalled_after_s: float = 30.0
     """A run that takes longer counts as stuck: new items are refused until it ends."""
+    longest_s: float | None = None
+    """Sizes whose run took longer when `warm_up` measured them are not used; None: no limit but `max_batch`."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +132,12 @@ class Batcher(Generic[ItemT, ResultT]):
         busy_s = 0.0 if since is None else time.monotonic() - since
         return busy_s if busy_s > self._limits.stalled_after_s else 0.0
 
-    def warm_up(self, example: ItemT, budget_s: float) -> None:
-        """Run each batch size once before any traffic, smallest first, while that takes less than `budget_s` in all.
-
-        The first run of a shape is slow (allocation, autotuning); no request should pay for it.
-        """
-        started = time.monotonic()
-        for size in self._size.buckets:
-            if time.monotonic() - started > budget_s:
-                break
-            self._run([example] * size)
+    def warm_up(
+        self, example: ItemT, budget_s: float, measure: bool = False, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
+        """Run each batch size before any traffic, see `serve.inference.warm_up`."""
+        limits = WarmUp(budget_s, self._limits.longest_s, measure)
+        warm_up(self._size, lambda size: self._run([example] * size), self._name, limits, clock)
 
     def close(self, drain_s: float = 0.0) -> None:
         """Refuse new items, let those that wait finish for at most `drain_s` seconds, fail the rest."""

@@ -72,7 +72,8 @@ class Engine:
         self.eigenears = load_eigenears(model.folder)
         self.reference = load_reference(model.folder)
         self.golden = _golden(model)
-        limits = BatchLimits(settings.max_batch, settings.queue_size, settings.stalled_after_s)
+        longest_s = settings.longest_batch_ms / 1e3 if settings.longest_batch_ms else None
+        limits = BatchLimits(settings.max_batch, settings.queue_size, settings.stalled_after_s, longest_s)
         self.encoder = Batcher(
             self._encode, "encoder", limits, buckets=model.encoder_buckets, observe=partial(observe, "encoder")
         )
@@ -127,11 +128,11 @@ class Engine:
             self._finding.check_room()
 
     def warm_up(self) -> None:
-        """Run every batch size of the graphs once, as far as that takes little time."""
-        size = self.framing.size_px
-        budget_s = CPU_WARM_UP_S if self.model.runtime == CPU else WARM_UP_S
-        self.encoder.warm_up(np.zeros((size, size, 3), np.uint8), budget_s)
-        self.decoder.warm_up(np.zeros(self.model.latent_dim, np.float32), budget_s)
+        """Run every batch size of the graphs, as far as that takes little time; on a GPU learn what each costs."""
+        size, on_cpu = self.framing.size_px, self.model.runtime == CPU
+        budget_s = CPU_WARM_UP_S if on_cpu else WARM_UP_S
+        self.encoder.warm_up(np.zeros((size, size, 3), np.uint8), budget_s, measure=not on_cpu)
+        self.decoder.warm_up(np.zeros(self.model.latent_dim, np.float32), budget_s, measure=not on_cpu)
 
     @property
     def batchers(self) -> dict[str, Batcher[Any, Any]]:

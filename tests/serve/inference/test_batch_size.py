@@ -53,3 +53,12 @@ def test_the_expected_time_is_linear_between_what_was_measured():
     size.observe(4, 0.4)
     assert abs(size.expected_s(3) - 0.3) < 1e-9
     assert abs(size.expected_s(16) - 1.6) < 1e-9
+
+
+def test_what_took_too_long_at_the_start_is_never_tried_again():
+    size = taught(16, lambda n: 10 + n)
+    size.stop_before(8)
+    assert size.largest == 4
+    assert {size.choose(16) for _ in range(2 * EXPLORE_EVERY)} == {4}
+    size.stop_before(1)
+    assert size.largest == 1

@@ -35,5 +35,6 @@ def test_a_runtime_that_pads_is_given_its_own_batches(bundle_folder, buckets, ex
     model = EarModel(bundle_folder, read_manifest(bundle_folder), encoder, decoder)
     engine = Engine(model, Settings(bundle=bundle_folder, max_batch=16))
     engine.warm_up()
-    assert encoded == decoded == expected
+    # A runtime other than the CPU's runs each size once more, to learn what it costs.
+    assert encoded == decoded == [size for size in expected for _ in range(2)]
     engine.close()
