@@ -83,7 +83,9 @@ def export(checkpoint: Path, places: Places, tell: Tell) -> None:
     """
     from export.config import ExportConfig
     from export.write import export_bundle
+    from training.checkpoint import read_trained_on
     from training.data.crops import Framer
+    from training.data.trained_on import exposure, picture_digest
 
     if not is_bundle(places.bundle):
         shutil.rmtree(places.bundle, ignore_errors=True)
@@ -91,7 +93,9 @@ def export(checkpoint: Path, places: Places, tell: Tell) -> None:
     framer = Framer(Framing())
     crops = np.stack([framer(record).crop for record in records])
     people = [str(record.subject) for record in records]
-    export_bundle(checkpoint, places.bundle, crops, people, ExportConfig(force=True))
+    held = exposure(read_trained_on(checkpoint), records, [picture_digest(record.read()) for record in records])
+    config = ExportConfig(force=True, held_out=held.sentence if held.trustworthy else "")
+    export_bundle(checkpoint, places.bundle, crops, people, config)
 
 
 def fill(places: Places, model: EarModel, people: People) -> int:

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bundle.framing import Framing
+    from export.crops import Crops
+    from training.data.trained_on import TrainedOn
+    from training.embedding.branch import EarBranch
+
+logger = logging.getLogger(__name__)
 
 _CODES_OWN = ("looks", "reach", "size_px", "dim")
 """What a branch file says of the code, not of the data it was learned on."""
@@ -33,7 +43,7 @@ def _aligner(options: argparse.Namespace) -> dict[str, Any]:
     rendered = Rendered.read(options.data, options.limit)
     branch = fit_aligner(rendered, config, options.dim)
     facts = {"aligner_pictures": len(rendered.people), "aligner_people": len(set(rendered.people)), _NOT_YET: True}
-    save_branch(branch, options.out, facts)
+    save_branch(branch, options.out, facts, rendered.trained_on)
     return facts
 
 
@@ -43,14 +53,14 @@ def _project(options: argparse.Namespace) -> dict[str, Any]:
     from training.embedding.branch import load_branch, save_branch
     from training.embedding.rendered import Rendered
 
-    branch, config = load_branch(options.branch)
+    branch, config, learned_on = load_branch(options.branch)
     rendered = Rendered.read(options.data, options.limit)
     if not all(rendered.people):
         raise NoCrops("DATA: every picture needs a subject, since the projection learns whom to tell apart")
     crops = rendered.crops(options.rounds, options.seed)
     branch = fit_head(branch, crops.rgb(), crops.people, options.shrinkage)
     facts = {**_learned(config), "crops": len(crops.people), "people": len(set(crops.people))}
-    save_branch(branch, options.out, facts)
+    save_branch(branch, options.out, facts, rendered.trained_on.after(learned_on))
     return facts
 
 
@@ -59,29 +69,69 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     from bundle.manifest import read_manifest
     from export.crops import load_crops
     from export.embedding import attach_branch
-    from export.errors import GraphError, NoCrops
-    from training.embedding.adapt import fit_head
-    from training.embedding.branch import load_branch, save_branch
+    from export.errors import GraphError
+    from training.embedding.branch import load_branch
 
     framing = read_manifest(options.bundle).framing
-    branch, config = load_branch(options.branch)
-    facts = _learned(config)
+    branch, config, learned_on = load_branch(options.branch)
+    facts, record = _learned(config), _record(options, learned_on)
     if options.action == "fit":
-        crops = load_crops(options.data, framing, options.limit, split="train")
-        if crops.identities is None:
-            raise NoCrops(f"--data {options.data}: every picture needs a subject, since the projection learns whom to "
-                          "tell apart")  # fmt: skip
-        branch = fit_head(branch, crops.pixels, crops.identities, options.shrinkage)
-        facts |= {"head_pictures": len(crops), "head_people": len(set(crops.identities))}
-        if options.save:
-            save_branch(branch, options.save, facts)
+        branch, facts, record, comparison = _fitted(options, framing, branch, facts, record)
     elif config.get(_NOT_YET):
         raise GraphError(f"--branch {options.branch} has no projection yet: run `ear-teacher embedding project` first")
-    comparison = load_crops(options.crops, framing, options.limit)
+    else:
+        comparison = load_crops(options.crops, framing, options.limit, trained_on=record)
+    logger.info("%s", comparison.exposure)
+    if not comparison.held_out:
+        logger.info("no calibration is made of these pictures")
     shown = json.loads(options.photographs.read_text(encoding="utf-8")) if options.photographs else []
-    manifest = attach_branch(options.bundle, options.out, branch, facts, comparison, shown, options.force)
+    manifest = attach_branch(options.bundle, options.out, branch, facts, comparison, shown, options.force, record)
     metrics = {name: manifest.training["metrics"].get(name) for name in ("rank1", "eer")}
     return {"bundle_id": manifest.bundle_id, "space_id": manifest.space_id, **metrics}
+
+
+def _fitted(
+    options: argparse.Namespace,
+    framing: Framing,
+    branch: EarBranch,
+    facts: dict[str, Any],
+    record: TrainedOn | None,
+) -> tuple[EarBranch, dict[str, Any], TrainedOn, Crops]:
+    """The branch with a projection fitted to `--data`, its facts and record, and the crops of other people."""
+    from export.crops import frame
+    from export.errors import NoCrops
+    from training.data.splits import load_splits
+    from training.embedding.adapt import fit_head
+    from training.embedding.branch import save_branch
+
+    splits = load_splits(options.data, options.crops, skip_unreadable=True)
+    for line in (*splits.notes, splits.how):
+        logger.info("%s", line)
+    crops = frame(splits.train, framing, options.limit, source=f"--data {options.data}")
+    if crops.identities is None or crops.trained_on is None:
+        raise NoCrops(f"--data {options.data}: every picture needs a subject, since the projection learns whom to "
+                      "tell apart")  # fmt: skip
+    fitted = fit_head(branch, crops.pixels, crops.identities, options.shrinkage)
+    facts = {**facts, "head_pictures": len(crops), "head_people": len(set(crops.identities))}
+    record = crops.trained_on.after(record)
+    if options.save:
+        save_branch(fitted, options.save, facts, record)
+    comparison = frame(splits.val, framing, options.limit, trained_on=record, source=f"--data {options.data}")
+    return fitted, facts, record, comparison
+
+
+def _record(options: argparse.Namespace, branch: TrainedOn | None) -> TrainedOn | None:
+    """On whom the bundle's networks and the branch were trained; None where neither says so."""
+    from training.checkpoint import read_trained_on
+    from training.data.records import declared
+
+    bundle = read_trained_on(options.bundle)
+    if options.trained_on:
+        known = declared(options.trained_on).after(*(part for part in (bundle, branch) if part is not None))
+        return replace(known, incomplete=False)
+    if bundle is None:
+        return branch and branch.after(None)
+    return bundle.after(branch)
 
 
 def _learned(config: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +164,10 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder with manifest.json")
         action.add_argument("--branch", type=Path, required=True, help="a branch file, such as demo/embedding.pt")
         action.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
-        action.add_argument("--crops", type=Path, required=True, help="pictures of others, to calibrate on")
+        action.add_argument("--crops", type=Path, required=action is attach, help="pictures of others, to calibrate on"
+                            + ("" if action is attach else " (default: people of DATA that are held out)"))  # fmt: skip
+        action.add_argument("--trained-on", type=Path, nargs="+", metavar="DATA", help="what bundle and branch learned "
+                            "from, where their files do not say it")  # fmt: skip
         action.add_argument("--photographs", type=Path, help="figures for the model card: bench.real_ears --json")
         action.add_argument("--limit", type=int, default=20000, help="most pictures to read (default %(default)s)")
         action.add_argument("--force", action="store_true", help="replace an existing bundle")

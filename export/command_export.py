@@ -63,13 +63,17 @@ def _export(options: argparse.Namespace, config: ExportConfig, console: Console)
         TrainedOn.from_dict(saved.trained_on),
     )
     console.print(crops.exposure, highlight=False)
-    if not crops.held_out and saved.metrics.get("calibration") is None:
+    if not crops.held_out and not (saved.metrics.get("calibration") and saved.metrics.get("calibrated_on")):
         console.print("no calibration is made of these pictures")
     for problem in crops.skipped:
         console.print(f"[yellow]left out[/] {problem}")
     try:
         manifest = export_bundle(
-            options.checkpoint, options.out, crops.pixels, crops.identities, replace(config, calibrate=crops.held_out)
+            options.checkpoint,
+            options.out,
+            crops.pixels,
+            crops.identities,
+            replace(config, held_out=crops.exposure if crops.held_out else ""),
         )
     except ParityError as error:
         _show(console, [row.to_dict() for row in error.rows])

@@ -32,8 +32,9 @@ class ExportConfig:
     """Keep the weights of fp32 files as float16 on disk, half the size; the arithmetic stays float32."""
     max_batch: int = 32
     """Largest batch compared; the graphs themselves take any."""
-    calibrate: bool = True
-    """Make a calibration of the crops where the checkpoint brings none; not of people that it was trained on."""
+    held_out: str = ""
+    """What says that the people of the crops were not trained on (`training.data.trained_on.exposure`). Without such a
+    sentence no calibration is made of the crops."""
     force: bool = False
     """Replace an existing bundle."""
 

@@ -6,7 +6,7 @@ Reads what training reads, with training's own code; takes the validation pictur
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +37,10 @@ class Crops:
     """What could not be used, a line each."""
     exposure: str = ""
     """In one sentence, whether their people were trained on."""
-    held_out: bool = True
+    held_out: bool = False
     """Whether a calibration may be made on them: their people are known not to have been trained on."""
+    trained_on: TrainedOn | None = None
+    """The record of a model that learns from them."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -50,7 +52,7 @@ class Crops:
             return self
         rows = np.arange(count) if count >= WHOLE_SUBJECTS else np.linspace(0, len(self) - 1, count).astype(int)
         identities = None if self.identities is None else tuple(self.identities[row] for row in rows)
-        return Crops(self.pixels[rows], identities)
+        return replace(self, pixels=self.pixels[rows], identities=identities)
 
 
 def load_crops(
@@ -59,14 +61,12 @@ def load_crops(
     limit: int,
     use_boxes: bool = True,
     trained_on: TrainedOn | None = None,
-    split: str = "val",
 ) -> Crops:
     """Frame at most `limit` pictures of `data`, in the order of the file; people trained on make room for others.
 
     Args:
         data: a teacher file, a `metadata.csv`, or a folder of either or of pictures. `val_teacher.npy` and rows whose
             `split` is `val` are preferred: a model agrees best with itself on what it was trained on.
-        split: `train` for the other rows, to learn from.
         framing: the rule of the bundle.
         limit: most pictures to take.
         use_boxes: frame by the ear's box where there is one.
@@ -76,13 +76,26 @@ def load_crops(
         NoCrops: nothing there, or nothing readable.
     """
     try:
-        records = _of_split(data, split)
+        records = pictures(StudyConfig(data)).judged
     except TrainingError as error:
         raise NoCrops(f"--crops: {error}") from None
+    return frame(records, framing, limit, use_boxes, trained_on, f"--crops {data}")
+
+
+def frame(
+    records: Sequence[EarRecord],
+    framing: Framing,
+    limit: int,
+    use_boxes: bool = True,
+    trained_on: TrainedOn | None = None,
+    source: str = "",
+) -> Crops:
+    """`load_crops` of records; `source` names them in messages."""
     framer = Framer(framing, use_boxes)
     readable, digests, problems = _readable(records)
     held = exposure(trained_on, readable, digests)
     chosen = [record for record, keep in zip(readable, held.held_out, strict=True) if keep]
+    digest_of = dict(zip(map(id, readable), digests, strict=True))
     pixels, kept = [], []
     for record in chosen[:limit]:
         try:
@@ -91,8 +104,9 @@ def load_crops(
         except BundleError as error:
             problems.append(f"{record.path.name}: {error}")
     if not pixels:
-        raise NoCrops(f"--crops {data}: none of {len(records)} pictures can be used; the first: {problems[0]}")
-    return Crops(np.stack(pixels), _identities(kept), tuple(problems), held.sentence, held.trustworthy)
+        raise NoCrops(f"{source}: none of {len(records)} pictures can be used; the first: {problems[0]}")
+    learned = TrainedOn.of(kept, (digest_of[id(record)] for record in kept))
+    return Crops(np.stack(pixels), _identities(kept), tuple(problems), held.sentence, held.trustworthy, learned)
 
 
 def _readable(records: Sequence[EarRecord]) -> tuple[list[EarRecord], list[Digest], list[str]]:
@@ -105,12 +119,6 @@ def _readable(records: Sequence[EarRecord]) -> tuple[list[EarRecord], list[Diges
         except (OSError, ValueError) as error:
             problems.append(f"{record.path.name}: {error}")
     return readable, digests, problems
-
-
-def _of_split(data: Path, split: str) -> list[EarRecord]:
-    """Of `train` the pictures to learn from, else those of validation or test; where data has no split, all."""
-    chosen = pictures(StudyConfig(data))
-    return list(chosen.learned or chosen.judged) if split == "train" else chosen.judged
 
 
 def _identities(records: Sequence[EarRecord]) -> tuple[Hashable, ...] | None:

@@ -7,6 +7,7 @@ new. Works on the bundle's ONNX files, so no checkpoint is needed. The folder is
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
@@ -30,13 +31,15 @@ from export.graph.fp16 import store_half
 from export.graph.onnx_export import GraphSpec, check_onnx, export_onnx
 from export.graph.rewrite import fold_batch_norms
 from export.graph.wrappers import ENCODER_INPUT, ENCODER_OUTPUTS
-from export.latents import calibration_of
+from export.latents import calibrated
 from export.model_card import write_papers
 from export.parity.judge import LIMITS, ParityError, ParityRow, judge_encoder
 from export.parity.reference import Outputs, batches, run_session, run_torch
 from export.parity.variants import RUNTIME
 from measure.errors import MeasureError
 from measure.protocol import evaluate
+from training.data.trained_on import FILE as RECORD
+from training.data.trained_on import TrainedOn
 from training.embedding.branch import GEOMETRY, EarBranch
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,7 @@ def attach_branch(
     crops: Crops,
     photographs: Sequence[Mapping[str, Any]] = (),
     force: bool = False,
+    trained_on: TrainedOn | None = None,
 ) -> Manifest:
     """Write `bundle` with the embedding of `branch` to `out` (which may be `bundle`, with `force`).
 
@@ -61,9 +65,10 @@ def attach_branch(
         out: the new bundle's folder.
         branch: the embedding.
         facts: what the branch was learned on, plain values; they stand in the manifest and on the model card.
-        crops: framed crops of people that the branch was not learned on, to compare and calibrate on.
+        crops: framed crops to compare on, and, where they are `held_out`, to calibrate on.
         photographs: figures on photographs for the model card: `set`, `people`, `queries`, `rank1`, `eer` each.
         force: replace `out`.
+        trained_on: on whom networks, branch and projection were learned, for the new bundle's record; None: not known.
 
     Raises:
         ParityError: a graph does not agree with torch; nothing was written.
@@ -92,6 +97,7 @@ def attach_branch(
         if refused := [row for row in rows if not row.passed]:
             raise ParityError(f"no bundle was written: {'; '.join(refused[0].refusals)}", tuple(rows))
         _write_golden(folder, branch)
+        _write_record(folder, trained_on)
         shown = {"embedding": facts, "photographs": list(photographs)}
         manifest = _manifest(manifest, folder, branch, shown, rows, embedding, crops)
         manifest = write_manifest(folder, write_papers(folder, manifest))
@@ -185,6 +191,13 @@ def _write_golden(folder: Path, branch: EarBranch) -> None:
     write_golden(folder, crops, {name: arrays[name] for name in OUTPUTS})
 
 
+def _write_record(folder: Path, trained_on: TrainedOn | None) -> None:
+    """Put the record in the place of the one of the bundle before."""
+    (folder / RECORD).unlink(missing_ok=True)
+    if trained_on is not None:
+        (folder / RECORD).write_text(json.dumps(trained_on.to_dict()), encoding="utf-8")
+
+
 def _manifest(
     old: Manifest,
     folder: Path,
@@ -206,11 +219,14 @@ def _manifest(
     files = {
         name: FileEntry.of(folder / name) if name in (*replaced, GOLDEN_NAME) else entry
         for name, entry in old.files.items()
+        if name != RECORD
     }
+    if (folder / RECORD).is_file():
+        files[RECORD] = FileEntry.of(folder / RECORD)
     figures = _figures(embedding, crops)
     kept = {name: value for name, value in old.training.get("metrics", {}).items() if name in ("psnr_db", "ssim")}
     others = [row for row in old.parity.get("rows", []) if row["graph"] != "encoder"]
-    calibration = None if crops.identities is None else calibration_of(embedding, crops.identities)
+    made = calibrated(embedding, crops)
     return old.model_copy(
         update={
             "bundle_id": "",
@@ -224,10 +240,12 @@ def _manifest(
                 "metrics": {**kept, **figures},
                 "slices": [],
                 "judged_on": {},
+                "validated_on": crops.exposure,
+                "calibrated_on": made.on,
                 "embedding": {"mu_space_id": mu_space, **facts["embedding"]},
                 "photographs": facts["photographs"],
             },
-            "calibration": calibration or old.calibration,
+            "calibration": made.calibration,
         }
     )
 

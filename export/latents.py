@@ -5,10 +5,12 @@ The crops are encoded by the exported float32 file rather than by torch: it was 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,17 +24,30 @@ from measure.calibration import calibrate
 from measure.errors import MeasureError
 from measure.protocol import compare
 
+logger = logging.getLogger(__name__)
+
+DROPPED = (
+    "the checkpoint's calibration is dropped, since it does not say that its people were not trained on; "
+    "`ear-teacher evaluate` on pictures of others makes a new one"
+)
 BUDGET_S = 60.0
 """Most time that encoding crops beyond the reference's may take."""
 CHUNK = 64
 
 
-def latent_statistics(
-    folder: Path, crops: Crops, reference: Reference, metrics: Mapping[str, Any], calibrate_crops: bool = True
-) -> dict[str, Any] | None:
-    """Write `eigenears.npz` and return the calibration for the manifest: the saved one, else one of the crops.
+class Calibrated(NamedTuple):
+    """A calibration for the manifest; both None where there is none."""
 
-    None where there is neither, or the crops must not give one (`calibrate_crops`).
+    calibration: dict[str, Any] | None = None
+    on: dict[str, Any] | None = None
+    """Of whom it was made: `pictures`, `subjects`, and the sentence `trained_on`."""
+
+
+def latent_statistics(folder: Path, crops: Crops, reference: Reference, metrics: Mapping[str, Any]) -> Calibrated:
+    """Write `eigenears.npz` and return the checkpoint's calibration, else one of the crops.
+
+    Neither is of people that were trained on: a saved calibration that does not say of whom it was made is dropped, and
+    crops give one only where they are `held_out`.
     """
     encoded = _encode_within(BUDGET_S, folder, crops)
     if len(encoded["mu"]) > len(reference.crops):
@@ -41,12 +56,22 @@ def latent_statistics(
         embedding, mu = reference.encoded["embedding"], reference.encoded["mu"]
         identities = reference.crops.identities
     write_eigenears(folder, mu)
-    saved = metrics.get("calibration")
-    if saved is not None:
-        return dict(saved)
-    return (
-        calibration_of(embedding, identities[: len(embedding)]) if identities is not None and calibrate_crops else None
-    )
+    if metrics.get("calibration") and metrics.get("calibrated_on"):
+        return Calibrated(dict(metrics["calibration"]), dict(metrics["calibrated_on"]))
+    if metrics.get("calibration"):
+        logger.warning("%s", DROPPED)
+    return calibrated(embedding, replace(crops, identities=identities))
+
+
+def calibrated(embedding: NDArray[np.float32], crops: Crops) -> Calibrated:
+    """The calibration of the first crops, whose embeddings these are; none of people who may have been trained on."""
+    if crops.identities is None or not crops.held_out:
+        return Calibrated()
+    identities = crops.identities[: len(embedding)]
+    if (made := calibration_of(embedding, identities)) is None:
+        return Calibrated()
+    people = {identity[0] if isinstance(identity, tuple) else identity for identity in identities}
+    return Calibrated(made, {"pictures": len(identities), "subjects": len(people), "trained_on": crops.exposure})
 
 
 def _encode_within(seconds: float, folder: Path, crops: Crops) -> Outputs:

@@ -54,7 +54,7 @@ def model_card(manifest: Manifest) -> str:
         "What it is": _facts(manifest),
         "Trained on": _listed(_training(manifest), "The checkpoint says nothing of its training."),
         "On photographs (evaluation only, nothing was trained on them)": _photographs(training.get("photographs", [])),
-        "Validation figures": _listed(training.get("metrics", {}), "The checkpoint carries no figures."),
+        "Validation figures": _figures(training),
         "Who is found how well": _slices(training.get("slices", []), training.get("judged_on", {})),
         "Agreement of the exported files with torch": _parity(manifest),
         "Intended use": INTENDED_USE,
@@ -72,6 +72,16 @@ def _photographs(rows: Sequence[Mapping[str, Any]]) -> str:
         f"| {row['set']} | {row['people']} | {row['queries']} | {row['rank1']:.3f} | {row['eer']:.3f} |" for row in rows
     ]
     return "\n".join(["| set | people | queries | rank-1 | EER |", "|---|---|---|---|---|", *lines])
+
+
+def _figures(training: Mapping[str, Any]) -> str:
+    """Figures, whose they are, and who the calibration was made on."""
+    listed = _listed(training.get("metrics", {}), "The checkpoint carries no figures.")
+    made_on = training.get("calibrated_on")
+    calibration = "Calibration: none."
+    if made_on:
+        calibration = "Calibration: on {pictures} pictures of {subjects} people. {trained_on}".format(**made_on)
+    return "\n\n".join(filter(None, (training.get("validated_on"), listed, calibration)))
 
 
 def _training(manifest: Manifest) -> dict[str, Any]:

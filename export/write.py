@@ -27,7 +27,7 @@ from export.folder import move_into_place, refuse_existing, staging
 from export.graph.attention import attention_form
 from export.graph.fp16 import store_half
 from export.graph.rewrite import rewrite
-from export.latents import latent_statistics
+from export.latents import Calibrated, latent_statistics
 from export.model_card import write_papers
 from export.parity.judge import LIMITS, ParityError, ParityRow
 from export.parity.reference import Reference, golden_outputs, make_reference
@@ -49,7 +49,7 @@ from training.networks.vae import EarVAE
 logger = logging.getLogger(__name__)
 
 GRAPHS: tuple[Graph, ...] = ("encoder", "decoder")
-NO_FIGURES = ("calibration", "slices", "judged_on")
+NO_FIGURES = ("calibration", "calibrated_on", "validated_on", "slices", "judged_on")
 """Entries of a checkpoint's metrics that have places of their own in the manifest."""
 PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "onnxruntime-gpu", "numpy")
 
@@ -68,7 +68,7 @@ def export_bundle(
         out: the bundle's folder; must not exist unless `config.force`.
         crops: (N, S, S, 3) uint8 RGB, framed, left orientation, N >= 3, best of people the model has not seen.
         identities: whose ear each crop shows, where known: rank-1 and EER are then compared too, and a bundle whose
-            checkpoint brings no calibration gets one.
+            checkpoint brings no calibration gets one if `config.held_out`.
         config: what to export and how strictly.
 
     Returns:
@@ -85,7 +85,8 @@ def export_bundle(
     refuse_existing(out, config.force)
     saved = read_checkpoint(checkpoint)
     vae = EarVAE.load_from_checkpoint(checkpoint).requires_grad_(False)
-    comparison = Crops(crops, None if identities is None else tuple(identities))
+    names = None if identities is None else tuple(identities)
+    comparison = Crops(crops, names, exposure=config.held_out, held_out=bool(config.held_out))
     reference = make_reference(vae, comparison, config)
     with staging(out) as folder:
         rows = _write_variants(vae, reference, folder, config)
@@ -94,7 +95,7 @@ def export_bundle(
         write_golden(folder, *golden_outputs(vae, len(reference.crops)))
         if saved.trained_on:
             (folder / trained_on.FILE).write_text(json.dumps(saved.trained_on), encoding="utf-8")
-        calibration = latent_statistics(folder, comparison, reference, saved.metrics, config.calibrate)
+        calibration = latent_statistics(folder, comparison, reference, saved.metrics)
         manifest = _manifest(vae, saved, folder, rows, reference, config, calibration)
         manifest = write_manifest(folder, write_papers(folder, manifest))
         move_into_place(folder, out, config.force)
@@ -151,7 +152,7 @@ def _manifest(
     rows: Sequence[ParityRow],
     reference: Reference,
     config: ExportConfig,
-    calibration: dict[str, Any] | None,
+    calibrated: Calibrated,
 ) -> Manifest:
     files = {path.name: FileEntry.of(path) for path in sorted(folder.iterdir())}
     architecture = saved.config.to_dict()
@@ -171,10 +172,12 @@ def _manifest(
             "metrics": {name: value for name, value in saved.metrics.items() if name not in NO_FIGURES},
             "slices": saved.metrics.get("slices", []),
             "judged_on": saved.metrics.get("judged_on", {}),
+            "validated_on": saved.metrics.get("validated_on", ""),
+            "calibrated_on": calibrated.on,
             "provenance": saved.provenance,
             "architecture": architecture,
         },
-        calibration=calibration,
+        calibration=calibrated.calibration,
     )
 
 

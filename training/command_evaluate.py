@@ -157,6 +157,7 @@ def _keep_calibration(path: Path, judged: Study) -> list[str]:
     metrics = {
         **checkpoint.metrics,
         "calibration": identity["calibration"],
+        "calibrated_on": {name: data[name] for name in ("name", "pictures", "subjects", "trained_on")},
         "rank1": identity["subject"]["rank1"],
         "eer": identity["subject"]["eer"],
         "psnr_db": quality["psnr_db"],

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from bundle.image import Picture
+from export.config import ExportConfig
 from export.write import export_bundle
 from training.checkpoint import Checkpoint, write_checkpoint
 from training.model_config import ModelConfig, SamShape
@@ -76,5 +77,7 @@ def checkpoint(vae: EarVAE, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(checkpoint, crops, identities, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with every variant, as `ear-teacher export` writes it."""
     folder = tmp_path_factory.mktemp("bundles") / "test"
-    export_bundle(checkpoint, folder, crops, identities)
+    export_bundle(
+        checkpoint, folder, crops, identities, ExportConfig(held_out="None of the 10 people were trained on.")
+    )
     return folder

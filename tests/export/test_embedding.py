@@ -1,5 +1,6 @@
 """The aligned embedding in a bundle: in the encoder's graph, golden outputs and space; everything else as it was."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from export.errors import GraphError, TargetExists
 from export.graph.onnx_export import GraphSpec, export_onnx
 from tests.training.embedding.branches import random_branch
 
+NOBODY = "None of the 6 people were trained on."
 DEMO = Path(__file__).parents[2] / "demo" / "bundle"
 
 
@@ -25,7 +27,7 @@ def noisy_crops() -> Crops:
     rng = np.random.default_rng(0)
     people = golden_crops()
     noisy = [np.clip(people + rng.normal(0, 12, people.shape), 0, 255).astype(np.uint8) for _ in range(3)]
-    return Crops(np.concatenate(noisy), tuple(range(6)) * 3)
+    return Crops(np.concatenate(noisy), tuple(range(6)) * 3, exposure=NOBODY, held_out=True)
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +72,17 @@ def test_figures_and_calibration_are_the_new_embeddings(attached):
     assert new.training["metrics"]["psnr_db"] == old.training["metrics"]["psnr_db"]
     assert new.training["metrics"]["rank1"] == 1.0
     assert new.calibration != old.calibration
+    assert new.training["calibrated_on"] == {"pictures": 18, "subjects": 6, "trained_on": NOBODY}
+
+
+def test_crops_of_people_that_may_have_been_trained_on_leave_no_calibration(attached, noisy_crops, tmp_path):
+    """Nor does the bundle keep the one of its embedding before."""
+    crops = replace(noisy_crops, exposure="5 of 6 people were trained on.", held_out=False)
+    manifest = attach_branch(attached, tmp_path / "new", random_branch(), {}, crops)
+    assert manifest.calibration is None
+    assert manifest.training["validated_on"] == "5 of 6 people were trained on."
+    assert "5 of 6 people were trained on." in (tmp_path / "new" / "MODEL_CARD.md").read_text()
+    assert "trained_on.json" not in manifest.files
 
 
 def test_what_does_not_fit_is_refused(noisy_crops, tmp_path):

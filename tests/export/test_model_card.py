@@ -53,6 +53,15 @@ def test_what_was_not_measured_is_said_to_be_so(exported):
     assert data_sheet(manifest).count(UNKNOWN) == 2
 
 
+def test_the_card_says_whose_the_figures_are_and_on_whom_the_calibration_was_made(told):
+    card = model_card(told)
+    assert "Calibration: on 40 pictures of 10 people. None of the 10 people were trained on." in card
+    training = {**told.training, "calibrated_on": None, "validated_on": "5 of 10 people were trained on."}
+    card = model_card(told.model_copy(update={"training": training}))
+    assert "## Validation figures\n\n5 of 10 people were trained on.\n" in card
+    assert "Calibration: none." in card
+
+
 def test_both_papers_are_files_of_the_bundle(exported):
     manifest = read_manifest(exported)
     for name, text in (("MODEL_CARD.md", model_card), ("DATASHEET.md", data_sheet)):

@@ -76,6 +76,8 @@ def test_the_manifest_tells_how_it_was_judged(exported):
     assert manifest.training["provenance"] == {"seed": 7}
     assert manifest.training["metrics"] == {"val_psnr_db": 21.5}
     assert manifest.calibration is not None
+    people = {"pictures": 40, "subjects": 10, "trained_on": "None of the 10 people were trained on."}
+    assert manifest.training["calibrated_on"] == people
     encoder = next(row for row in rows if row["crops"] == 40)
     assert encoder["rank1_change"] == 0.0
 

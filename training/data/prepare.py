@@ -37,6 +37,8 @@ class EarSet(NamedTuple):
     dataset: EarDataset
     labels: NDArray[np.int64]
     """(N,): equal for pictures of one identity (training: `--identity`; validation: one subject)."""
+    digests: list[Digest]
+    """Of the picture files."""
 
 
 class Prepared(NamedTuple):
@@ -109,7 +111,7 @@ def read_options(config: TrainConfig) -> ReadOptions:
 def _ear_set(examined: Examined, framer: Framer, held: bool, with_side: bool, seed: int, views: int) -> EarSet:
     labels = label(examined.kept, with_side)
     crops: Crops = HeldCrops(examined.items) if held else DecodedCrops(examined.kept, framer)
-    return EarSet(examined.kept, EarDataset(crops, labels, seed, views), labels)
+    return EarSet(examined.kept, EarDataset(crops, labels, seed, views), labels, examined.digests)
 
 
 def _by_digest(examined: Examined) -> dict[Digest, str]:

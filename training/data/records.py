@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from common.records.layout import ReadOptions
 from common.records.reader import read_records
 from common.records.record import EarRecord, RecordsError
 from common.records.splits import Split, check_splits, split_of
+from training.data.trained_on import TrainedOn, picture_digest
 from training.errors import DataError
 
 
@@ -51,6 +53,20 @@ def load_records(path: str | Path, split: Split | None = None, options: ReadOpti
     """`load`, strictly; with `split`, only the rows of that split. Raises DataError."""
     records = load(path, options).records
     return records if split is None else in_split(records, split, str(path))
+
+
+def declared(sources: Sequence[Path]) -> TrainedOn:
+    """The record of a model that says nothing itself and was trained on these sources: rows of split train, or all of a
+    source without splits; rows of split val validated. Raises DataError."""
+    train, val = [], []
+    for source in sources:
+        for record in load(source).records:
+            if (split := split_of(record)) in (None, "train"):
+                train.append(record)
+            elif split == "val":
+                val.append(record)
+    of_train, of_val = (TrainedOn.of(part, (picture_digest(r.read()) for r in part)) for part in (train, val))
+    return replace(of_train, val=of_val.train)
 
 
 def in_split(records: Sequence[EarRecord], split: Split, source: str) -> list[EarRecord]:

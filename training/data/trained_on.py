@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from common.records.record import EarRecord
@@ -53,13 +53,26 @@ class TrainedOn:
     val: Digests
     nameless: bool
     """Whether pictures of unknown subjects were trained on: then nobody can be known not to be among them."""
+    incomplete: bool = False
+    """Whether a model that this one started from does not say on whom it was trained."""
 
-    def after(self, earlier: TrainedOn | None) -> TrainedOn:
-        """Of a run that started from the networks of another: both; None is a model that does not say."""
-        if earlier is None:
-            return replace(self, nameless=True)
-        people, pictures = (getattr(self.train, what) | getattr(earlier.train, what) for what in Digests._fields)
-        return replace(self, train=Digests(people, pictures), nameless=self.nameless or earlier.nameless)
+    @classmethod
+    def of(cls, records: Sequence[EarRecord], digests: Iterable[Digest]) -> Self:
+        """Of pictures that were learned from, without validation."""
+        nameless = any(record.subject is None for record in records)
+        return cls(Digests.of(records, digests), Digests.of((), ()), nameless)
+
+    def after(self, *earlier: TrainedOn | None) -> TrainedOn:
+        """Of a model that is made from others too: all that they were trained on; None is one that does not say."""
+        parts = [self, *(part for part in earlier if part is not None)]
+        train, val = (
+            Digests(
+                *(frozenset[Digest]().union(*found) for found in zip(*(getattr(p, side) for p in parts), strict=True))
+            )
+            for side in ("train", "val")
+        )
+        nameless = any(part.nameless for part in parts)
+        return TrainedOn(train, val, nameless, None in earlier or any(part.incomplete for part in parts))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; `from_dict` reads it back."""
@@ -68,7 +81,9 @@ class TrainedOn:
             for side, seen in (("train", self.train), ("val", self.val))
             for what in ("people", "pictures")
         }
-        return {"schema": SCHEMA, "digest_bytes": DIGEST_BYTES, "nameless": self.nameless, **packed}
+        # Versions that know no "incomplete" claim nothing of people where "nameless" is true.
+        flags = {"nameless": self.nameless or self.incomplete, "incomplete": self.incomplete}
+        return {"schema": SCHEMA, "digest_bytes": DIGEST_BYTES, **flags, **packed}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self | None:
@@ -85,7 +100,7 @@ class TrainedOn:
             Digests(*(_unpacked(values[f"{side}_{what}"]) for what in ("people", "pictures")))
             for side in ("train", "val")
         ]
-        return cls(sides[0], sides[1], bool(values["nameless"]))
+        return cls(sides[0], sides[1], bool(values["nameless"]), bool(values.get("incomplete", False)))
 
 
 def _unpacked(text: str) -> frozenset[Digest]:
@@ -116,11 +131,15 @@ def exposure(trained_on: TrainedOn | None, records: Sequence[EarRecord], digests
     everything = [True] * len(records)
     if trained_on is None:
         return Exposure(
-            everything, "It is not known whom this model was trained on: the figures may flatter it.", False
+            everything, "It is not known on whom this model was trained: the figures may flatter it.", False
         )
     picture_seen = [digest in trained_on.train.pictures for digest in digests]
-    if trained_on.nameless or any(record.subject is None for record in records):
-        return _of_pictures(picture_seen, trained_on.nameless)
+    if trained_on.incomplete:
+        return _of_pictures(picture_seen, "it is not known on whom the model that it started from was trained")
+    if trained_on.nameless:
+        return _of_pictures(picture_seen, "pictures without subjects were trained on")
+    if any(record.subject is None for record in records):
+        return _of_pictures(picture_seen, "the subjects of these pictures are not known")
     seen = {
         record.subject
         for record, known in zip(records, picture_seen, strict=True)
@@ -138,8 +157,7 @@ def exposure(trained_on: TrainedOn | None, records: Sequence[EarRecord], digests
     return Exposure(others, f"{counted} and are left out: the figures are of the other {len(people - seen)}.", True)
 
 
-def _of_pictures(seen: Sequence[bool], nameless: bool) -> Exposure:
-    why = "pictures without subjects were trained on" if nameless else "the subjects of these pictures are not known"
+def _of_pictures(seen: Sequence[bool], why: str) -> Exposure:
     cannot = f"whether their people were cannot be known, since {why}: the figures may flatter the model."
     if not any(seen):
         return Exposure([True] * len(seen), f"None of the {len(seen)} pictures were trained on; {cannot}", False)

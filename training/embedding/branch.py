@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.checkpoint import read_torch
+from training.data.trained_on import TrainedOn
 from training.embedding.landmark_net import INPUT_PX, LANDMARKS, LandmarkNet
 from training.embedding.oriented_gradients import CELL_PX, ORIENTATIONS, OrientedCells
 from training.embedding.similarity import compose, similarity, through, warp, within
@@ -36,6 +37,8 @@ SHAPE_WEIGHT = 8.0
 """How much the landmarks' own shape counts beside the gradients, before the projection weighs both."""
 GEOMETRY = {"looks": [list(look) for look in LOOKS], "reach": list(REACH), "size_px": [WIDTH_PX, HEIGHT_PX]}
 """What a saved branch must have been learned with, besides the layers."""
+TRAINED_ON = "trained_on"
+"""Entry of a branch file: on whom it was learned."""
 DOUBT = 0.12
 """Expected error of a landmark (share of the crop's side) at which the box counts as much as the landmarks."""
 
@@ -135,17 +138,33 @@ def look_thetas() -> Tensor:
     return torch.tensor(rows)
 
 
-def save_branch(branch: EarBranch, path: str | Path, facts: dict[str, Any] | None = None) -> None:
-    """Write a branch: tensors in half precision, geometry and `facts` (plain values) as JSON."""
+def save_branch(
+    branch: EarBranch, path: str | Path, facts: dict[str, Any] | None = None, trained_on: TrainedOn | None = None
+) -> None:
+    """Write a branch: tensors in half precision, geometry, `facts` (plain values) and the record as JSON."""
     state = {name: value.half() if value.is_floating_point() else value for name, value in branch.state_dict().items()}
     config = {**GEOMETRY, "dim": branch.project.out_features, **(facts or {})}
     temporary = Path(path).with_name(Path(path).name + ".part")
-    torch.save({"config": json.dumps(config), "state": state}, temporary)
+    content = {"config": json.dumps(config), "state": state}
+    if trained_on is not None:
+        content[TRAINED_ON] = json.dumps(trained_on.to_dict())
+    torch.save(content, temporary)
     os.replace(temporary, path)
 
 
-def load_branch(path: str | Path) -> tuple[EarBranch, dict[str, Any]]:
-    """A saved branch, float32, in evaluation mode, and its configuration with the facts.
+class SavedBranch(NamedTuple):
+    """A branch file."""
+
+    branch: EarBranch
+    """float32, in evaluation mode."""
+    config: dict[str, Any]
+    """Geometry and facts."""
+    trained_on: TrainedOn | None
+    """None: the file does not say."""
+
+
+def load_branch(path: str | Path) -> SavedBranch:
+    """A saved branch.
 
     Raises:
         CheckpointError: not a branch, or one of another geometry.
@@ -153,6 +172,7 @@ def load_branch(path: str | Path) -> tuple[EarBranch, dict[str, Any]]:
     content = read_torch(path)
     try:
         config, state = json.loads(content["config"]), content["state"]
+        trained_on = TrainedOn.from_dict(json.loads(content.get(TRAINED_ON, "{}")))
         differing = [name for name in ("looks", "reach") if config[name] != GEOMETRY[name]]
         branch = EarBranch(config.get("dim", EMBEDDING))
         branch.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in state.items()})
@@ -160,4 +180,4 @@ def load_branch(path: str | Path) -> tuple[EarBranch, dict[str, Any]]:
         raise CheckpointError(f"{path}: not an embedding branch of this version: {error}") from None
     if differing:
         raise CheckpointError(f"{path} was learned with another {' and '.join(differing)} than this version has")
-    return branch.eval().requires_grad_(False), config
+    return SavedBranch(branch.eval().requires_grad_(False), config, trained_on)

@@ -19,6 +19,7 @@ from bundle.framing import Framing
 from common.records.splits import split_of
 from training.data.crops import Framer, HeldCrops, examine_all, landmark_count
 from training.data.records import in_split, load
+from training.data.trained_on import TrainedOn
 from training.embedding.landmark_net import LANDMARKS
 from training.embedding.photo_like import PhotoLike, photo_like
 from training.errors import DataError
@@ -52,6 +53,8 @@ class Rendered:
     landmarks: Tensor
     """(N, 17, 2) float32 x, y, pixels of `images`."""
     people: list[str]
+    trained_on: TrainedOn
+    """The record of a branch that learns from them."""
 
     @classmethod
     def read(cls, sources: Sequence[Path], limit: int | None = None) -> Self:
@@ -78,7 +81,8 @@ class Rendered:
         if lacking := [row.name for row, weights in zip(examined.kept, held.weights, strict=True) if not weights.all()]:
             raise DataError(f"{len(lacking)} pictures lack landmarks (first: {lacking[0]}); all {LANDMARKS} are needed")
         people = [record.subject or "" for record in examined.kept]
-        return cls(torch.from_numpy(held.crops), torch.from_numpy(held.landmarks * SIDE_PX), people)
+        record = TrainedOn.of(examined.kept, examined.digests)
+        return cls(torch.from_numpy(held.crops), torch.from_numpy(held.landmarks * SIDE_PX), people, record)
 
     def crops(self, rounds: int, seed: int) -> PhotoLikeCrops:
         """`rounds` photo-like crops of each picture."""

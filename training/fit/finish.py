@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from training.config import TrainConfig
 from training.data.augment import AugmentStrength, augment, draw
 from training.data.dataset import EarDataset, to_unit
 from training.data.prepare import Prepared, label
+from training.data.trained_on import TrainedOn, exposure
 from training.networks.lda import fit_lda
 from training.networks.vae import EarVAE
+
+log = logging.getLogger(__name__)
 
 MODEL_FILE = "model.ckpt"
 FIT_VIEWS = 4
@@ -45,7 +49,7 @@ def finish(best: Path, config: TrainConfig, prepared: Prepared, device: torch.de
     mu = encode(model, prepared.train.dataset, config, limit=_limit(config))
     settle(model, mu, _evidence(model, mu, prepared, config) if config.identity_head == "fitted" else None)
     provenance = {**checkpoint.provenance, **more, "identity_head": config.identity_head}
-    metrics = {**checkpoint.metrics, **_identity_metrics(model, prepared, config)}
+    metrics = {**checkpoint.metrics, **_identity_metrics(model, prepared, config, checkpoint.trained_on)}
     state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
     path = config.out / MODEL_FILE
     write_checkpoint(path, replace(checkpoint, state_dict=state, provenance=provenance, metrics=metrics))
@@ -81,19 +85,32 @@ def _limit(config: TrainConfig) -> int | None:
     return 2 * config.batch_size if config.fast_dev_run else None
 
 
-def _identity_metrics(model: EarVAE, prepared: Prepared, config: TrainConfig) -> dict[str, Any]:
-    """What the settled head reaches on the validation subjects, and its calibration, where subjects are known."""
+def _identity_metrics(
+    model: EarVAE, prepared: Prepared, config: TrainConfig, trained_on: dict[str, Any]
+) -> dict[str, Any]:
+    """What the settled head reaches on the validation subjects, where subjects are known.
+
+    Those whom the networks that the run started from were trained on are left out; a calibration is made only where it
+    is known who they are.
+    """
     mu = encode(model, prepared.val.dataset, config, limit=_limit(config))
+    held = exposure(TrainedOn.from_dict(trained_on), prepared.val.records[: len(mu)], prepared.val.digests[: len(mu)])
+    kept = np.array(held.held_out)
     with torch.no_grad():
-        embedding = model.identity(mu).cpu().numpy()
-    labels = prepared.val.labels[: len(mu)].tolist()
+        embedding = model.identity(mu).cpu().numpy()[kept]
+    labels = prepared.val.labels[: len(mu)][kept].tolist()
     try:
         scores = evaluate(embedding, labels)
         pairs = compare(embedding, labels)
         found = calibrate(pairs.similarity[pairs.same], pairs.similarity[~pairs.same])
     except MeasureError:  # too few pictures of one subject
         return {}
-    return {"val_rank1": scores.rank1, "val_eer": scores.eer, "calibration": found.to_dict()}
+    figures = {"val_rank1": scores.rank1, "val_eer": scores.eer, "validated_on": held.sentence}
+    if not held.trustworthy:
+        log.info("no calibration is kept: %s", held.sentence)
+        return figures
+    people = {"pictures": len(labels), "subjects": len(set(labels)), "trained_on": held.sentence}
+    return {**figures, "calibration": found.to_dict(), "calibrated_on": people}
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 import csv
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,8 @@ import ear_teacher
 from common.records.layout import ReadOptions
 from common.records.record import EarRecord
 from demo.datasets import write_ami, write_awe
-from training.checkpoint import read_checkpoint
+from tests.training.conftest import logged
+from training.checkpoint import read_checkpoint, read_trained_on, write_checkpoint
 from training.data.prepare import prepare
 from training.data.records import load_records
 from training.data.splits import NO_SUBJECTS, load_splits
@@ -117,6 +119,51 @@ def test_without_subjects_nothing_is_claimed_of_people(ears):
     assert not told.trustworthy
     nobody = [replace(record, subject=None) for record in records]
     assert not exposure(replace(nameless, nameless=False), nobody, digests).trustworthy
+
+
+def test_model_made_of_others_was_trained_on_all_of_theirs(ears):
+    records = load_records(ears / "val_teacher.npy")
+    digests = [picture_digest(record.read()) for record in records]
+    first, second = (TrainedOn.of([r for r in records if r.subject == name], ()) for name in ("s6", "s7"))
+    both = first.after(second)
+    assert exposure(both, records, digests).sentence.startswith("2 of 3 people were trained on")
+    assert TrainedOn.from_dict(both.to_dict()) == both
+    unknown = TrainedOn.from_dict(first.after(None).to_dict())
+    told = exposure(unknown, records, digests)
+    assert not told.trustworthy
+    assert "since it is not known on whom the model that it started from was trained" in told.sentence
+
+
+def test_shipped_bundle_says_on_whom_it_was_trained():
+    ears = Path(__file__).parents[3] / "demo" / "ears"
+    known = read_trained_on(ears.parent / "bundle")
+    for split, people in (("train", "168 of 168 people were trained on"), ("val", "None of the 40 people were trained on")):
+        records = load_records(ears, split)
+        told = exposure(known, records, [picture_digest(record.read()) for record in records])
+        assert told.sentence.startswith(people)
+        assert told.trustworthy == (split == "val")
+
+
+def test_run_from_networks_that_knew_its_validation_people_keeps_no_calibration(micro_run, ears, tmp_path):
+    """`--init-from` a model that was trained on them, on some of them, or on nobody knows whom."""
+    known = replace(micro_run, data=ears / "val_teacher.npy", val=ears / "train_teacher.npy", fast_dev_run=True)
+    source = fit(replace(known, out=tmp_path / "known"))
+    second = replace(micro_run, init_from=source, fast_dev_run=True, batch_size=16)
+    with logged() as lines:
+        metrics = read_checkpoint(fit(replace(second, out=tmp_path / "second"))).metrics
+    assert "calibration" not in metrics
+    assert "calibrated_on" not in metrics
+    assert metrics["validated_on"] == "3 of 3 people were trained on: the figures flatter the model."
+    assert f"no calibration is kept: {metrics['validated_on']}" in lines
+    checkpoint = read_checkpoint(source)
+    write_checkpoint(source, replace(checkpoint, trained_on={}))
+    metrics = read_checkpoint(fit(replace(second, out=tmp_path / "third"))).metrics
+    assert "calibration" not in metrics
+    assert "it is not known on whom" in metrics["validated_on"]
+    write_checkpoint(source, replace(checkpoint, trained_on=TrainedOn.of([], ()).to_dict()))
+    metrics = read_checkpoint(fit(replace(second, out=tmp_path / "fourth"))).metrics
+    assert metrics["calibrated_on"]["trained_on"].startswith("None of the 3 people were trained on")
+    assert metrics["calibration"]["genuine_pairs"] > 0
 
 
 @pytest.mark.parametrize("write", [write_awe, pytest.param(write_ami, marks=pytest.mark.slow)])

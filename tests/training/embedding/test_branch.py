@@ -6,6 +6,7 @@ import torch
 
 from bundle.golden import golden_crops
 from tests.training.embedding.branches import random_branch
+from training.data.trained_on import Digests, TrainedOn
 from training.embedding.adapt import fit_head
 from training.embedding.branch import load_branch, save_branch, to_grey
 from training.embedding.similarity import similarity, through
@@ -35,9 +36,11 @@ def test_colour_does_not_reach_the_embedding():
 
 
 def test_a_branch_is_saved_and_loaded_with_its_facts(tmp_path):
-    save_branch(random_branch(16), tmp_path / "embedding.pt", {"people": 3})
-    loaded, config = load_branch(tmp_path / "embedding.pt")
+    record = TrainedOn(Digests(frozenset([b"8 bytes."]), frozenset()), Digests.of((), ()), nameless=False)
+    save_branch(random_branch(16), tmp_path / "embedding.pt", {"people": 3}, record)
+    loaded, config, trained_on = load_branch(tmp_path / "embedding.pt")
     assert config["people"] == 3
+    assert trained_on == record
     with torch.inference_mode():
         assert loaded(torch.from_numpy(golden_crops())).shape == (6, 16)
 

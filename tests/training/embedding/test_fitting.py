@@ -98,8 +98,9 @@ def test_the_words_make_a_branch_from_renders(aligned, tmp_path, capsys):
     assert main([*command, "--limit", "32", "--rounds", "1"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts == {"aligner_pictures": 32, "aligner_people": 4, "crops": 32, "people": 4}
-    branch, config = load_branch(tmp_path / "embedding.pt")
+    branch, config, trained_on = load_branch(tmp_path / "embedding.pt")
     assert "no_projection" not in config
+    assert trained_on == Rendered.read([EARS], limit=32).trained_on
     with torch.inference_mode():
         vectors, spreads = branch.embed(torch.zeros(2, 128, 128, 3, dtype=torch.uint8))
     assert vectors.shape == (2, 16)
