@@ -13,12 +13,10 @@ if TYPE_CHECKING:
     from bundle.framing import Framing
     from export.crops import Crops
     from training.data.trained_on import TrainedOn
-    from training.embedding.branch import EarBranch
+    from training.embedding.branch import EarBranch, SavedBranch
 
 logger = logging.getLogger(__name__)
 
-_CODES_OWN = ("looks", "reach", "size_px", "dim")
-"""What a branch file says of the code, not of the data it was learned on."""
 _NOT_YET = "no_projection"
 """Fact of a branch file whose projection is still random."""
 
@@ -53,13 +51,14 @@ def _project(options: argparse.Namespace) -> dict[str, Any]:
     from training.embedding.branch import load_branch, save_branch
     from training.embedding.rendered import Rendered
 
-    branch, config, learned_on = load_branch(options.branch)
+    branch, facts, learned_on = load_branch(options.branch)
     rendered = Rendered.read(options.data, options.limit)
     if not all(rendered.people):
         raise NoCrops("DATA: every picture needs a subject, since the projection learns whom to tell apart")
     crops = rendered.crops(options.rounds, options.seed)
     branch = fit_head(branch, crops.rgb(), crops.people, options.shrinkage)
-    facts = {**_learned(config), "crops": len(crops.people), "people": len(set(crops.people))}
+    facts = {**facts, "crops": len(crops.people), "people": len(set(crops.people))}
+    facts.pop(_NOT_YET, None)
     save_branch(branch, options.out, facts, rendered.trained_on.after(learned_on))
     return facts
 
@@ -70,14 +69,14 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     from export.crops import load_crops
     from export.embedding import attach_branch
     from export.errors import GraphError
-    from training.embedding.branch import load_branch
 
     framing = read_manifest(options.bundle).framing
-    branch, config, learned_on = load_branch(options.branch)
-    facts, record = _learned(config), _record(options, learned_on)
+    branch, facts, learned_on = _branch(options)
+    record = _record(options, learned_on)
+    unfinished = facts.pop(_NOT_YET, False)
     if options.action == "fit":
-        branch, facts, record, comparison = _fitted(options, framing, branch, facts, record)
-    elif config.get(_NOT_YET):
+        branch, facts, record, comparison = _fitted(options, framing, branch, facts, record, unfinished)
+    elif unfinished:
         raise GraphError(f"--branch {options.branch} has no projection yet: run `ear-teacher embedding project` first")
     else:
         comparison = load_crops(options.crops, framing, options.limit, trained_on=record)
@@ -96,12 +95,13 @@ def _fitted(
     branch: EarBranch,
     facts: dict[str, Any],
     record: TrainedOn | None,
+    unfinished: bool,
 ) -> tuple[EarBranch, dict[str, Any], TrainedOn, Crops]:
     """The branch with a projection fitted to `--data`, its facts and record, and the crops of other people."""
     from export.crops import frame
     from export.errors import NoCrops
     from training.data.splits import load_splits
-    from training.embedding.adapt import fit_head
+    from training.embedding.adapt import adapt_head, fit_head
     from training.embedding.branch import save_branch
 
     splits = load_splits(options.data, options.crops, skip_unreadable=True)
@@ -111,13 +111,29 @@ def _fitted(
     if crops.identities is None or crops.trained_on is None:
         raise NoCrops(f"--data {options.data}: every picture needs a subject, since the projection learns whom to "
                       "tell apart")  # fmt: skip
-    fitted = fit_head(branch, crops.pixels, crops.identities, options.shrinkage)
-    facts = {**facts, "head_pictures": len(crops), "head_people": len(set(crops.identities))}
+    fit = fit_head if unfinished else adapt_head
+    fitted = fit(branch, crops.pixels, crops.identities, options.shrinkage)
+    facts = {**facts, "adapted_pictures": len(crops), "adapted_people": len({r.subject for r in splits.train})}
     record = crops.trained_on.after(record)
     if options.save:
         save_branch(fitted, options.save, facts, record)
     comparison = frame(splits.val, framing, options.limit, trained_on=record, source=f"--data {options.data}")
     return fitted, facts, record, comparison
+
+
+def _branch(options: argparse.Namespace) -> SavedBranch:
+    """That of the file or, where none is named, of the bundle itself, whose record speaks for it."""
+    from export.errors import GraphError
+    from training.checkpoint import read_trained_on
+    from training.embedding.branch import load_branch
+    from training.embedding.carried import branch_of
+
+    if options.branch is not None:
+        return load_branch(options.branch)
+    if (own := branch_of(options.bundle)) is None:
+        raise GraphError(f"{options.bundle} has no aligned embedding of its own: give --branch, such as that which "
+                         "`ear-teacher embedding project` writes")  # fmt: skip
+    return own._replace(trained_on=read_trained_on(options.bundle))
 
 
 def _record(options: argparse.Namespace, branch: TrainedOn | None) -> TrainedOn | None:
@@ -132,11 +148,6 @@ def _record(options: argparse.Namespace, branch: TrainedOn | None) -> TrainedOn 
     if bundle is None:
         return branch and branch.after(None)
     return bundle.after(branch)
-
-
-def _learned(config: dict[str, Any]) -> dict[str, Any]:
-    """What the branch was learned on."""
-    return {name: value for name, value in config.items() if name not in (*_CODES_OWN, _NOT_YET)}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -162,7 +173,8 @@ def _parser() -> argparse.ArgumentParser:
     project.add_argument("--shrinkage", type=float, default=0.3, help="within-person scatter (default %(default)s)")
     for action in (attach, fit):
         action.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder with manifest.json")
-        action.add_argument("--branch", type=Path, required=True, help="a branch file, such as demo/embedding.pt")
+        action.add_argument("--branch", type=Path, required=action is attach, help="a branch file"
+                            + ("" if action is attach else " (default: the bundle's own)"))  # fmt: skip
         action.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
         action.add_argument("--crops", type=Path, required=action is attach, help="pictures of others, to calibrate on"
                             + ("" if action is attach else " (default: people of DATA that are held out)"))  # fmt: skip

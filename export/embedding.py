@@ -12,7 +12,7 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -31,7 +31,7 @@ from export.graph.fp16 import store_half
 from export.graph.onnx_export import GraphSpec, check_onnx, export_onnx
 from export.graph.rewrite import fold_batch_norms
 from export.graph.wrappers import ENCODER_INPUT, ENCODER_OUTPUTS
-from export.latents import calibrated
+from export.latents import Calibrated, calibrated, saved_calibration
 from export.model_card import write_papers
 from export.parity.judge import LIMITS, ParityError, ParityRow, judge_encoder
 from export.parity.reference import Outputs, batches, run_session, run_torch
@@ -57,6 +57,7 @@ def attach_branch(
     photographs: Sequence[Mapping[str, Any]] = (),
     force: bool = False,
     trained_on: TrainedOn | None = None,
+    measured: Mapping[str, Any] | None = None,
 ) -> Manifest:
     """Write `bundle` with the embedding of `branch` to `out` (which may be `bundle`, with `force`).
 
@@ -69,6 +70,8 @@ def attach_branch(
         photographs: figures on photographs for the model card: `set`, `people`, `queries`, `rank1`, `eer` each.
         force: replace `out`.
         trained_on: on whom networks, branch and projection were learned, for the new bundle's record; None: not known.
+        measured: metrics of the checkpoint that the bundle was exported from, where it carries this very branch:
+            figures, slices and calibration are then of this embedding already, and stay.
 
     Raises:
         ParityError: a graph does not agree with torch; nothing was written.
@@ -98,8 +101,8 @@ def attach_branch(
             raise ParityError(f"no bundle was written: {'; '.join(refused[0].refusals)}", tuple(rows))
         _write_golden(folder, branch)
         _write_record(folder, trained_on)
-        shown = {"embedding": facts, "photographs": list(photographs)}
-        manifest = _manifest(manifest, folder, branch, shown, rows, embedding, crops)
+        manifest = _manifest(manifest, folder, branch, rows, len(crops))
+        manifest = _described(manifest, facts, photographs, _judged(embedding, crops, measured))
         manifest = write_manifest(folder, write_papers(folder, manifest))
         move_into_place(folder, out, force)
     return manifest
@@ -198,18 +201,9 @@ def _write_record(folder: Path, trained_on: TrainedOn | None) -> None:
         (folder / RECORD).write_text(json.dumps(trained_on.to_dict()), encoding="utf-8")
 
 
-def _manifest(
-    old: Manifest,
-    folder: Path,
-    branch: EarBranch,
-    facts: Mapping[str, Any],
-    rows: list[ParityRow],
-    embedding: Any,
-    crops: Crops,
-) -> Manifest:
-    mu_space = old.training.get("embedding", {}).get("mu_space_id", old.space_id)
+def _manifest(old: Manifest, folder: Path, branch: EarBranch, rows: list[ParityRow], crops: int) -> Manifest:
+    """The manifest with the new files, their parity and their space."""
     tensors = {name: value.numpy() for name, value in branch.state_dict().items()}
-    space = space_id(tensors, {"mu": mu_space, "embedding": GEOMETRY}, old.framing)
     replaced = {variant.file for variant in _encoders(old)}
     largest = {row.precision: row for row in rows}
     variants = [
@@ -223,31 +217,53 @@ def _manifest(
     }
     if (folder / RECORD).is_file():
         files[RECORD] = FileEntry.of(folder / RECORD)
-    figures = _figures(embedding, crops)
-    kept = {name: value for name, value in old.training.get("metrics", {}).items() if name in ("psnr_db", "ssim")}
     others = [row for row in old.parity.get("rows", []) if row["graph"] != "encoder"]
-    made = calibrated(embedding, crops)
     return old.model_copy(
         update={
             "bundle_id": "",
-            "space_id": space,
+            "space_id": space_id(tensors, {"mu": _mu_space(old), "embedding": GEOMETRY}, old.framing),
             "created": utc_now(),
             "files": files,
             "variants": variants,
-            "parity": {**old.parity, "rows": [*(row.to_dict() for row in rows), *others], "crops": len(crops)},
-            "training": {
-                **old.training,
-                "metrics": {**kept, **figures},
-                "slices": [],
-                "judged_on": {},
-                "validated_on": crops.exposure,
-                "calibrated_on": made.on,
-                "embedding": {"mu_space_id": mu_space, **facts["embedding"]},
-                "photographs": facts["photographs"],
-            },
-            "calibration": made.calibration,
+            "parity": {**old.parity, "rows": [*(row.to_dict() for row in rows), *others], "crops": crops},
+            "training": {**old.training, "embedding": {"mu_space_id": _mu_space(old)}},
         }
     )
+
+
+def _mu_space(manifest: Manifest) -> str:
+    return str(manifest.training.get("embedding", {}).get("mu_space_id", manifest.space_id))
+
+
+class _Judged(NamedTuple):
+    """What is known of the new embedding's worth."""
+
+    training: dict[str, Any]
+    """Entries of the manifest's `training`, of `metrics` those that change."""
+    calibrated: Calibrated
+
+
+def _judged(embedding: Any, crops: Crops, measured: Mapping[str, Any] | None) -> _Judged:
+    made = calibrated(embedding, crops)
+    if measured is not None:
+        made = saved_calibration(measured) or made
+        return _Judged({"calibrated_on": made.on}, made)
+    metrics = _figures(embedding, crops)
+    on = {"validated_on": crops.exposure, "calibrated_on": made.on}
+    return _Judged({"metrics": metrics, "slices": [], "judged_on": {}, **on}, made)
+
+
+def _described(
+    manifest: Manifest, facts: Mapping[str, Any], photographs: Sequence[Mapping[str, Any]], judged: _Judged
+) -> Manifest:
+    """The manifest with what the embedding was learned on and how good it is."""
+    old, new = manifest.training, judged.training
+    if "metrics" in new:
+        kept = {name: value for name, value in old.get("metrics", {}).items() if name in ("psnr_db", "ssim")}
+        new = {**new, "metrics": {**kept, **new["metrics"]}}
+    embedding = {**old["embedding"], **facts}
+    training = {**old, **new, "embedding": embedding, "photographs": list(photographs)}
+    return manifest.model_copy(update={"training": training, "calibration": judged.calibrated.calibration})
 
 
 def _figures(embedding: Any, crops: Crops) -> dict[str, float]:

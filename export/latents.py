@@ -56,11 +56,16 @@ def latent_statistics(folder: Path, crops: Crops, reference: Reference, metrics:
         embedding, mu = reference.encoded["embedding"], reference.encoded["mu"]
         identities = reference.crops.identities
     write_eigenears(folder, mu)
-    if metrics.get("calibration") and metrics.get("calibrated_on"):
-        return Calibrated(dict(metrics["calibration"]), dict(metrics["calibrated_on"]))
-    if metrics.get("calibration"):
+    return saved_calibration(metrics) or calibrated(embedding, replace(crops, identities=identities))
+
+
+def saved_calibration(metrics: Mapping[str, Any]) -> Calibrated | None:
+    """The calibration that a checkpoint brings; None, and a warning, where it does not say of whom it is."""
+    if metrics.get("calibration") and not metrics.get("calibrated_on"):
         logger.warning("%s", DROPPED)
-    return calibrated(embedding, replace(crops, identities=identities))
+    elif metrics.get("calibration"):
+        return Calibrated(dict(metrics["calibration"]), dict(metrics["calibrated_on"]))
+    return None
 
 
 def calibrated(embedding: NDArray[np.float32], crops: Crops) -> Calibrated:

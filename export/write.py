@@ -23,6 +23,7 @@ from bundle.manifest import FileEntry, Graph, Manifest, Precision, Variant, writ
 from common.provenance import commit, installed, utc_now
 from export.config import ExportConfig
 from export.crops import Crops
+from export.embedding import attach_branch
 from export.folder import move_into_place, refuse_existing, staging
 from export.graph.attention import attention_form
 from export.graph.fp16 import store_half
@@ -44,6 +45,8 @@ from export.parity.variants import (
 )
 from training.checkpoint import Checkpoint, read_checkpoint
 from training.data import trained_on
+from training.data.trained_on import TrainedOn
+from training.embedding.branch import unpack_branch
 from training.networks.vae import EarVAE
 
 logger = logging.getLogger(__name__)
@@ -98,8 +101,20 @@ def export_bundle(
         calibration = latent_statistics(folder, comparison, reference, saved.metrics)
         manifest = _manifest(vae, saved, folder, rows, reference, config, calibration)
         manifest = write_manifest(folder, write_papers(folder, manifest))
+        if saved.branch is not None:
+            logger.info("embedding: the aligned branch that the checkpoint carries")
+            manifest = _with_branch(folder, saved, comparison, checkpoint)
         move_into_place(folder, out, config.force)
     return manifest
+
+
+def _with_branch(folder: Path, saved: Checkpoint, crops: Crops, checkpoint: str | Path) -> Manifest:
+    """The bundle with the checkpoint's aligned embedding; what `ear-teacher evaluate` measured was measured with it."""
+    carried = unpack_branch(saved.branch, checkpoint)
+    record = TrainedOn.from_dict(saved.trained_on)
+    return attach_branch(
+        folder, folder, carried.branch, carried.facts, crops, force=True, trained_on=record, measured=saved.metrics
+    )
 
 
 def _write_variants(vae: EarVAE, reference: Reference, folder: Path, config: ExportConfig) -> list[ParityRow]:

@@ -23,6 +23,8 @@ from training.model_config import ModelConfig
 
 HEADER_KEY = "ear_teacher"
 """Entry of the file that holds the JSON header: schema, config, provenance, metrics."""
+BRANCH_KEY = "embedding_branch"
+"""Entry of the file that holds the aligned embedding, where there is one."""
 MODEL_PREFIX = "model."
 """Prefix of the networks' tensors in `state_dict`; the trainer's own tensors carry none of it."""
 SCHEMA = 1
@@ -41,6 +43,8 @@ class Checkpoint:
     """What it reached on validation data, by name."""
     trained_on: dict[str, Any] = field(default_factory=dict)
     """Whom it was trained on, as `training.data.trained_on.TrainedOn.to_dict`; empty where that is not known."""
+    branch: dict[str, Any] | None = None
+    """The aligned embedding in the identity head's place, as `training.embedding.branch.pack_branch` packs it."""
 
 
 def header(
@@ -62,6 +66,8 @@ def write_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         HEADER_KEY: header(checkpoint.config, checkpoint.provenance, checkpoint.metrics, checkpoint.trained_on),
         "state_dict": {MODEL_PREFIX + name: tensor for name, tensor in checkpoint.state_dict.items()},
     }
+    if checkpoint.branch is not None:
+        content[BRANCH_KEY] = checkpoint.branch
     with replacing(path) as temporary:
         torch.save(content, temporary)
 
@@ -91,6 +97,7 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") 
         values["provenance"],
         values["metrics"],
         values.get("trained_on", {}),
+        content.get(BRANCH_KEY),
     )
 
 

@@ -3,7 +3,7 @@
 A bundle's graphs hold the same numbers in other places: pixel statistics folded into the patch convolution, the query's
 scale into its projection, batch norms into convolutions (`export/graph/`). All of it can be undone but one thing: what
 the batch norms knew of the training pictures, which `settle_batch_norms` measures anew on the pictures of the new run.
-An aligned embedding (`training/embedding`) stays the bundle's: a new run trains the affine identity head, from nothing.
+An aligned embedding is carried along by `training/embedding/carried.py`; the affine identity head begins anew.
 """
 
 from __future__ import annotations

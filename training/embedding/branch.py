@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from common.durable_files import replacing
 from training.checkpoint import read_torch
 from training.data.trained_on import TrainedOn
 from training.embedding.landmark_net import INPUT_PX, LANDMARKS, LandmarkNet
@@ -37,8 +38,6 @@ SHAPE_WEIGHT = 8.0
 """How much the landmarks' own shape counts beside the gradients, before the projection weighs both."""
 GEOMETRY = {"looks": [list(look) for look in LOOKS], "reach": list(REACH), "size_px": [WIDTH_PX, HEIGHT_PX]}
 """What a saved branch must have been learned with, besides the layers."""
-TRAINED_ON = "trained_on"
-"""Entry of a branch file: on whom it was learned."""
 DOUBT = 0.12
 """Expected error of a landmark (share of the crop's side) at which the box counts as much as the landmarks."""
 
@@ -138,46 +137,54 @@ def look_thetas() -> Tensor:
     return torch.tensor(rows)
 
 
-def save_branch(
-    branch: EarBranch, path: str | Path, facts: dict[str, Any] | None = None, trained_on: TrainedOn | None = None
-) -> None:
-    """Write a branch: tensors in half precision, geometry, `facts` (plain values) and the record as JSON."""
-    state = {name: value.half() if value.is_floating_point() else value for name, value in branch.state_dict().items()}
-    config = {**GEOMETRY, "dim": branch.project.out_features, **(facts or {})}
-    temporary = Path(path).with_name(Path(path).name + ".part")
-    content = {"config": json.dumps(config), "state": state}
-    if trained_on is not None:
-        content[TRAINED_ON] = json.dumps(trained_on.to_dict())
-    torch.save(content, temporary)
-    os.replace(temporary, path)
-
-
 class SavedBranch(NamedTuple):
-    """A branch file."""
+    """A branch, and what goes with it into a file, a checkpoint or a bundle."""
 
     branch: EarBranch
     """float32, in evaluation mode."""
-    config: dict[str, Any]
-    """Geometry and facts."""
+    facts: dict[str, Any]
+    """What it was learned on, plain values."""
     trained_on: TrainedOn | None
-    """None: the file does not say."""
+    """None: it does not say."""
 
 
-def load_branch(path: str | Path) -> SavedBranch:
-    """A saved branch.
+def pack_branch(branch: EarBranch, facts: Mapping[str, Any], trained_on: TrainedOn | None = None) -> dict[str, Any]:
+    """What `torch.save` writes: tensors in half precision; geometry, facts and record as JSON."""
+    state = {name: value.half() if value.is_floating_point() else value for name, value in branch.state_dict().items()}
+    content = {"config": json.dumps({**GEOMETRY, "dim": branch.project.out_features, **facts}), "state": state}
+    if trained_on is not None:
+        content["trained_on"] = json.dumps(trained_on.to_dict())
+    return content
+
+
+def unpack_branch(content: Any, name: str | Path) -> SavedBranch:
+    """What `pack_branch` packed; `name` says in messages where it lay.
 
     Raises:
         CheckpointError: not a branch, or one of another geometry.
     """
-    content = read_torch(path)
     try:
         config, state = json.loads(content["config"]), content["state"]
-        trained_on = TrainedOn.from_dict(json.loads(content.get(TRAINED_ON, "{}")))
-        differing = [name for name in ("looks", "reach") if config[name] != GEOMETRY[name]]
-        branch = EarBranch(config.get("dim", EMBEDDING))
+        trained_on = TrainedOn.from_dict(json.loads(content.get("trained_on", "{}")))
+        differing = [what for what in ("looks", "reach") if config[what] != GEOMETRY[what]]
+        branch = EarBranch(config.pop("dim", EMBEDDING))
         branch.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in state.items()})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: not an embedding branch of this version: {error}") from None
+        raise CheckpointError(f"{name}: not an embedding branch of this version: {error}") from None
     if differing:
-        raise CheckpointError(f"{path} was learned with another {' and '.join(differing)} than this version has")
-    return SavedBranch(branch.eval().requires_grad_(False), config, trained_on)
+        raise CheckpointError(f"{name} was learned with another {' and '.join(differing)} than this version has")
+    facts = {what: value for what, value in config.items() if what not in GEOMETRY}
+    return SavedBranch(branch.eval().requires_grad_(False), facts, trained_on)
+
+
+def save_branch(
+    branch: EarBranch, path: str | Path, facts: Mapping[str, Any] | None = None, trained_on: TrainedOn | None = None
+) -> None:
+    """Write a branch file."""
+    with replacing(Path(path)) as temporary:
+        torch.save(pack_branch(branch, facts or {}, trained_on), temporary)
+
+
+def load_branch(path: str | Path) -> SavedBranch:
+    """Read a branch file. Raises CheckpointError."""
+    return unpack_branch(read_torch(path), path)

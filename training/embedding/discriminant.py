@@ -32,17 +32,11 @@ def fit_projection(
     Raises:
         ValueError: too few people, or fewer features than dimensions.
     """
-    _, number, counts = np.unique(people, return_inverse=True, return_counts=True)
-    if (counts > 1).sum() < 2 or descriptions.shape[1] < dimensions:
-        raise ValueError(
-            f"{(counts > 1).sum()} people with two pictures (at least 2) and {descriptions.shape[1]} features "
-            f"(at least {dimensions}) are too few"
-        )
+    if descriptions.shape[1] < dimensions:
+        raise ValueError(f"{descriptions.shape[1]} features (at least {dimensions}) are too few")
     mean = descriptions.mean(0)
     centred = descriptions - mean
-    means = np.zeros((len(counts), centred.shape[1]), np.float32)
-    np.add.at(means, number, centred)
-    means /= counts[:, None]
+    number, counts, means = _people(centred, people)
     whiten = _whitening(centred - means[number], shrinkage)
     between, axes = np.linalg.eigh(_scatter(means @ whiten))
     between, axes = between[::-1], axes[:, ::-1]
@@ -51,6 +45,33 @@ def fit_projection(
     weight = np.maximum(np.sqrt(signal / (signal + 1.0)), LEAST)
     projection = (whiten @ axes * weight)[:, :dimensions]
     return mean.astype(np.float32), np.ascontiguousarray(projection.T, np.float32)
+
+
+def within_whitening(vectors: NDArray[np.float32], people: NDArray[np.str_], shrinkage: float) -> NDArray[np.float64]:
+    """(D, D) such that `vectors @ it` vary alike in every direction between pictures of one person.
+
+    Args:
+        vectors: (N, D) float32, of mean zero.
+        people: (N,) who each shows; at least two people with two pictures each.
+        shrinkage: 0 to 1.
+
+    Raises:
+        ValueError: too few people.
+    """
+    number, _, means = _people(vectors, people)
+    return _whitening(vectors - means[number], shrinkage)
+
+
+def _people(
+    centred: NDArray[np.float32], people: NDArray[np.str_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """The number of each row's person, how many rows each person has, and the means (P, D). Raises ValueError."""
+    _, number, counts = np.unique(people, return_inverse=True, return_counts=True)
+    if (counts > 1).sum() < 2:
+        raise ValueError(f"{(counts > 1).sum()} people with two pictures (at least 2) are too few")
+    means = np.zeros((len(counts), centred.shape[1]), np.float32)
+    np.add.at(means, number, centred)
+    return number, counts, means / counts[:, None].astype(np.float32)
 
 
 def _whitening(within: NDArray[np.float32], shrinkage: float) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ from training.checkpoint import read_checkpoint, read_trained_on
 from training.data.dataset import to_pixels, to_unit
 from training.data.prepare import framing
 from training.data.trained_on import TrainedOn
+from training.embedding.branch import unpack_branch
 from training.errors import CheckpointError
 from training.networks.vae import EarVAE
 
@@ -54,6 +55,9 @@ class CheckpointModel:
         self.model = EarVAE.load_from_checkpoint(path, self._device)
         self.framing = framing(checkpoint.config.image_size_px)
         self.trained_on = read_trained_on(path)
+        self._branch = None
+        if checkpoint.branch is not None:
+            self._branch = unpack_branch(checkpoint.branch, path).branch.to(self._device)
         self.facts = {
             "kind": "checkpoint",
             "preset": checkpoint.config.preset,
@@ -65,8 +69,10 @@ class CheckpointModel:
     @torch.no_grad()
     def encode(self, crops: NDArray[np.uint8]) -> Encoding:
         """See `StudiedModel`."""
-        mu, logvar = self.model.encoder(to_unit(torch.from_numpy(crops).to(self._device)))
-        parts = (self.model.identity(mu), mu, logvar)
+        pixels = torch.from_numpy(crops).to(self._device)
+        mu, logvar = self.model.encoder(to_unit(pixels))
+        embedding = self.model.identity(mu) if self._branch is None else self._branch(pixels)
+        parts = (embedding, mu, logvar)
         return Encoding(*(part.float().cpu().numpy() for part in parts))
 
     @torch.no_grad()

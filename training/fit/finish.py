@@ -21,12 +21,14 @@ from training.data.augment import AugmentStrength, augment, draw
 from training.data.dataset import EarDataset, to_unit
 from training.data.prepare import Prepared, label
 from training.data.trained_on import TrainedOn, exposure
+from training.embedding.branch import EarBranch, unpack_branch
 from training.networks.lda import fit_lda
 from training.networks.vae import EarVAE
 
 log = logging.getLogger(__name__)
 
 MODEL_FILE = "model.ckpt"
+BRANCH_BATCH = 64
 FIT_VIEWS = 4
 """Augmented views of each picture that a fitted W is taught by where no subject is known."""
 
@@ -49,7 +51,8 @@ def finish(best: Path, config: TrainConfig, prepared: Prepared, device: torch.de
     mu = encode(model, prepared.train.dataset, config, limit=_limit(config))
     settle(model, mu, _evidence(model, mu, prepared, config) if config.identity_head == "fitted" else None)
     provenance = {**checkpoint.provenance, **more, "identity_head": config.identity_head}
-    metrics = {**checkpoint.metrics, **_identity_metrics(model, prepared, config, checkpoint.trained_on)}
+    branch = None if checkpoint.branch is None else unpack_branch(checkpoint.branch, best).branch
+    metrics = {**checkpoint.metrics, **_identity_metrics(model, branch, prepared, config, checkpoint.trained_on)}
     state = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
     path = config.out / MODEL_FILE
     write_checkpoint(path, replace(checkpoint, state_dict=state, provenance=provenance, metrics=metrics))
@@ -86,9 +89,9 @@ def _limit(config: TrainConfig) -> int | None:
 
 
 def _identity_metrics(
-    model: EarVAE, prepared: Prepared, config: TrainConfig, trained_on: dict[str, Any]
+    model: EarVAE, branch: EarBranch | None, prepared: Prepared, config: TrainConfig, trained_on: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the settled head reaches on the validation subjects, where subjects are known.
+    """What the settled head, or the branch in its place, reaches on the validation subjects, where subjects are known.
 
     Those whom the networks that the run started from were trained on are left out; a calibration is made only where it
     is known who they are.
@@ -96,8 +99,7 @@ def _identity_metrics(
     mu = encode(model, prepared.val.dataset, config, limit=_limit(config))
     held = exposure(TrainedOn.from_dict(trained_on), prepared.val.records[: len(mu)], prepared.val.digests[: len(mu)])
     kept = np.array(held.held_out)
-    with torch.no_grad():
-        embedding = model.identity(mu).cpu().numpy()[kept]
+    embedding = _embedding(model, branch, mu, prepared)[kept]
     labels = prepared.val.labels[: len(mu)][kept].tolist()
     try:
         scores = evaluate(embedding, labels)
@@ -111,6 +113,16 @@ def _identity_metrics(
         return figures
     people = {"pictures": len(labels), "subjects": len(set(labels)), "trained_on": held.sentence}
     return {**figures, "calibration": found.to_dict(), "calibrated_on": people}
+
+
+@torch.no_grad()
+def _embedding(model: EarVAE, branch: EarBranch | None, mu: Tensor, prepared: Prepared) -> NDArray[np.float32]:
+    """Of the first validation pictures, whose latents are `mu`: (N, D) float32 of unit length."""
+    if branch is None:
+        return np.asarray(model.identity(mu).cpu().numpy())
+    starts = range(0, len(mu), BRANCH_BATCH)
+    parts = [branch(prepared.val.dataset.images(start, min(start + BRANCH_BATCH, len(mu)))) for start in starts]
+    return np.asarray(torch.cat(parts).numpy())
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from training.checkpoint import HEADER_KEY, header
+from training.checkpoint import BRANCH_KEY, HEADER_KEY, header
 from training.config import TrainConfig
 from training.data.augment import AugmentStrength, View, augment
 from training.data.dataset import Batch, to_unit
@@ -68,6 +68,7 @@ class EarModule(ScheduledModule):
         self.objective = Objective(config.losses, vgg)
         self.provenance = provenance or {}
         self.trained_on: dict[str, Any] = {}  # set by the trainer: `TrainedOn.to_dict`
+        self.branch: dict[str, Any] | None = None  # likewise: the aligned embedding that is carried along
         self.strength = AugmentStrength().scaled(config.augment)
         self.validated: Validated | None = None
         self.frozen_cache: FrozenCache | None = None
@@ -201,6 +202,8 @@ class EarModule(ScheduledModule):
         metrics = {name: float(value) for name, value in self.trainer.callback_metrics.items() if name[:4] == "val_"}
         provenance = {**self.provenance, "epoch": self.current_epoch, "step": self.global_step}
         checkpoint[HEADER_KEY] = header(self.run.model, provenance, metrics, self.trained_on)
+        if self.branch is not None:
+            checkpoint[BRANCH_KEY] = self.branch
         checkpoint["train_config"] = json.dumps(self.run.to_dict())
         checkpoint["progress"] = self.progress
 

@@ -25,6 +25,7 @@ from training.config import TrainConfig
 from training.data.datamodule import EarDataModule
 from training.data.dataset import to_unit
 from training.data.prepare import Prepared, prepare, write_split
+from training.embedding.carried import carried_branch
 from training.errors import ConfigError
 from training.fit.callbacks import (
     Pictures,
@@ -88,7 +89,7 @@ def fit(config: TrainConfig) -> Path:
     write_split(config.out, prepared)
     _start(model, config, prepared)
     module = EarModule(config, model, vgg, prepared.landmarks, {**provenance(config, prepared), **started})
-    module.trained_on = _trained_on(config, prepared)
+    module.trained_on, module.branch = _trained_on(config, prepared), _branch(config)
     data = EarDataModule(prepared, config.batch_size, config.per_identity, config.seed, config.num_workers)
     trainer, clock = ear_trainer(config, resumed_step)
     with plain_endings(partial(out_of_memory, config)), quiet():
@@ -215,6 +216,16 @@ def _trained_on(config: TrainConfig, prepared: Prepared) -> dict[str, Any]:
     if config.init_from is None:
         return prepared.trained_on.to_dict()
     return prepared.trained_on.after(read_trained_on(config.init_from)).to_dict()
+
+
+def _branch(config: TrainConfig) -> dict[str, Any] | None:
+    """The aligned embedding of what the run starts from, or goes on from: training leaves it as it is."""
+    source = config.resume or config.init_from
+    branch = None if source is None else carried_branch(source)
+    if branch is not None:
+        log.info("embedding: the aligned branch of %s goes into the new model as it is; `ear-teacher embedding fit` on "
+                 "the exported bundle adapts it to your people", source)  # fmt: skip
+    return branch
 
 
 def _finish(trainer: lightning.Trainer, module: EarModule, prepared: Prepared, clock: TimeLimit) -> None:

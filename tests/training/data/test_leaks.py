@@ -137,7 +137,10 @@ def test_model_made_of_others_was_trained_on_all_of_theirs(ears):
 def test_shipped_bundle_says_on_whom_it_was_trained():
     ears = Path(__file__).parents[3] / "demo" / "ears"
     known = read_trained_on(ears.parent / "bundle")
-    for split, people in (("train", "168 of 168 people were trained on"), ("val", "None of the 40 people were trained on")):
+    for split, people in (
+        ("train", "168 of 168 people were trained on"),
+        ("val", "None of the 40 people were trained on"),
+    ):
         records = load_records(ears, split)
         told = exposure(known, records, [picture_digest(record.read()) for record in records])
         assert told.sentence.startswith(people)

@@ -7,7 +7,7 @@ import torch
 from bundle.golden import golden_crops
 from tests.training.embedding.branches import random_branch
 from training.data.trained_on import Digests, TrainedOn
-from training.embedding.adapt import fit_head
+from training.embedding.adapt import adapt_head, fit_head
 from training.embedding.branch import load_branch, save_branch, to_grey
 from training.embedding.similarity import similarity, through
 from training.errors import CheckpointError, DataError
@@ -58,16 +58,17 @@ def test_a_file_that_is_no_branch_is_refused(tmp_path):
         load_branch(tmp_path / "x.pt")
 
 
-def test_the_projection_learns_whom_to_tell_apart():
+@pytest.mark.parametrize("fit", [fit_head, adapt_head])
+def test_the_projection_learns_whom_to_tell_apart(fit):
     rng = np.random.default_rng(0)
     people = golden_crops()
     crops = np.concatenate(
         [np.clip(people + rng.normal(0, 20, people.shape), 0, 255).astype(np.uint8) for _ in range(4)]
     )
-    fitted = fit_head(random_branch(64), crops, list(range(6)) * 4)
+    fitted = fit(random_branch(64), crops, list(range(6)) * 4)
     with torch.inference_mode():
         vectors = fitted(torch.from_numpy(crops)).numpy().reshape(4, 6, -1)
     alike = np.einsum("apd,bqd->abpq", vectors, vectors).mean((0, 1))
     assert alike.diagonal().min() > alike[~np.eye(6, dtype=bool)].max() + 0.3
     with pytest.raises(DataError, match="are too few"):
-        fit_head(random_branch(64), people, list(range(6)))
+        fit(random_branch(64), people, list(range(6)))
