@@ -1,6 +1,5 @@
 """Runs that start from other networks: the shipped bundle rebuilt, and what does not fit."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,8 @@ import torch
 import yaml
 
 import ear_teacher
+from bundle.manifest import read_manifest
+from tests.training.few_ears import few_ears
 from tests.training.shapes import MICRO
 from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from training.command_train import config_from
@@ -139,18 +140,30 @@ def test_own_yaml_takes_flags_by_name(tmp_path):
         config_from({"config": tmp_path / "absent.yaml"})
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_shipped_model_adapts_to_other_people_by_one_command(tmp_path):
-    """In a fresh process, on the demo's ears: two epochs, through export."""
-    flags = ["--data", "demo/ears", "--out", str(tmp_path / "run"), "--batch-size", "32", "--views", "1"]
+    """In a fresh process, on a few of the demo's ears, through export; its aligned embedding comes along."""
+    data = few_ears(tmp_path, {"train": 16, "val": 6}, pictures=4)
+    flags = ["--data", str(data), "--out", str(tmp_path / "run"), "--batch-size", "32", "--views", "1"]
     flags += ["--decode-every", "4", "--perceptual-weight", "0", "--identity", "subject", "--identity-head", "fitted"]
+    bundle = tmp_path / "bundle"
+    said = ""
     for command in (
         ["train", "--init-from", "demo/bundle", *flags, "--epochs", "2", "--num-workers", "0"],
-        ["export", str(tmp_path / "run" / "model.ckpt"), "--out", str(tmp_path / "bundle"), "--crops", "demo/ears"],
-    ):
+        ["export", str(tmp_path / "run" / "model.ckpt"), "--out", str(bundle), "--crops", str(data),
+         "--precision", "fp32", "--parity-crops", "8"],
+    ):  # fmt: skip
         done = subprocess.run([sys.executable, "ear_teacher.py", *command], cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+        said += done.stderr
+    assert "the aligned branch of demo/bundle goes into the new model" in said
     made = read_checkpoint(tmp_path / "run" / "model.ckpt")
     assert made.provenance["init_from"]["name"] == "bundle"
     assert made.metrics["val_psnr"] > 25  # from random weights, two epochs come to about 20
-    assert json.loads((tmp_path / "bundle" / "manifest.json").read_text())["preset"] == "tiny"
+    manifest, shipped = read_manifest(bundle), read_manifest(SHIPPED)
+    assert manifest.preset == "tiny"
+    assert manifest.training["embedding"]["people"] == shipped.training["embedding"]["people"]
+    assert manifest.training["calibrated_on"]["trained_on"].startswith("None of the 6 people were trained on")
+    np.testing.assert_allclose(
+        np.load(bundle / "golden.npz")["embedding"], np.load(SHIPPED / "golden.npz")["embedding"], atol=2e-3
+    )

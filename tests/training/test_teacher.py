@@ -3,7 +3,6 @@
 A full-size SAM at 224 of its 1024 px: every weight is there, and a step takes a fraction of the time.
 """
 
-import csv
 import shutil
 import socket
 import subprocess
@@ -17,10 +16,10 @@ import torch
 from transformers import SamVisionConfig, SamVisionModel
 
 from bundle.manifest import read_manifest
+from tests.training.few_ears import few_ears
 from training.checkpoint import read_checkpoint, read_raw
 
 ROOT = Path(__file__).parents[2]
-EARS = ROOT / "demo" / "ears"
 
 
 def ear_teacher(*arguments: object) -> str:
@@ -30,29 +29,12 @@ def ear_teacher(*arguments: object) -> str:
     return done.stdout + done.stderr
 
 
-def few_ears(folder: Path) -> Path:
-    """A table of eight pictures of two people to train on, and of four people to validate on."""
-    (folder / "crops").symlink_to(EARS / "crops")
-    with (EARS / "metadata.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    chosen = []
-    for split, people in (("train", 2), ("val", 4)):
-        subjects = list(dict.fromkeys(row["subject"] for row in rows if row["split"] == split))[:people]
-        for subject in subjects:
-            chosen += [row for row in rows if row["subject"] == subject][:4]
-    with (folder / "metadata.csv").open("w", newline="") as stream:
-        table = csv.DictWriter(stream, rows[0])
-        table.writeheader()
-        table.writerows(chosen)
-    return folder / "metadata.csv"
-
-
-@pytest.mark.soak
+@pytest.mark.slow
 def test_pretrained_teacher_goes_from_weights_to_a_ready_service(tmp_path):
     """Two steps with six layers frozen, a resume, an evaluation, an export and a service that answers."""
     torch.manual_seed(0)
     SamVisionModel(SamVisionConfig(initializer_range=0.02)).save_pretrained(tmp_path / "sam")
-    data, run, bundle = few_ears(tmp_path), tmp_path / "run", tmp_path / "bundle"
+    data, run, bundle = few_ears(tmp_path, {"train": 2, "val": 2}, pictures=4), tmp_path / "run", tmp_path / "bundle"
     shown = ear_teacher(
         *("train", "--preset", "teacher", "--sam-weights", tmp_path / "sam", "--sam-size", 224, "--data", data),
         *("--out", run, "--batch-size", 8, "--per-identity", 2, "--views", 1, "--epochs", 2, "--stop-after-epochs", 1),

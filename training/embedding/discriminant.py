@@ -71,7 +71,8 @@ def _people(
         raise ValueError(f"{(counts > 1).sum()} people with two pictures (at least 2) are too few")
     means = np.zeros((len(counts), centred.shape[1]), np.float32)
     np.add.at(means, number, centred)
-    return number, counts, means / counts[:, None].astype(np.float32)
+    means /= counts[:, None]
+    return number, counts, means
 
 
 def _whitening(within: NDArray[np.float32], shrinkage: float) -> NDArray[np.float64]:
