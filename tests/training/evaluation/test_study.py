@@ -115,7 +115,7 @@ def test_people_trained_on_are_left_out_where_others_remain(people, checkpoint, 
 def test_model_that_does_not_say_whom_it_was_trained_on_gets_no_claim_and_no_calibration(people, tmp_path):
     model = open_model(write_model(tmp_path, {}))
     result = study(model, StudyConfig(people, samples=2, baselines=False)).results
-    assert "not known whom" in result["data"]["trained_on"]
+    assert "not known on whom" in result["data"]["trained_on"]
     assert "calibration" not in result["identity"]
 
 
