@@ -77,7 +77,8 @@ class EarEncoder(nn.Module):
 
     def read(self, images: Tensor, hidden: Tensor | None = None) -> EncoderOutput:
         """Like `forward`, with the keypoints beside it. hidden: see `SamEncoder.forward`."""
-        grid = self.blocks(self.sam(images, hidden))
+        # An exported encoder's SAM (`export/graph/sam.py`) begins with the picture and takes nothing else.
+        grid = self.blocks(self.sam(images) if hidden is None else self.sam(images, hidden))
         features = self.pool(grid).flatten(1)
         heat = places = None
         if self.keypoints is not None:
