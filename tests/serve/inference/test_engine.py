@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import numpy as np
 import pytest
 
+from bundle.landmarks import letterbox
 from bundle.manifest import read_manifest
 from bundle.model import EarModel
 from bundle.session import FakeSession
 from serve.inference.engine import Engine
+from serve.observability.request_context import Trace
 from serve.settings import Settings
+from tests.serve.conftest import ear
 from tests.serve.tiny_bundle import LATENT
 
 
@@ -38,3 +44,16 @@ def test_a_runtime_that_pads_is_given_its_own_batches(bundle_folder, buckets, ex
     # A runtime other than the CPU's runs each size once more, to learn what it costs.
     assert encoded == decoded == [size for size in expected for _ in range(2)]
     engine.close()
+
+
+def test_the_cpu_looks_at_few_photos_at_once_so_that_memory_is_bounded(finding_bundle):
+    sizes, (encoder, _), (decoder, _) = [], recording({}, None), recording({}, None)
+    model = EarModel(finding_bundle, read_manifest(finding_bundle), encoder, decoder)
+    model.runtime = "onnxruntime-cpu"
+    engine = Engine(
+        model, Settings(bundle=finding_bundle, max_batch=16), lambda graph, size, seconds: sizes.append(size)
+    )
+    found = asyncio.run(engine.find(Trace("r", time.monotonic() + 60), [letterbox(ear(n)) for n in range(10)]))
+    engine.close()
+    assert len(found) == sum(sizes) == 10
+    assert max(sizes) <= 4
