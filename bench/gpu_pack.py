@@ -3,7 +3,8 @@
     python -m bench.gpu_pack train --out /tmp/packs      # the training step; also: ort, rtx
     # there: tar -xJf train.tar.xz; cd project; PYTHONPATH=../site:. python -m bench.gpu_check "training step"
 
-`train` brings pydantic, `ort` also onnxruntime-gpu with the kernels of one GPU generation, `rtx` also TensorRT-RTX.
+`train` brings pydantic, `ort` also onnxruntime-gpu with the kernels of one GPU generation, `rtx` TensorRT-RTX; both
+also what they use of cuda-bindings.
 The machine is expected to have Python 3.12, CUDA 13, torch, transformers, lightning, onnx and onnxscript. An archive
 over the limit is refused. Packing `ort` needs binutils and the packages lz4 and zstandard. Needs a network with PyPI.
 """
@@ -22,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.gpu_fatbin import prune
+from common.provenance import COMMIT_FILE
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_BYTES = 64 * 2**20
@@ -31,19 +33,21 @@ HOPPER = 90
 COMMON = ("pydantic", "pydantic-core", "pydantic-settings", "annotated-types", "typing-inspection", "python-dotenv")
 RUNTIMES: dict[str, tuple[str, ...]] = {
     "train": (),
-    "ort": ("onnxruntime-gpu",),
-    "rtx": ("tensorrt-rtx-cu13-libs", "tensorrt-rtx-cu13-bindings"),
+    "ort": ("onnxruntime-gpu", "cuda-bindings", "cuda-pathfinder"),
+    "rtx": ("tensorrt-rtx-cu13-libs", "tensorrt-rtx-cu13-bindings", "cuda-bindings", "cuda-pathfinder"),
 }
 LEFT_OUT_OF_PROJECT = {
-    "train": ("docs", "demo/ears", "tests"),
-    "ort": ("docs", "demo/ears"),
-    "rtx": ("docs", "demo/ears", "tests"),
+    "train": ("docs", "demo/ears", "demo/embedding.pt", "tests"),
+    "ort": ("docs", "demo/ears", "demo/embedding.pt"),
+    "rtx": ("docs", "demo/ears", "demo/embedding.pt", "tests"),
 }
 LEFT_OUT_OF_WHEELS = (
     "providers_tensorrt",
     "onnxruntime/datasets/",
     "onnxruntime/transformers/models/",
     "ThirdPartyNotices",
+    *(f"cuda/bindings/{part}" for part in ("nvml", "cufile", "cudla", "_internal/nvml", "_internal/cufile")),
+    ".pxd",
 )
 MIXTURE_OF_EXPERTS = re.compile(rb"moe|MoE|Moe")
 """Two thirds of onnxruntime-gpu's kernels; no graph of ours calls one."""
@@ -90,13 +94,17 @@ def unpack(wheels: Path, site: Path) -> None:
 
 
 def copy_project(project: Path, to: Path, left_out: Sequence[str]) -> None:
-    """The committed project."""
+    """The committed project, and which commit that is."""
     command = ["git", "-C", str(project), "archive", "HEAD", "--", ".", *(f":(exclude){path}" for path in left_out)]
     to.mkdir(parents=True)
     with subprocess.Popen(command, stdout=subprocess.PIPE) as archive:
         subprocess.run(["tar", "-C", str(to), "-xf", "-"], stdin=archive.stdout, check=True)
     if archive.returncode:
         raise RuntimeError(f"git archive ended with status {archive.returncode} in {project}")
+    described = subprocess.run(
+        ["git", "-C", str(project), "rev-parse", "--short=12", "HEAD"], check=True, capture_output=True
+    )
+    (to / COMMIT_FILE).write_bytes(described.stdout)
 
 
 def compress(folder: Path, archive: Path, limit_bytes: int = LIMIT_BYTES) -> Path:

@@ -28,6 +28,7 @@ from bundle.tensorrt.build import BuildOptions
 from bundle.tensorrt.cache import EngineCache
 from bundle.tensorrt.cuda import gpu_present
 from bundle.tensorrt.flavour import installed_flavours
+from common.gpu_faults import driver_fault
 from export.bench.clock import measure_until_stable
 from export.parity.judge import LIMITS, ParityRow, judge_encoder
 
@@ -175,7 +176,7 @@ PARTS: dict[str, Part] = {
 
 def _need_gpu() -> None:
     if not gpu_present():
-        raise RuntimeUnavailable("no CUDA GPU can be used here (nvidia-smi should list one, driver 580 or newer)")
+        raise RuntimeUnavailable(driver_fault() or "no CUDA GPU can be used here: is cuda-bindings installed?")
 
 
 def _torch_on_cuda() -> Any:

@@ -9,14 +9,21 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+COMMIT_FILE = "COMMIT"
+
 
 def commit() -> str:
-    """The git commit of this tree, with `+` where files differ from it; an image carries EAR_TEACHER_COMMIT instead."""
+    """The git commit of this tree, with `+` where files differ from it; an image carries EAR_TEACHER_COMMIT instead.
+
+    An archive of the tree without git has it in a file.
+    """
     if told := os.environ.get("EAR_TEACHER_COMMIT"):
         return told
+    here = Path(__file__).resolve().parents[1]
+    if (here / COMMIT_FILE).is_file():
+        return (here / COMMIT_FILE).read_text().strip()
     command = ["git", "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=+"]
     try:
-        here = Path(__file__).resolve().parents[1]
         return subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

@@ -9,6 +9,7 @@ import pytest
 
 from bench.gpu_fatbin import ELF, ELF_MAGIC, HEADER_BYTES, MAGIC, PTX, zero
 from bench.gpu_pack import RUNTIMES, compress, copy_project, pinned
+from common.provenance import COMMIT_FILE
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +58,7 @@ def test_the_project_travels_without_what_is_left_out(tmp_path):
     assert (tree / "bench" / "gpu_check.py").is_file()
     assert (tree / "demo" / "bundle").is_dir()
     assert not (tree / "docs").exists()
+    assert re.fullmatch(r"[0-9a-f]{12}", (tree / COMMIT_FILE).read_text().strip())
     assert not (tree / "demo" / "ears").exists()
 
 
