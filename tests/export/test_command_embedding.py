@@ -1,6 +1,5 @@
 """`ear-teacher embedding fit` as a user types it: learned on own people, judged and calibrated on others."""
 
-import csv
 from argparse import Namespace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import ear_teacher
 from bundle.manifest import read_manifest
 from export.command_embedding import _record
 from export.crops import load_crops
+from tests.training.few_ears import few_ears
 from training.checkpoint import read_trained_on
 from training.data.records import declared
 
@@ -19,17 +19,7 @@ DEMO = Path(__file__).parents[2] / "demo"
 @pytest.fixture(scope="module")
 def own_people(tmp_path_factory):
     """Four pictures of each of twelve people whom the shipped model has not seen, in a table without splits."""
-    folder = tmp_path_factory.mktemp("own")
-    (folder / "crops").symlink_to(DEMO / "ears" / "crops")
-    with (DEMO / "ears" / "metadata.csv").open() as stream:
-        rows = [row for row in csv.DictReader(stream) if row.pop("split") == "val"]
-    people = list(dict.fromkeys(row["subject"] for row in rows))[:12]
-    with (folder / "metadata.csv").open("w", newline="") as stream:
-        table = csv.DictWriter(stream, rows[0])
-        table.writeheader()
-        for person in people:
-            table.writerows([row for row in rows if row["subject"] == person][:4])
-    return folder
+    return few_ears(tmp_path_factory.mktemp("own"), {"val": 12}, pictures=4, splits=False).parent
 
 
 def test_people_are_held_out_for_figures_and_calibration_and_the_record_is_extended(own_people, tmp_path, monkeypatch):
