@@ -140,7 +140,7 @@ def test_own_yaml_takes_flags_by_name(tmp_path):
         config_from({"config": tmp_path / "absent.yaml"})
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_shipped_model_adapts_to_other_people_by_one_command(tmp_path):
     """In a fresh process, on a few of the demo's ears, through export; its aligned embedding comes along."""
     data = few_ears(tmp_path, {"train": 16, "val": 6}, pictures=4)
