@@ -41,6 +41,7 @@ VERBS: dict[str, Verb] = {
     "embed": Verb("serve.command_embed", "pictures in bulk -> embeddings in Parquet, here or on a Ray cluster"),
     "promote": Verb("serve.command_promote", "replace the model of a running service, with a way back"),
     "refresh": Verb("export.command_refresh", "retrain, evaluate, export and promote, in one command"),
+    "calibrate": Verb("index.command_calibrate", "thresholds from a gallery's own labelled ears, for its verdicts"),
     "gallery": Verb("index.command_gallery", "look at, back up, carry and clean a gallery of enrolled ears"),
     "call": Verb("client.command_call", "call a running service: embed, search, verify, enrol, ..."),
     "keys": Verb("serve.command_keys", "make, list and remove API keys"),

@@ -55,6 +55,8 @@ class AsyncEarTeacher(AsyncConnection):
     activate = AsyncMethod(calls.activate)
     rollback = AsyncMethod(calls.rollback)
     retire = AsyncMethod(calls.retire)
+    calibrate = AsyncMethod(calls.calibrate)
+    calibrations = AsyncMethod(calls.calibrations)
     models = AsyncMethod(calls.list_models)
     model = AsyncMethod(calls.model)
     metrics = AsyncMethod(calls.metrics)

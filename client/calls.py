@@ -203,6 +203,16 @@ def retire(promotion_id: str) -> Call[service.Promotion]:
     return call_of(op.RETIRE, promotion_id=promotion_id)
 
 
+def calibrate(**options: Unpack[o.CalibrateOptions]) -> Call[service.Calibration]:
+    """Thresholds from the gallery's own labelled ears: `verify` decides by them from then on."""
+    return call_of(op.CALIBRATE, options)
+
+
+def calibrations() -> Call[list[service.Calibration]]:
+    """The gallery's calibrations, the active space's first."""
+    return call_of(op.CALIBRATIONS).then(lambda answer: answer.calibrations)
+
+
 def list_models() -> Call[list[service.Model]]:
     """The models that the service holds, the active one first."""
     return call_of(op.MODELS).then(lambda answer: answer.data)

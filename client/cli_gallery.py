@@ -1,4 +1,4 @@
-"""The words of `ear-teacher call` for the gallery: enrol, look, change, delete, import, export, duplicates and drift.
+"""The words of `ear-teacher call` for the gallery: enrol, look, change, delete, calibrate, import, export and more.
 
 Their flags are the parameters of `client.options`. Knows the client; prints long lists and progress as they come.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from client import gallery_options
 from client.cli_pictures import picture_of, table, with_picture
 from client.flags import add_flags, options_of
-from client.options import SearchOptions, SpaceOptions
+from client.options import CalibrateOptions, SearchOptions, SpaceOptions
 
 if TYPE_CHECKING:
     from client.client import EarTeacher
@@ -58,6 +58,9 @@ def add_words(words: Any) -> None:
     add_flags(duplicates, gallery_options.DuplicatesOptions, ("cursor", "limit"))
     drift = words.add_parser("drift", help="the last ears beside those before: is it time to retrain?")
     add_flags(drift, gallery_options.DriftOptions)
+    calibrate = words.add_parser("calibrate", help="thresholds from its own labelled ears, for the verdicts of verify")
+    add_flags(calibrate, CalibrateOptions)
+    words.add_parser("calibrations", help="those that are kept, the active space's first")
     _add_bulk(words)
 
 
@@ -150,6 +153,8 @@ WORDS: dict[str, Callable[[Any, argparse.Namespace], Any]] = {
     "delete-subject": lambda ears, given: {"deleted": ears.delete_subject(given.subject)},
     "duplicates": _duplicates,
     "drift": lambda ears, given: ears.drift(**options_of(given, gallery_options.DriftOptions)),
+    "calibrate": lambda ears, given: ears.calibrate(**options_of(given, CalibrateOptions)),
+    "calibrations": lambda ears, given: ears.calibrations(),
     "import": _import,
     "imports": _imports,
     "export": lambda ears, given: ears.export_gallery(

@@ -57,6 +57,8 @@ class EarTeacher(Connection):
     activate = Method(calls.activate)
     rollback = Method(calls.rollback)
     retire = Method(calls.retire)
+    calibrate = Method(calls.calibrate)
+    calibrations = Method(calls.calibrations)
     models = Method(calls.list_models)
     model = Method(calls.model)
     metrics = Method(calls.metrics)

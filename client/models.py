@@ -246,25 +246,35 @@ class SearchAnswer(Detected):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether two pictures show one ear; all but the similarity are None without a calibration.
+    """Whether two pictures show one ear.
 
-    probability: that it is one ear, for even prior odds. same: accepted at `threshold`, which keeps to the rate `far`
-    of false accepts; it accepted the share `tar` of genuine pairs when it was measured. Where a side is unknown, or
-    several ears are compared, the best of several comparisons is judged: `far` is an upper bound then, and
+    probability: that it is one ear, for even prior odds, on pictures like those that `calibrated_on` names (None
+    without a calibration). same: accepted at `threshold`; None where neither the gallery's own calibration nor a
+    threshold of the caller's is there to decide by: `reason` says so. far: the false-accept rate that the threshold
+    keeps to; it accepted the share `tar` of genuine pairs, and `false_accepts` of the `impostor_pairs` of different
+    people, when it was measured on the `genuine_pairs` of `subjects` people. centred: similarities are of vectors less
+    the gallery's mean. Where several comparisons are made the best is judged: `far` is an upper bound then, and
     `probability` and `tar` are lower bounds. detected, ears_found: with detect, of a and of b.
     """
 
     similarity: float
     probability: float | None
     same: bool | None
+    reason: str | None
     far: float | None
     threshold: float | None
     tar: float | None
     calibrated: bool
+    calibrated_on: str | None
     sides: list[Side]
     space_id: str
     bundle_id: str
     timing_ms: Timings
+    centred: bool | None = None
+    subjects: int | None = None
+    genuine_pairs: int | None = None
+    impostor_pairs: int | None = None
+    false_accepts: int | None = None
     detected: list[DetectedEar] | None = None
     ears_found: list[int] | None = None
 

@@ -110,6 +110,17 @@ ACTIVATE = Operation(
 ROLLBACK = Operation("POST", "/v1/promotions/{promotion_id}/rollback", o.NoOptions, service.Promotion, is_safe=False)
 RETIRE = Operation("POST", "/v1/promotions/{promotion_id}/retire", o.NoOptions, service.Promotion, is_safe=False)
 
+CALIBRATE = Operation(
+    "POST",
+    "/v1/calibrations",
+    o.CalibrateOptions,
+    service.Calibration,
+    sent_in="json",
+    status=201,
+    takes_long=True,
+)
+CALIBRATIONS = Operation("GET", "/v1/calibrations", o.NoOptions, service.CalibrationList)
+
 MODELS = Operation("GET", "/v1/models", o.NoOptions, service.ModelList)
 MODEL = Operation("GET", "/v1/models/{model_id}", o.NoOptions, service.Model)
 LIVE = Operation("GET", "/health/live", o.NoOptions, service.Liveness)

@@ -130,12 +130,21 @@ class VerifyOptions(SpaceOptions, total=False):
     far: Annotated[
         float,
         Param(
-            "false-accept rate of the threshold; an unknown side doubles the decision's",
-            default=0.01,
+            "false-accept rate at which the gallery's own calibration decides (none: 0.01); an unknown side doubles "
+            "the decision's",
             gt=0,
             lt=1,
         ),
     ]
+    threshold: Annotated[
+        float, Param("a least similarity of your own, a cosine: it decides, whatever was calibrated", ge=-1, le=1)
+    ]
+
+
+class CalibrateOptions(SpaceOptions, total=False):
+    """POST /v1/calibrations"""
+
+    centred: Annotated[bool, Param("similarities of vectors less the gallery's own mean", default=False)]
 
 
 class ExplainChoices(FramingOptions, total=False):

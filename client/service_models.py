@@ -15,12 +15,61 @@ class ModelList:
 
 
 @dataclass(frozen=True)
+class OperatingPoint:
+    """A threshold, the false-accept rate `far` that it keeps to, and what stands behind it.
+
+    tar: the share of the genuine pairs that it accepts. false_accepts: how many of the impostor pairs it accepts.
+    held_out_far, held_out_tar: the same rates where each person is judged by a threshold made without them.
+    """
+
+    far: float
+    threshold: float
+    tar: float
+    false_accepts: int
+    held_out_far: float
+    held_out_tar: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Thresholds and probabilities of a space's similarities, from the gallery's own labelled ears.
+
+    calibrated_on: in words. centred: of vectors less the gallery's mean. subjects: people with pairs; ears: that were
+    compared; without_subject, without_side: that could not be. probability = 1 / (1 + exp(-(slope * similarity +
+    intercept))). sequence: the gallery's change number when it was made.
+    """
+
+    space_id: str
+    created: str
+    sequence: int
+    calibrated_on: str
+    centred: bool
+    subjects: int
+    ears: int
+    without_subject: int
+    without_side: int
+    genuine_pairs: int
+    impostor_pairs: int
+    slope: float
+    intercept: float
+    points: list[OperatingPoint]
+
+
+@dataclass(frozen=True)
+class CalibrationList:
+    """The calibrations of the live spaces, the active space's first."""
+
+    calibrations: list[Calibration]
+
+
+@dataclass(frozen=True)
 class Model:
     """A loaded bundle: OpenAI's fields, its identity, how it runs, its parity and training figures.
 
     aliases: names that select it in /v1/embeddings. version: its number in the Open Inference Protocol. runtime: what
-    computes; fallback_reasons: why a faster one, or the requested_runtime, does not. index, recall: how the gallery
-    keeps its vectors, and the share of the truly nearest that searches find.
+    computes; fallback_reasons: why a faster one, or the requested_runtime, does not. calibration, calibrated_on: the
+    bundle's, and which pictures it was made on; gallery_calibration: the gallery's own, by which /v1/verify decides.
+    index, recall: how the gallery keeps its vectors, and the share of the truly nearest that searches find.
     """
 
     id: str
@@ -42,6 +91,8 @@ class Model:
     training: dict[str, Any]
     eigenears: dict[str, Any] | None
     calibration: dict[str, Any] | None
+    calibrated_on: str | None
+    gallery_calibration: Calibration | None
     engine_build: dict[str, Any] | None
     gallery_items: int | None
     index: dict[str, Any] | None

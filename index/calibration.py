@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,11 @@ FEWEST_SUBJECTS = 20
 EARS_PER_IDENTITY = 20  # so that one subject with a thousand pictures does not decide for all
 MOST_EARS = 5000  # of which every pair is compared: 100 MB of similarities at once
 PAGE = 1000
+FOLDS = 20
+"""Groups of people that are left out in turn: with 20 people each by themselves."""
 
 Similarities = NDArray[np.float32]
+Folds = NDArray[np.int8]
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,15 @@ class LabelledPairs:
     """Cosine similarities of pairs of ears: `genuine` (G,) of one identity, `impostor` (I,) of different subjects.
 
     An identity is a subject's left or right ear. Each ear is compared with every other of its side once; pairs of the
-    same picture, enrolled twice, are left out. subjects: those with a genuine pair. ears: those that were compared.
-    without_subject, without_side: ears that could not be used.
+    same picture, enrolled twice, are left out. genuine_fold (G,), impostor_folds (I, 2): the groups of `FOLDS` that
+    their people belong to. subjects: those with a genuine pair. ears: those that were compared. without_subject,
+    without_side: ears that could not be used.
     """
 
     genuine: Similarities
     impostor: Similarities
+    genuine_fold: Folds
+    impostor_folds: Folds
     subjects: int
     ears: int
     without_subject: int
@@ -57,15 +63,15 @@ def labelled_pairs(
     order = np.argsort(keys)
     used = [items[key] for key in keys[order].tolist()]
     matrix = embeddings[order] if mean is None else centred(embeddings[order], mean)
-    genuine, impostor = [], []
-    for side in ("left", "right"):
-        places = [n for n, item in enumerate(used) if item.side == side]
-        same, different = compared([used[n] for n in places], matrix[places])
-        genuine.append(same)
-        impostor.append(different)
+    folds = (codes([item.subject for item in used]) % FOLDS).astype(np.int8)
+    sides = [[n for n, item in enumerate(used) if item.side == side] for side in ("left", "right")]
+    parts = [compared([used[n] for n in places], matrix[places], folds[places]) for places in sides]
+    genuine, impostor, genuine_fold, impostor_folds = (np.concatenate(part) for part in zip(*parts, strict=True))
     return LabelledPairs(
-        np.concatenate(genuine),
-        np.concatenate(impostor),
+        genuine,
+        impostor,
+        genuine_fold,
+        impostor_folds,
         subjects_with_pairs(used),
         len(used),
         sum(item.subject is None for item in items.values()),
@@ -81,12 +87,38 @@ def calibration_document(pairs: LabelledPairs, space_id: str, sequence: int, is_
             f"are needed: enrol more with their subject and side ({pairs.without_subject} ears have no subject, "
             f"{pairs.without_side} of the others no side)"
         )
-    made_on = {name: value for name, value in asdict(pairs).items() if name not in ("genuine", "impostor")}
+    on = f"this gallery: {pairs.ears:,} pictures of {pairs.subjects:,} people"
+    made_on = {name: getattr(pairs, name) for name in ("subjects", "ears", "without_subject", "without_side")}
+    fit = calibrate(pairs.genuine, pairs.impostor, calibrated_on=on)
     return {
-        "calibration": calibrate(pairs.genuine, pairs.impostor).to_dict(),
+        "calibration": fit.to_dict(),
+        "held_out": held_out(pairs, [point.far for point in fit.points]),
         "calibrated_on": {"source": "gallery", "space_id": space_id, "sequence": sequence, **made_on},
         "centred": is_centred,
     }
+
+
+def held_out(pairs: LabelledPairs, fars: Sequence[float]) -> list[dict[str, float]]:
+    """What thresholds do to people that they were made without: `far` and `tar`, for each rate asked for.
+
+    Each of `FOLDS` groups of people is left out in turn: thresholds are those of the others' pairs, and judge the pairs
+    in which somebody of the group takes part.
+    """
+    accepted, judged = np.zeros((2, len(fars))), np.zeros(2)
+    for fold in range(FOLDS):
+        theirs = (pairs.impostor_folds == fold).any(axis=1)
+        others, own, own_genuine = (
+            pairs.impostor[~theirs],
+            pairs.impostor[theirs],
+            pairs.genuine[pairs.genuine_fold == fold],
+        )
+        ranks = [len(others) - 1 - int(far * len(others)) for far in fars]
+        thresholds = np.partition(others, ranks)[ranks] if ranks else others[:0]
+        for row, similarities in enumerate((own, own_genuine)):
+            accepted[row] += [(similarities > threshold).sum() for threshold in thresholds]
+            judged[row] += len(similarities)
+    rates = accepted / np.maximum(judged, 1)[:, None]
+    return [{"far": float(far), "tar": float(tar)} for far, tar in rates.T]
 
 
 def described(document: Mapping[str, Any]) -> str:
@@ -98,10 +130,11 @@ def described(document: Mapping[str, Any]) -> str:
         + (" (similarities of centred vectors)" if document["centred"] else ""),
         f"left out: {made_on['without_subject']:,} ears without a subject, {made_on['without_side']:,} without a side",
     ]
-    for point in fit["points"]:
+    for point, others in zip(fit["points"], document["held_out"], strict=True):
         lines.append(
             f"false accepts {point['far']:<7g} threshold {point['threshold']:.4f}  finds {point['tar']:6.1%} of the "
-            f"genuine pairs; {point['false_accepts']:,} pairs of different people lie above it"
+            f"genuine pairs; {point['false_accepts']:,} pairs of different people lie above it "
+            f"(on people left out: {others['far']:.4g}, {others['tar']:.1%})"
         )
     return "\n".join(lines)
 
@@ -130,13 +163,18 @@ def spread(items: Sequence[tuple[int, Item]], seed: int) -> list[int]:
     return chosen
 
 
-def compared(items: Sequence[Item], matrix: Matrix) -> tuple[Similarities, Similarities]:
-    """Similarities of every pair of ears of one side: those of one subject, and those of different ones."""
+def compared(items: Sequence[Item], matrix: Matrix, folds: Folds) -> tuple[Similarities, Similarities, Folds, Folds]:
+    """Similarities of every pair of ears of one side: those of one subject, and those of different ones; their folds.
+
+    folds: (N,) of the ears' people.
+    """
     first, second = np.triu_indices(len(items), k=1)
     subjects, pictures = codes([item.subject for item in items]), codes([item.sha256 for item in items])
     similarities = (matrix @ matrix.T)[first, second]
     same = subjects[first] == subjects[second]
-    return similarities[same & (pictures[first] != pictures[second])], similarities[~same]
+    genuine = same & (pictures[first] != pictures[second])
+    both = np.stack([folds[first[~same]], folds[second[~same]]], axis=1)
+    return similarities[genuine], similarities[~same], folds[first[genuine]], both
 
 
 def codes(names: Sequence[str | None]) -> NDArray[np.int64]:

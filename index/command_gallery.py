@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from index import command_calibrate
+
 
 def parser() -> argparse.ArgumentParser:
     """One sub-verb per job; the gallery's folder comes first."""
@@ -25,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     add(verbs, "delete", "delete items, or everything of a subject", what_to_delete)
     add(verbs, "duplicates", "ears that were enrolled twice", threshold)
     add(verbs, "drift", "whether what came in lately is unlike what was there before", json_flag, recent)
-    add(verbs, "calibrate", "fit thresholds on its own labelled ears, and keep them", centred, space, json_flag)
+    add(verbs, "calibrate", command_calibrate.SUMMARY, command_calibrate.add_flags)
     add(verbs, "recall", "how many of the truly nearest ears its searches find", sample)
     return parser
 
@@ -128,15 +130,6 @@ def recall(args: argparse.Namespace) -> None:
     print(f"recall@{report.depth} {report.recall:.4f} on {report.sample} of {report.items:,} ears ({report.kind})")
 
 
-def calibrate(args: argparse.Namespace) -> None:
-    from index.calibration import described
-    from index.opening import open_existing
-
-    with open_existing(args.gallery) as gallery:
-        document = gallery.calibrate(args.space, args.centred)
-    print(json.dumps(document, indent=1) if args.json else described(document))
-
-
 def drift(args: argparse.Namespace) -> None:
     from index.drift import NOTHING, measure_drift
     from index.opening import open_read_only
@@ -195,14 +188,6 @@ def threshold(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--threshold", type=float, default=0.99, metavar="COSINE", help="how alike (%(default)s)")
 
 
-def centred(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--centred", action="store_true", help="on vectors less the gallery's own mean")
-
-
-def space(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--space", metavar="SPACE_ID", help="of this space (default: the active one)")
-
-
 def sample(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--sample", type=int, default=200, metavar="EARS", help="stored ears to ask with (%(default)s)")
 
@@ -221,5 +206,5 @@ RUN: dict[str, Callable[[argparse.Namespace], None]] = {
     "duplicates": duplicates,
     "drift": drift,
     "recall": recall,
-    "calibrate": calibrate,
+    "calibrate": command_calibrate.calibrate,
 }

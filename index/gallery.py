@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from index import enrolment
 from index.calibration import calibration_document, labelled_pairs
-from index.errors import DuplicateItem
+from index.errors import DuplicateItem, GalleryReadOnly
 from index.gallery_reader import GalleryReader
 from index.items import Item, NewItem, Side, Vectors, composed
 from index.live_spaces import LiveSpaces, Make
@@ -30,6 +30,8 @@ from index.store.space_rows import SpaceMean, open_active
 from index.store.truth import Truth
 
 OnDuplicate = Literal["add", "return", "reject"]
+MEAN_MAY_LAG = 0.1
+"""Share by which a gallery may grow or shrink before its mean is computed anew."""
 Items = list[Item]
 Outcomes = list["Outcome"]
 
@@ -203,6 +205,19 @@ class Gallery(GalleryReader):
         with self._changing, self._truth.write() as connection:
             space_rows.write_mean(connection, index.space_id, mean)
         return mean
+
+    def recent_mean(self, space_id: str | None = None) -> SpaceMean:
+        """`mean`, computed anew where the gallery has grown or shrunk by more than a tenth since it was kept.
+
+        Where it cannot be kept at the moment, the one before is returned.
+        """
+        kept = self.mean(space_id)
+        if abs(self._read(rows.read_ledger).item_count - kept.items) <= kept.items * MEAN_MAY_LAG:
+            return kept
+        try:
+            return self.mean(space_id, refresh=True)
+        except GalleryReadOnly:
+            return kept
 
     def calibrate(self, space_id: str | None = None, centred: bool = False) -> dict[str, Any]:
         """Calibrate a space on its own labelled ears, keep the document and return it.

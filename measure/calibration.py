@@ -7,7 +7,7 @@ probability is for EVEN prior odds and callers with other odds must say so. Trav
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from measure.errors import MeasureError
 from measure.verification import roc, tar_at_far, threshold_at_far
 
 FARS = (0.1, 0.01, 0.001, 0.0001)
+NOT_RECORDED = "not recorded"
+"""`Calibration.calibrated_on` of one that was kept before this was written down."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Calibration:
     """By falling false-accept rate; only rates that the impostor pairs were enough to measure."""
     genuine_pairs: int
     impostor_pairs: int
+    calibrated_on: str = NOT_RECORDED
+    """In words, which pictures the pairs are of: on others the rates do not hold."""
 
     def probability(self, similarity: ArrayLike, comparisons: int = 1) -> NDArray[np.float64]:
         """0 to 1, of the shape given, for even prior odds.
@@ -65,8 +69,7 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives the same Calibration back."""
-        values = {name: getattr(self, name) for name in ("slope", "intercept", "genuine_pairs", "impostor_pairs")}
-        return values | {"points": [vars(point).copy() for point in self.points]}
+        return vars(self) | {"points": [vars(point).copy() for point in self.points]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
@@ -78,8 +81,15 @@ class Calibration:
             raise MeasureError(f"not a calibration: {error}") from error
 
 
-def calibrate(genuine: ArrayLike, impostor: ArrayLike, fars: Sequence[float] = FARS) -> Calibration:
-    """Fit on similarities of genuine and impostor pairs.
+def set_in_words(name: str, subjects: Sequence[Hashable]) -> str:
+    """`Calibration.calibrated_on` of pictures of these subjects, one entry a picture."""
+    return f"{name}: {len(subjects):,} pictures of {len(set(subjects)):,} people"
+
+
+def calibrate(
+    genuine: ArrayLike, impostor: ArrayLike, fars: Sequence[float] = FARS, calibrated_on: str = NOT_RECORDED
+) -> Calibration:
+    """Fit on similarities of genuine and impostor pairs of the pictures that `calibrated_on` names.
 
     A rate `far` gets a threshold only where at least one false accept is expected among the impostors (far x N >= 1).
     Raises MeasureError where either kind of pair is absent.
@@ -97,7 +107,7 @@ def calibrate(genuine: ArrayLike, impostor: ArrayLike, fars: Sequence[float] = F
         for far in sorted(fars, reverse=True)
         if far * len(different) >= 1.0 and math.isfinite(threshold_at_far(curve, far))
     )
-    return Calibration(slope, intercept, points, len(same), len(different))
+    return Calibration(slope, intercept, points, len(same), len(different), calibrated_on)
 
 
 def _platt(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> tuple[float, float]:

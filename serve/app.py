@@ -24,6 +24,7 @@ from serve.http.parameters import bad_request
 from serve.http.proxy import add_proxy_support, route_path
 from serve.observability.request_context import trace_of
 from serve.routes import (
+    calibrations,
     decode,
     drift,
     duplicates,
@@ -77,6 +78,7 @@ ROUTES = (
     drift,
     duplicates,
     models,
+    calibrations,
     promotions,
     health,
     v2,

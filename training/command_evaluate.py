@@ -66,6 +66,11 @@ def _figure_flags(group: Any) -> None:
         "--slice", action="append", default=[], metavar="COLUMN",
         help="slice figures by this column (again for more; default: every column with few values)",
     )  # fmt: skip
+    group.add_argument(
+        "--calibrated-on",
+        metavar="WORDS",
+        help="what the calibration says of the pictures (default: the name of --data)",
+    )
     group.add_argument("--no-baselines", action="store_true", help="leave out HOG, LBP, BSIF and pixel PCA")
     group.add_argument("--samples", type=int, default=200, help="bootstrap resamplings of subjects (default 200)")
     group.add_argument("--vgg-weights", type=Path, metavar="FILE", help="torchvision's VGG16: adds the perceptual term")
@@ -94,6 +99,7 @@ def main(argv: list[str]) -> int:
         crop=arguments.crop,
         baselines=not arguments.no_baselines,
         samples=arguments.samples,
+        calibrated_on=arguments.calibrated_on,
         losses=LossWeights() if vgg else LossWeights(perceptual=0.0),
     )
     result = study(open_model(arguments.model), config, vgg)

@@ -16,6 +16,7 @@ from index.items import Filter, Hit, SubjectHit
 from index.items import Probe as GalleryProbe
 from serve.inference.orientation import Probe
 from serve.inference.thread_pool import Pool
+from serve.inference.verification import Evidence, of_gallery
 from serve.observability.request_context import Trace
 
 if TYPE_CHECKING:
@@ -57,6 +58,18 @@ class GalleryPool:
             if self._unknown[0] != sequence:
                 self._unknown = (sequence, bool(self.gallery.list(limit=1, filter=Filter(sides=(None,))).items))
             return self._unknown[1]
+
+        return await self.run(trace, job)
+
+    async def evidence(self, trace: Trace, space_id: str) -> Evidence | None:
+        """The gallery's own calibration of a space; None where there is none."""
+
+        def job() -> Evidence | None:
+            kept = self.gallery.calibration(space_id)
+            if kept is None:
+                return None
+            mean = self.gallery.recent_mean(space_id).mean if kept.document["centred"] else None
+            return of_gallery(kept.document, mean)
 
         return await self.run(trace, job)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from bundle.manifest import read_manifest
 from serve.errors import NotHere, PromotionConflict
 from serve.inference.engine import Engine
+from serve.lifecycle.calibration_carry import carry_calibration
 from serve.lifecycle.model_registry import ModelRegistry, ServedModel
 from serve.lifecycle.promotion_record import OPEN, Ledger, PromotionRecord, State, read_ledger, write_ledger
 from serve.lifecycle.promotion_report import lost_abilities, measure_promotion, objections
@@ -101,6 +102,8 @@ class Promotions:
             record = self._expect(promotion_id, ("ready", "rolled back"), "activated")
             record.failed_items = self._fill(record.bundle_id)
             against = list(record.objections)
+            late = carry_calibration(self._models.gallery, record.from_space_id, record.space_id)
+            against += [words for words in late if words not in against]
             if record.failed_items:
                 against.append(f"{len(record.failed_items)} items could not be embedded and would not be found")
             if against and not force:
@@ -169,6 +172,7 @@ class Promotions:
             if record.space_id != record.from_space_id:
                 record.report = measure_promotion(gallery, record.from_space_id, record.space_id)
                 record.objections += objections(record.report, self._settings)
+                record.objections += carry_calibration(gallery, record.from_space_id, record.space_id)
             self._change(record, "ready")
         except Exception as error:
             log.exception("promotion %s failed", record.id)

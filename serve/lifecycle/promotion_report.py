@@ -46,7 +46,9 @@ def lost_abilities(old: Engine, new: Engine) -> list[str]:
     if old.has_landmarks and not new.has_landmarks:
         lost.append("landmarks are lost (detect would be 404): add them with `ear-teacher detector export`")
     if old.model.manifest.calibration is not None and new.model.manifest.calibration is None:
-        lost.append("the calibration is lost (/v1/verify would decide nothing): export it with evaluation pictures")
+        lost.append(
+            "the calibration is lost (/v1/verify would give no probability): export it with evaluation pictures"
+        )
     if old.eigenears is not None and new.eigenears is None:
         lost.append("the eigenears are lost (/v1/explain and sliders would fail): export it with its training latents")
     return lost

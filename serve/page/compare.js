@@ -1,12 +1,12 @@
 // The Compare view: two ears, their similarity, and the decision at a false-accept rate.
-// Rates and thresholds come from the bundle's calibration; without one there is the similarity alone.
+// Rates and thresholds come from the gallery's own calibration; without one there is no verdict.
 
 import { $, announce, clearProblem, debounce, el, showProblem } from "./dom.js";
 import { postPair } from "./ears.js";
 import { query } from "./find.js";
 import { offerFinding } from "./landmarks.js";
 import { EarSlot } from "./slot.js";
-import { cosine, percent, probability } from "./words.js";
+import { cosine, count, percent, probability } from "./words.js";
 
 const SETTLE_MS = 250;
 const USUAL_RATE = 0.01;
@@ -37,7 +37,7 @@ export function showCompare() {
 }
 
 function offerRates(model) {
-  const points = model?.calibration?.points ?? [];
+  const points = model?.gallery_calibration?.points ?? [];
   const select = $("#far");
   const chosen = Number(select.value) || USUAL_RATE;
   const option = ({ far }) => el("option", { value: far, selected: far === chosen }, percent(far));
@@ -66,36 +66,41 @@ function show(answer) {
   $("#verdict").hidden = false;
   const title = verdictOf(answer);
   $("#verdict-title").textContent = title;
-  $("#verdict").className = `card ${answer.calibrated ? (answer.same ? "same" : "other") : ""}`;
+  $("#verdict").className = `card ${{ true: "same", false: "other" }[answer.same] ?? ""}`;
   $("#verdict-scale").replaceChildren(scale(answer));
   $("#verdict-words").textContent = explanationOf(answer);
   announce(`${title}. Similarity ${cosine(answer.similarity)}.`);
 }
 
 function verdictOf({ calibrated, same }) {
-  if (!calibrated) return "Similarity";
+  if (same === null) return calibrated ? "Not calibrated on your pictures: no verdict" : "Similarity: no verdict";
   return same ? "Accepted as one ear" : "Not accepted as one ear";
 }
 
 function explanationOf(answer) {
-  if (!answer.calibrated) {
-    return "This bundle carries no calibration, so there is no threshold to decide by. " +
-      "Compare the figure with those of pairs you know.";
-  }
+  if (answer.same === null) return undecided(answer);
   const { threshold, far, tar } = answer;
   const [most, least] = answer.sides.includes("unknown") ? ["at most ", "at least "] : ["", ""];
   return `The threshold ${cosine(threshold)} lets ${most}${percent(far)} of pairs of different ears pass, ` +
-    `and ${least}${percent(tar)} of pairs of one ear. ` +
+    `and ${least}${percent(tar)} of pairs of one ear: measured on ${answer.calibrated_on}, ` +
+    `${count(answer.genuine_pairs, "pair")} of one ear and ${count(answer.impostor_pairs, "pair")} of different people. ` +
     `Were both cases equally likely beforehand, the probability of one ear would be ${least}` +
     `${probability(answer.probability)}.` +
     (most ? " Of an unknown side both orientations are tried, which gives chance two tries: name both sides." : "");
 }
 
-function scale({ similarity, threshold, calibrated }) {
+function undecided({ calibrated, calibrated_on: pictures }) {
+  const cure = " Enrol ears of 20 people or more with subject and side, and calibrate on them (POST /v1/calibrations); " +
+    "until then compare the figure with those of pairs you know.";
+  if (!calibrated) return `This bundle carries no calibration, so there is no threshold to decide by.${cure}`;
+  return `The bundle's thresholds were measured on other pictures (${pictures}) and say little about yours.${cure}`;
+}
+
+function scale({ similarity, threshold }) {
   const at = (value) => `${100 * Math.max(0, Math.min(1, value))}%`;
   const fill = el("i");
   fill.style.width = at(similarity);
-  const tick = calibrated ? el("b", { title: `threshold ${cosine(threshold)}` }) : null;
+  const tick = threshold !== null ? el("b", { title: `threshold ${cosine(threshold)}` }) : null;
   if (tick) tick.style.left = at(threshold);
   return el("div", { class: "scale" },
     el("span", { class: "meter", "aria-hidden": "true" }, fill, tick),

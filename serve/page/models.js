@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 
-const IDENTITY = ["runtime", "precision", "space_id", "bundle_id", "latent_dim", "gallery_items"];
+const IDENTITY = ["runtime", "precision", "space_id", "bundle_id", "latent_dim", "calibrated_on", "gallery_items"];
 
 /** Draw /v1/models into a place. */
 export function showModels(place, models) {
@@ -14,6 +14,7 @@ function modelRow(model) {
   return el("article", { class: "model" },
     el("h3", {}, `Preset ${model.preset} `, el("span", { class: `badge ${model.state}` }, model.state)),
     el("dl", { class: "table" }, rows.map((name) => row(name, model[name]))),
+    figures("The gallery's own calibration", model.gallery_calibration),
     figures("Parity with torch", model.parity),
     figures("Training", model.training));
 }

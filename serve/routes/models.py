@@ -11,15 +11,18 @@ from fastapi import APIRouter, Request
 
 from client.operations import MODEL, MODELS
 from client.service_models import Model, ModelList
+from measure.calibration import NOT_RECORDED
 from serve.http.responses import Answer
 from serve.inference.engine import Engine
 from serve.lifecycle.model_registry import ModelRegistry, ServedModel
 from serve.oip.models import version_of
+from serve.routes import calibrations
 from serve.routes.common import received, serves
 from serve.service import Service, service_of
 
 if TYPE_CHECKING:
     from index.promotion import SpaceStatus
+    from index.store.space_rows import StoredCalibration
 
 router = APIRouter(tags=["models"])
 
@@ -48,11 +51,24 @@ def _all(service: Service) -> list[Model]:
     spaces = (
         {one.space.space_id: one for one in models.gallery.spaces.status()} if models.gallery_pool is not None else {}
     )
-    return [_described(service, models, live, spaces.get(live.engine.ids[0])) for live in models.all()]
+    kept = {space_id: models.gallery.calibration(space_id) for space_id in spaces}
+    return [
+        _described(service, models, live, spaces.get(live.engine.ids[0]), kept.get(live.engine.ids[0]))
+        for live in models.all()
+    ]
 
 
-def _described(service: Service, models: ModelRegistry, live: ServedModel, space: SpaceStatus | None) -> Model:
-    """A model: OpenAI's fields, its identity, how it runs, its parity and training figures."""
+def _described(
+    service: Service,
+    models: ModelRegistry,
+    live: ServedModel,
+    space: SpaceStatus | None,
+    kept: StoredCalibration | None,
+) -> Model:
+    """A model: OpenAI's fields, its identity, how it runs, its parity and training figures.
+
+    space, kept: its space in the gallery, and the gallery's calibration of it.
+    """
     model, manifest = live.engine.model, live.engine.model.manifest
     is_active = live is models.active
     build = service.tensorrt_builds.told(model.bundle_id) if service.tensorrt_builds is not None else None
@@ -76,6 +92,8 @@ def _described(service: Service, models: ModelRegistry, live: ServedModel, space
         training=manifest.training,
         eigenears=_eigenears(live.engine),
         calibration=manifest.calibration,
+        calibrated_on=None if manifest.calibration is None else manifest.calibration.get("calibrated_on", NOT_RECORDED),
+        gallery_calibration=None if kept is None else calibrations.described(kept),
         engine_build=None if build is None else {**build},
         **_kept(space),
     )

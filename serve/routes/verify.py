@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request
 
 from bundle.errors import ImageError
@@ -13,12 +14,14 @@ from bundle.image import Picture, mirror
 from client.models import DetectedEar, Verdict
 from client.operations import VERIFY
 from client.options import Side, VerifyOptions
+from index.vectors import centred
 from serve.errors import BadRequest
 from serve.http.responses import Answer
 from serve.inference.engine import Engine, Vector
 from serve.inference.framed_ears import FramedEar, FramedEars, check_room, framed_ears
 from serve.inference.together import together
-from serve.inference.verification import best_pair, compared, judge
+from serve.inference.verification import Evidence, best_pair, compared, judge, of_bundle
+from serve.lifecycle.model_registry import ServedModel
 from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import Received, received, serves
 from serve.service import Service, attended, service_of
@@ -30,18 +33,24 @@ router = APIRouter(tags=["search"])
 async def verify(request: Request) -> Answer:
     """Compare two ears: similarity, the probability that they are one, and a decision at a stated false-accept rate.
 
-    Probability and decision come from the bundle's calibration and are null where it has none. Where a side is unknown,
-    both orientations are compared and the better one counts: the answer's `far` is then twice the rate asked for, an
-    upper bound, and `probability` and `tar` are lower bounds. `detect=true` takes photos and compares their most
-    certain ears, `detect=all` all of one with all of the other: the best pair counts, and `far` grows with the pairs.
+    A verdict (`same`) is given by the gallery's own calibration (`POST /v1/calibrations`) at the false-accept rate
+    `far`, or by a `threshold` of the caller's own. Else it is null and `reason` says why: the bundle's calibration
+    gives a `probability`, but on the pictures that `calibrated_on` names, which need not be like these. Where a side is
+    unknown, both orientations are compared and the better one counts: the answer's `far` is then twice the rate asked
+    for, an upper bound, and `probability` and `tar` are lower bounds. `detect=true` takes photos and compares their
+    most certain ears, `detect=all` all of one with all of the other: the best pair counts, and `far` grows with them.
     """
     asked = await received(request, VERIFY)
     options, service, trace = asked.options, service_of(request), trace_of(request)
+    if "far" in options and "threshold" in options:
+        raise BadRequest("give far (a rate) or threshold (a similarity): each of them decides", "threshold")
     active = service.use(request, options.get("space_id"))
     check_room(active.engine, 2, options["detect"])
     first, second = await attended(request, _framed(service, active.engine, trace, asked))
-    similarity, comparisons, best = await attended(request, _compared(active.engine, trace, first, second))
-    verdict = judge(similarity, active.calibration, options["far"], comparisons)
+    evidence = await _evidence(active, trace)
+    mean = None if evidence is None else evidence.mean
+    similarity, comparisons, best = await attended(request, _compared(active.engine, trace, first, second, mean))
+    verdict = judge(similarity, evidence, options.get("far"), options.get("threshold"), comparisons)
     space_id, bundle_id = active.engine.ids
     detected: dict[str, Any] = {}
     if options["detect"]:
@@ -60,6 +69,12 @@ async def verify(request: Request) -> Answer:
             **detected,
         )
     )
+
+
+async def _evidence(active: ServedModel, trace: Trace) -> Evidence | None:
+    """The gallery's own calibration, else the bundle's, else None."""
+    own = await active.gallery_pool.evidence(trace, active.engine.ids[0]) if active.gallery_pool is not None else None
+    return own or of_bundle(active.calibration)
 
 
 async def _framed(
@@ -84,12 +99,17 @@ async def _framed(
 
 
 async def _compared(
-    engine: Engine, trace: Trace, first: FramedEars, second: FramedEars
+    engine: Engine, trace: Trace, first: FramedEars, second: FramedEars, mean: Vector | None
 ) -> tuple[float, int, tuple[FramedEar, FramedEar]]:
-    """The best similarity, of how many comparisons it is the best, and of which two ears it is."""
+    """The best similarity, of how many comparisons it is the best, and of which two ears it is.
+
+    mean: what is taken from every vector first.
+    """
     turn_first, turn_second = compared(first.first.side, second.first.side)
     left, right = _orientations(first.ears, len(turn_first) > 1), _orientations(second.ears, len(turn_second) > 1)
     vectors: list[Vector] = [one.embedding for one in await engine.encode(trace, [crop for _, crop in left + right])]
+    if mean is not None:
+        vectors = list(centred(np.stack(vectors), mean))
     similarity, a, b = best_pair(vectors[: len(left)], vectors[len(left) :])
     return similarity, len(left) * len(right), (left[a][0], right[b][0])
 

@@ -14,6 +14,7 @@ from client.client import EarTeacher
 from client.errors import Busy, CallError, Conflict, Missing, NotAllowed, Refused, SpaceConflict, Unavailable
 from tests.serve.conftest import ear, encoded, png, write_source
 from tests.serve.test_landmarks import photo
+from tests.serve.tiny_bundle import CALIBRATED_ON
 
 
 @pytest.fixture
@@ -57,7 +58,12 @@ def test_the_other_calls_answer_too(ears):
     item = ears.enrol(png(102), side="left")
     got = ears.embed(png(103), side="left", include=["mu"])
     assert ears.search_vector(embedding=got.embedding, space_id=got.space_id, side="left", k=1).hits
-    assert ears.verify(png(1), png(1), side_a="left", side_b="left").same
+    assert ears.verify(png(1), png(1), side_a="left", side_b="left", threshold=0.9).same
+    verdict = ears.verify(png(1), png(1), side_a="left", side_b="left")
+    assert (verdict.same, verdict.calibrated_on) == (None, CALIBRATED_ON)
+    assert ears.calibrations() == []
+    with pytest.raises(Conflict, match="at least 20 are needed"):
+        ears.calibrate()
     assert Image.open(io.BytesIO(ears.reconstruct(png(1)).image)).size == (128, 128)
     assert Image.open(io.BytesIO(ears.decode([got.mu, got.mu]))).size == (256, 128)
     assert Image.open(io.BytesIO(ears.decode(eigenears=[1.0]))).size == (128, 128)

@@ -84,7 +84,9 @@ def test_pictures_and_vectors(call, ear_file, tmp_path, monkeypatch):
     call("decode", "1.5", "-2", "-o", tmp_path / "drawn.png")
     for name in ("again.png", "drawn.png"):
         assert size_of(tmp_path / name) == (128, 128)
-    assert json.loads(call("verify", ear_file, ear_file, "--side-a", "left", "--side-b", "left"))["same"] is True
+    assert json.loads(call("verify", ear_file, ear_file, "--threshold", "0.9"))["same"] is True
+    assert json.loads(call("verify", ear_file, ear_file))["reason"].startswith("no verdict: the bundle's calibration")
+    assert json.loads(call("calibrations")) == []
     stdin = type("Stdin", (), {"buffer": io.BytesIO(png(201))})
     monkeypatch.setattr("sys.stdin", stdin)
     assert json.loads(call("embed", "-", "--box", "1,1,100,100"))["side"] == "unknown"

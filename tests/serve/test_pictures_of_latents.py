@@ -1,4 +1,4 @@
-"""/v1/decode, /v1/verify, /v1/explain and the quality of a picture."""
+"""/v1/decode, /v1/explain and the quality of a picture."""
 
 import base64
 import io
@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from measure.calibration import calibrate
 from serve.inference.eigenears import Eigenears
 from serve.inference.explanation import explain, morph
 from serve.inference.quality import ear_likeness, redrawing_db, reference_of, sharpness
-from serve.inference.verification import best_pair, compared, judge
+from serve.inference.verification import best_pair, compared
 from serve.routes.explain import _drawn
-from tests.serve.conftest import ear, encoded, enrol, mirrored_png, png
+from tests.serve.conftest import ear, encoded, enrol, png
 
 JSON = {"Accept": "application/json"}
 
@@ -86,76 +85,6 @@ def test_an_embedding_is_refused_with_a_hint(client):
 
 def test_a_foreign_latent_is_a_conflict(client):
     assert client.post("/v1/decode", json={"latent": latent(client, 1), "space_id": "sp_x"}).status_code == 409
-
-
-def verify(client, a, b, **query):
-    answer = client.post("/v1/verify", files={"a": a, "b": b}, params=query)
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
-def test_one_ear_twice_is_the_same_and_another_is_not(client):
-    same = verify(client, png(1), encoded(ear(1), "JPEG"), side_a="left", side_b="left")
-    other = verify(client, png(1), png(2), side_a="left", side_b="left")
-    assert same["same"]
-    assert same["similarity"] > 0.99
-    assert same["probability"] > 0.9
-    assert not other["same"]
-    assert other["probability"] < 0.5
-    assert same["far"] == 0.01
-    assert same["threshold"] == other["threshold"]
-
-
-def test_a_stricter_rate_has_a_higher_threshold(client):
-    strict, loose = (verify(client, png(1), png(1), far=far)["threshold"] for far in (0.001, 0.1))
-    assert strict > loose
-
-
-def test_a_rate_that_was_not_calibrated_is_refused(client):
-    answer = client.post("/v1/verify?far=0.123", files={"a": png(1), "b": png(1)})
-    assert answer.status_code == 400
-    assert "there are: 0.1" in answer.json()["error"]["message"]
-
-
-def test_ears_of_unknown_side_are_compared_both_ways_round(client):
-    assert verify(client, png(1), mirrored_png(1))["similarity"] > 0.999
-    assert verify(client, png(1), mirrored_png(1), side_a="left", side_b="right")["similarity"] > 0.999
-    assert verify(client, png(1), mirrored_png(1), side_a="left", side_b="left")["similarity"] < 0.99
-
-
-@pytest.mark.parametrize("sides", [{}, {"side_a": "left"}, {"side_b": "right"}])
-def test_an_unknown_side_gives_chance_two_tries_and_the_answer_says_so(client, sides):
-    known = verify(client, png(1), png(2), side_a="left", side_b="left", far=0.001)
-    unknown = verify(client, png(1), png(2), far=0.001, **sides)
-    assert (known["far"], unknown["far"]) == (0.001, 0.002)
-    assert unknown["threshold"] == known["threshold"]
-
-
-def test_the_stated_rate_of_two_tries_holds_on_pairs_of_different_ears():
-    rng = np.random.default_rng(0)
-    calibration = calibrate(rng.normal(0.6, 0.1, 2000), rng.normal(0.2, 0.1, 20_000)).to_dict()
-    impostors = rng.normal(0.2, 0.1, (50_000, 2)).max(axis=1)
-    genuine = np.maximum(rng.normal(0.6, 0.1, 50_000), rng.normal(0.2, 0.1, 50_000))
-    verdict = judge(0.5, calibration, 0.01, comparisons=2)
-    accepted = float((impostors >= verdict.threshold).mean())
-    assert 0.01 < accepted <= 1.1 * verdict.far  # beyond the rate of one comparison, within the bound and its sampling
-    assert (genuine >= verdict.threshold).mean() >= verdict.tar
-    near = [np.abs(scores - 0.5) < 0.01 for scores in (genuine, impostors)]
-    truth = near[0].mean() / (near[0].mean() + near[1].mean())
-    assert verdict.probability <= truth + 0.01
-    assert verdict.probability < judge(0.5, calibration, 0.01).probability
-
-
-def test_verify_takes_json(client):
-    body = {name: base64.b64encode(png(seed)).decode() for name, seed in (("a", 1), ("b", 1))}
-    assert client.post("/v1/verify", json=body).json()["same"]
-    assert client.post("/v1/verify", json={"a": body["a"]}).status_code == 400
-    assert client.post("/v1/verify", json={"a": body["a"], "b": ["x"]}).status_code == 400
-
-
-def test_without_a_calibration_only_the_similarity_is_told():
-    verdict = judge(0.9, None, 0.01)
-    assert (verdict.probability, verdict.same, verdict.calibrated) == (None, None, False)
 
 
 def test_a_match_is_explained(client):

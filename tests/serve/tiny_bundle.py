@@ -22,6 +22,7 @@ from measure.calibration import calibrate
 LATENT = 1024
 COARSE = 3 * 16 * 16
 SCALE = 64.0
+CALIBRATED_ON = "made-up ears: 50 pictures of 10 people"
 
 
 def write_tiny_bundle(folder: Path, seed: int = 0, warp: float = 0.0) -> Manifest:
@@ -56,7 +57,9 @@ def write_tiny_bundle(folder: Path, seed: int = 0, warp: float = 0.0) -> Manifes
         ],
         parity={"fp32": {"cosine_min": 1.0}},
         training={"rank1": 0.5},
-        calibration=calibrate(rng.normal(0.8, 0.1, 500), rng.normal(0.2, 0.1, 5000)).to_dict(),
+        calibration=calibrate(
+            rng.normal(0.8, 0.1, 500), rng.normal(0.2, 0.1, 5000), calibrated_on=CALIBRATED_ON
+        ).to_dict(),
     )
     return write_manifest(folder, manifest)
 

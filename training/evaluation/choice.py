@@ -38,6 +38,8 @@ class StudyConfig:
     baselines: bool = True
     samples: int = 200
     """Bootstrap resamplings behind each interval."""
+    calibrated_on: str | None = None
+    """What the pictures are, in a few words; None: the name of `data`."""
     losses: LossWeights = field(default_factory=lambda: LossWeights(perceptual=0.0))
 
     def __post_init__(self) -> None:
@@ -47,6 +49,11 @@ class StudyConfig:
             raise ConfigError(f"--gallery {self.gallery}: must be at least 1")
         if self.split is not None and self.split not in SPLIT_CHOICES:
             raise ConfigError(f"--split {self.split!r}: must be one of {', '.join(SPLIT_CHOICES)}")
+
+    @property
+    def name(self) -> str:
+        """What a calibration on these pictures says that it was made on."""
+        return self.calibrated_on or self.data.resolve().name
 
 
 class Chosen(NamedTuple):

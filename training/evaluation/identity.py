@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from measure.bootstrap import evaluate_intervals
-from measure.calibration import Calibration, calibrate
+from measure.calibration import Calibration, calibrate, set_in_words
 from measure.errors import MeasureError
 from measure.open_set import open_set
 from measure.protocol import Comparison, Scores, compare, gallery_query_split, score
@@ -42,10 +42,11 @@ def open_figures(embedding: Vectors, subjects: Sequence[Hashable], gallery: int 
     return {**rates, "enrolled": figures.enrolled, "strangers": figures.strangers}
 
 
-def calibration(embedding: Vectors, subjects: Sequence[Hashable], gallery: int = 2) -> Calibration:
-    """Similarity -> probability, and thresholds at stated false-accept rates."""
+def calibration(embedding: Vectors, subjects: Sequence[Hashable], gallery: int = 2, name: str = "") -> Calibration:
+    """Similarity -> probability, and thresholds at stated false-accept rates. name: of the pictures."""
     pairs = compare(embedding, subjects, gallery)
-    return calibrate(pairs.similarity[pairs.same], pairs.similarity[~pairs.same])
+    genuine, impostor = pairs.similarity[pairs.same], pairs.similarity[~pairs.same]
+    return calibrate(genuine, impostor, calibrated_on=set_in_words(name, subjects))
 
 
 def sliced(

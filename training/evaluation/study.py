@@ -153,7 +153,7 @@ def _identity(
         "slices": sliced(embedding, columns, subjects, gallery),
     }
     if trustworthy:
-        figures["calibration"] = calibration(embedding, subjects, gallery).to_dict()
+        figures["calibration"] = calibration(embedding, subjects, gallery, config.name).to_dict()
     if (by_ear := _try(lambda: summary(evaluate(embedding, ears, gallery)))) is not None:
         figures["ear"] = by_ear
     if (strangers := _try(lambda: open_figures(embedding, subjects, gallery))) is not None:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from measure.calibration import calibrate
+from measure.calibration import calibrate, set_in_words
 from measure.errors import MeasureError
 from measure.protocol import compare, evaluate
 from training.checkpoint import read_checkpoint, write_checkpoint
@@ -104,7 +104,11 @@ def _identity_metrics(
     try:
         scores = evaluate(embedding, labels)
         pairs = compare(embedding, labels)
-        found = calibrate(pairs.similarity[pairs.same], pairs.similarity[~pairs.same])
+        found = calibrate(
+            pairs.similarity[pairs.same],
+            pairs.similarity[~pairs.same],
+            calibrated_on=set_in_words(f"validation part of {config.data.resolve().name}", labels),
+        )
     except MeasureError:  # too few pictures of one subject
         return {}
     figures = {"val_rank1": scores.rank1, "val_eer": scores.eer, "validated_on": held.sentence}
