@@ -23,6 +23,10 @@ from bundle.session import Session
 GOLDEN_NAME = "golden.npz"
 SHIPPED_CROPS = Path(__file__).with_name("golden_crops.npz")
 OUTPUTS = ("embedding", "mu", "logvar", "image")
+SPREAD = "spread"
+"""The encoder's further output, where it has one."""
+SPREAD_AGREES = 0.98
+"""Least ratio of a spread and its golden one, the smaller over the larger."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,16 @@ def golden_crops() -> Picture:
 
 
 def write_golden(folder: str | Path, crops: Picture, outputs: Mapping[str, NDArray[Any]]) -> Path:
-    """Write `golden.npz`. crops: (N, S, S, 3) uint8; outputs: embedding, mu, logvar (N, D) float32 and image uint8."""
+    """Write `golden.npz`. crops: (N, S, S, 3) uint8; outputs: embedding, mu, logvar (N, D) float32, image uint8.
+
+    `spread` (N,) float32 is kept too where it is among them.
+    """
     if missing := sorted(set(OUTPUTS) - set(outputs)):
         raise GoldenMismatch(f"golden outputs lack {missing}; needed are {', '.join(OUTPUTS)}")
     path = Path(folder) / GOLDEN_NAME
     arrays: dict[str, Any] = {"crops": crops} | {name: np.asarray(outputs[name]) for name in OUTPUTS}
+    if SPREAD in outputs:
+        arrays[SPREAD] = outputs[SPREAD]
     np.savez_compressed(path, **arrays)
     return path
 
@@ -79,6 +88,9 @@ def check_encoder(
     cosines = [_worst_cosine(encoded[name], golden[name]) for name in ("embedding", "mu")]
     _judge(encoder, "embedding_cosine", cosines[0], least)
     _judge(encoder, "mu_cosine", cosines[1], least)
+    if SPREAD in golden and SPREAD in encoded:
+        pair = np.stack([golden[SPREAD], encoded[SPREAD]]).astype(np.float64)
+        _judge(encoder, "spread_ratio", float((pair.min(0) / np.maximum(pair.max(0), 1e-12)).min()), SPREAD_AGREES)
     return cosines[0], cosines[1], _relative_error(encoded["mu"], golden["mu"])
 
 
@@ -113,7 +125,8 @@ def _read(folder: str | Path) -> dict[str, NDArray[Any]]:
     try:
         # Opened here: numpy leaves its own file open when the archive is damaged.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in ("crops", *OUTPUTS)}
+            names = ("crops", *OUTPUTS, *((SPREAD,) if SPREAD in archive else ()))
+            return {name: archive[name] for name in names}
     except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise GoldenMismatch(f"{path} cannot be read: {error}") from error
 

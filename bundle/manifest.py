@@ -86,6 +86,24 @@ DEFAULT_GOLDEN: dict[str, GoldenTolerance] = {
 }
 
 
+class EarSpread(_Strict):
+    """The spread that ears have: what the encoder's output `spread` is judged against.
+
+    A crop's likeness to an ear is 1 / (1 + (spread / (middle * median)) ** steepness). middle and steepness are of a
+    logistic regression on log(spread / median), fitted to rendered ears and to drawn pictures without ears
+    (`synth.pictures.doodles`, noise, plain areas, shuffled parts of ears) that weigh the same; no photographs.
+    """
+
+    median: Annotated[float, Field(gt=0)]
+    """Of the comparison crops, which are ears."""
+    middle: Annotated[float, Field(gt=0)] = 1.8
+    steepness: Annotated[float, Field(gt=0)] = 9.7
+
+    def likeness(self, spread: float) -> float:
+        """0 (none) to 1 (ear)."""
+        return float(1.0 / (1.0 + (max(spread, 0.0) / (self.middle * self.median)) ** self.steepness))
+
+
 class Manifest(_Strict):
     """Everything that a service must know of a bundle."""
 
@@ -103,6 +121,8 @@ class Manifest(_Strict):
     tensors: dict[Graph, GraphContract]
     files: dict[FileName, FileEntry]
     variants: list[Variant]
+    ear_spread: EarSpread | None = None
+    """None where the encoder has no output `spread`."""
     golden: dict[str, GoldenTolerance] = DEFAULT_GOLDEN
     """By precision; a bundle may name precisions that this version no longer reads."""
     parity: dict[str, Any] = {}

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.errors import BundleError, ContractError, RuntimeUnavailable
-from bundle.golden import GoldenReport, check
+from bundle.golden import SPREAD, GoldenReport, check
 from bundle.image import Picture
 from bundle.manifest import Graph, GraphContract, Manifest, Variant, read_manifest, verify_files
 from bundle.runtimes import candidates, open_session, unavailable
@@ -36,6 +36,8 @@ class Encoding:
     mu: Vectors
     """The whole picture, light and skin too: what the decoder takes and the gallery stores."""
     logvar: Vectors
+    spread: Vectors | None = None
+    """(B,): expected error of the ear's landmarks as a share of the crop's side; None where the encoder gives none."""
 
 
 class EarModel:
@@ -52,6 +54,11 @@ class EarModel:
         self.encoder_buckets, self.decoder_buckets = encoder.buckets, decoder.buckets
         self._encoder, self._decoder = encoder, decoder
 
+    @property
+    def has_spread(self) -> bool:
+        """Whether the encoder says how sure it is of the ear's landmarks."""
+        return any(tensor.name == SPREAD for tensor in self.manifest.tensors["encoder"].outputs)
+
     def encode(self, crops: Picture) -> Encoding:
         """crops: (B, S, S, 3) uint8 RGB, framed, left-oriented. Raises ContractError on anything else."""
         side = self.manifest.framing.size_px
@@ -60,7 +67,7 @@ class EarModel:
                 f"crops are {crops.shape} {crops.dtype}; needed is (B, {side}, {side}, 3) uint8, B >= 1"
             )
         outputs = self._encoder.run({"image": np.ascontiguousarray(crops)})
-        return Encoding(outputs["embedding"], outputs["mu"], outputs["logvar"])
+        return Encoding(outputs["embedding"], outputs["mu"], outputs["logvar"], outputs.get(SPREAD))
 
     def decode(self, latents: Vectors) -> Picture:
         """latents: (B, D) float32, a `mu` each. Returns (B, S, S, 3) uint8 RGB. Raises ContractError."""

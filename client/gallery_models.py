@@ -28,13 +28,15 @@ class Item:
 class Enrolled(Item):
     """The item that a call made. score, side_probability, ears_found: with detect, see `models.DetectedEar`.
 
-    items: with detect=all, one for each ear of the photo, the most certain first.
+    items: with detect=all, one for each ear of the photo, the most certain first. taken_as, side_probability: how an
+    ear of unknown side lies, by the encoder's certainty; its side stays unknown, and searches of either side meet it.
     """
 
     score: float | None = None
     side_probability: float | None = None
     ears_found: int | None = None
     items: list[Item] | None = None
+    taken_as: Side | None = None
 
 
 @dataclass(frozen=True)

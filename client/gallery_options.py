@@ -14,6 +14,7 @@ from client.options import (
     Detect,
     Folder,
     FramingOptions,
+    LimitOptions,
     OnDuplicate,
     Side,
     SpaceOptions,
@@ -42,7 +43,7 @@ class DuplicateOptions(TypedDict, total=False):
     ]
 
 
-class EnrolOptions(FramingOptions, LabelOptions, DuplicateOptions, total=False):
+class EnrolOptions(FramingOptions, LimitOptions, LabelOptions, DuplicateOptions, total=False):
     """POST /v1/gallery/items"""
 
 
@@ -53,7 +54,7 @@ class PictureLabels(LabelOptions, total=False):
     box: Annotated[Box, Param(BOX)]
 
 
-class EnrolManyChoices(DuplicateOptions, total=False):
+class EnrolManyChoices(LimitOptions, DuplicateOptions, total=False):
     """What may be left out of a call of POST /v1/gallery/items/batch, and holds for every picture."""
 
     detect: Annotated[Detect, Param(DETECT, default=False)]

@@ -19,14 +19,16 @@ class Quality:
     """Of one crop.
 
     psnr_db, ssim: reconstruction against the crop. sharpness: variance of the Laplacian of the luminance, 0 for a flat
-    picture. ear_likeness: 0 to 1, 0.5 where the crop is redrawn as badly as an unusual ear. blurred: against the golden
-    crops.
+    picture. ear_likeness: 0 to 1; ear_likeness_from: "landmarks" where it is how sure the encoder is of the ear's
+    landmarks, "reconstruction" where the bundle says no more than how well the crop is redrawn, as plain pictures are
+    too. blurred: against the golden crops.
     """
 
     psnr_db: float
     ssim: float
     sharpness: float
     ear_likeness: float
+    ear_likeness_from: str
     blurred: bool
 
 
@@ -46,7 +48,10 @@ class DetectedEar:
 
 @dataclass(frozen=True, kw_only=True)
 class Detected:
-    """With detect: which ear this answer is about, as `DetectedEar`. ears_found: how many the photo shows."""
+    """With detect: which ear this answer is about, as `DetectedEar`. ears_found: how many the photo shows.
+
+    Without it, and where the side was not named, side_probability is that of the side by the encoder's certainty.
+    """
 
     box: list[float] | None = None
     score: float | None = None
@@ -86,7 +91,7 @@ class Embedding(Detected):
 class EmbeddingRow(Detected):
     """One vector of an OpenAI-compatible answer. input: with detect=all, the number of the picture that shows the ear.
 
-    side: with detect, the ear's.
+    side: with detect, the ear's; else only where the encoder's certainty decided it.
     """
 
     object: str
@@ -228,7 +233,7 @@ class EarNeighbours(DetectedEar):
 
 @dataclass(frozen=True, kw_only=True)
 class SearchAnswer(Detected):
-    """`Neighbours`; results: of several vectors, one for each. side: with detect, of the ear that was searched with.
+    """`Neighbours`; results: of several vectors, one for each. side: that the ear was taken for, if it was not named.
 
     ears: with detect=all, the answer to each ear of the photo, the most certain first.
     """
@@ -254,7 +259,8 @@ class Verdict:
     keeps to; it accepted the share `tar` of genuine pairs, and `false_accepts` of the `impostor_pairs` of different
     people, when it was measured on the `genuine_pairs` of `subjects` people. centred: similarities are of vectors less
     the gallery's mean. Where several comparisons are made the best is judged: `far` is an upper bound then, and
-    `probability` and `tar` are lower bounds. detected, ears_found: with detect, of a and of b.
+    `probability` and `tar` are lower bounds. sides: that the ears were taken for; side_probabilities: of those that the
+    encoder's certainty decided, null for the others. detected, ears_found: with detect, of a and of b.
     """
 
     similarity: float
@@ -275,6 +281,7 @@ class Verdict:
     genuine_pairs: int | None = None
     impostor_pairs: int | None = None
     false_accepts: int | None = None
+    side_probabilities: list[float | None] | None = None
     detected: list[DetectedEar] | None = None
     ears_found: list[int] | None = None
 

@@ -31,12 +31,20 @@ Folder = str | os.PathLike[str]
 EXTRAS = ("mu", "quality", "eigenears")
 MAX_K = 1000
 
-SIDE = "side of the ear; unknown: searches try both orientations, other calls take it as posted"
+SIDE = (
+    "side of the ear; unknown: the side in which the encoder is surer of the ear, where the bundle tells that; else "
+    "searches try both orientations, other calls take it as posted"
+)
 BOX = "ear box x1,y1,x2,y2 in pixels of the upright picture; none: the whole picture is the ear"
 DETECT = (
     "the picture is a photo: find its ears first. true: take the most certain one (of `side`, where that is given); "
     "all: answer for each"
 )
+MIN_QUALITY = (
+    "least likeness to an ear, as `quality` gives it; a picture below it is refused (422), with detect=all an ear is "
+    "passed over"
+)
+MIN_SCORE = "with detect: least score of the detector; below it the picture is refused (422), or passed over"
 SPACE = "answer with this space's model, where it is loaded; none: the active one"
 FORMAT = "png: the picture alone; json: with its figures; none: as the Accept header asks, else png"
 
@@ -53,13 +61,20 @@ class FramingOptions(TypedDict, total=False):
     detect: Annotated[Detect, Param(DETECT, default=False)]
 
 
+class LimitOptions(TypedDict, total=False):
+    """What an ear must reach to be taken."""
+
+    min_quality: Annotated[float, Param(MIN_QUALITY, ge=0, le=1)]
+    min_score: Annotated[float, Param(MIN_SCORE, ge=0, le=1)]
+
+
 class SpaceOptions(TypedDict, total=False):
     """Which model answers."""
 
     space_id: Annotated[str, Param(SPACE, max_length=64)]
 
 
-class EmbedOptions(FramingOptions, SpaceOptions, total=False):
+class EmbedOptions(FramingOptions, LimitOptions, SpaceOptions, total=False):
     """POST /v1/embed"""
 
     include: Annotated[
@@ -95,7 +110,7 @@ class DecodeOptions(SpaceOptions, total=False):
     format: Annotated[PictureFormat, Param(FORMAT)]
 
 
-class SearchOptions(FramingOptions, SpaceOptions, total=False):
+class SearchOptions(FramingOptions, LimitOptions, SpaceOptions, total=False):
     """POST /v1/search; a picture, or ready vectors with the space that they are of."""
 
     embedding: Annotated[Vector, Param("a ready vector", min_length=1, max_length=65536, body_only=True)]
@@ -116,7 +131,7 @@ class SearchOptions(FramingOptions, SpaceOptions, total=False):
     per_subject: Annotated[int, Param("ears of each person in the answer", default=1, ge=1, le=100)]
 
 
-class VerifyOptions(SpaceOptions, total=False):
+class VerifyOptions(LimitOptions, SpaceOptions, total=False):
     """POST /v1/verify"""
 
     side_a: Annotated[Side, Param("side of the ear in a", default="unknown")]

@@ -69,7 +69,8 @@ class Model:
     aliases: names that select it in /v1/embeddings. version: its number in the Open Inference Protocol. runtime: what
     computes; fallback_reasons: why a faster one, or the requested_runtime, does not. calibration, calibrated_on: the
     bundle's, and which pictures it was made on; gallery_calibration: the gallery's own, by which /v1/verify decides.
-    index, recall: how the gallery keeps its vectors, and the share of the truly nearest that searches find.
+    ear_likeness_from: "landmarks" or "reconstruction", see `models.Quality`. index, recall: how the gallery keeps its
+    vectors, and the share of the truly nearest that searches find.
     """
 
     id: str
@@ -85,6 +86,7 @@ class Model:
     requested_runtime: str
     fallback_reasons: list[str]
     precision: str
+    ear_likeness_from: str
     preset: str
     latent_dim: int
     parity: dict[str, Any]

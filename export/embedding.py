@@ -6,7 +6,6 @@ new. Works on the bundle's ONNX files, so no checkpoint is needed. The folder is
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import shutil
@@ -15,22 +14,28 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnx
-import torch
-from onnx import compose
 
 from bundle.fingerprint import space_id
-from bundle.golden import GOLDEN_NAME, OUTPUTS, write_golden
-from bundle.manifest import FileEntry, Manifest, Precision, Variant, read_manifest, verify_files, write_manifest
+from bundle.golden import GOLDEN_NAME, SPREAD, write_golden
+from bundle.manifest import (
+    EarSpread,
+    FileEntry,
+    GraphContract,
+    Manifest,
+    Precision,
+    Tensor,
+    Variant,
+    read_manifest,
+    verify_files,
+    write_manifest,
+)
 from bundle.runtimes import open_session
 from common.provenance import utc_now
 from export.crops import Crops
 from export.errors import GraphError, NoCrops
 from export.folder import move_into_place, refuse_existing, staging
-from export.graph.fp16 import store_half
-from export.graph.onnx_export import GraphSpec, check_onnx, export_onnx
-from export.graph.rewrite import fold_batch_norms
-from export.graph.wrappers import ENCODER_INPUT, ENCODER_OUTPUTS
+from export.graph.branch import EMBEDDING, OWN, BranchGraph, replace_embedding
+from export.graph.wrappers import ENCODER_INPUT
 from export.latents import Calibrated, calibrated, saved_calibration
 from export.model_card import write_papers
 from export.parity.judge import LIMITS, ParityError, ParityRow, judge_encoder
@@ -43,9 +48,6 @@ from training.data.trained_on import TrainedOn
 from training.embedding.branch import GEOMETRY, EarBranch
 
 logger = logging.getLogger(__name__)
-
-EMBEDDING, *MU_OUTPUTS = ENCODER_OUTPUTS
-PREFIX = "branch/"
 
 
 def attach_branch(
@@ -89,90 +91,38 @@ def attach_branch(
         )
     if len(crops) < 3:
         raise NoCrops(f"--crops: {len(crops)} pictures; at least 3 different ones are needed")
-    embedding = _torch_embedding(branch, crops.pixels)
+    given = _of_torch(branch, crops.pixels)
     with staging(out) as folder:
         shutil.copytree(bundle, folder, dirs_exist_ok=True)
         rows: list[ParityRow] = []
         for variant in _encoders(manifest):
             logger.info("%s: replacing the embedding", variant.file)
             replace_embedding(bundle / variant.file, branch, folder / variant.file)
-            rows += _judge(bundle / variant.file, folder / variant.file, variant.precision, embedding, crops)
+            rows += _judge(bundle / variant.file, folder / variant.file, variant.precision, given, crops)
         if refused := [row for row in rows if not row.passed]:
             raise ParityError(f"no bundle was written: {'; '.join(refused[0].refusals)}", tuple(rows))
         _write_golden(folder, branch)
         _write_record(folder, trained_on)
-        manifest = _manifest(manifest, folder, branch, rows, len(crops))
-        manifest = _described(manifest, facts, photographs, _judged(embedding, crops, measured))
+        manifest = _manifest(manifest, folder, branch, rows, given[SPREAD])
+        manifest = _described(manifest, facts, photographs, _judged(given[EMBEDDING], crops, measured))
         manifest = write_manifest(folder, write_papers(folder, manifest))
         move_into_place(folder, out, force)
     return manifest
-
-
-def replace_embedding(encoder: Path, branch: EarBranch, path: Path) -> None:
-    """Write to `path` the graph of `encoder` whose output `embedding` is computed by `branch`, float32 throughout.
-
-    Weights of the branch lie on disk as float16 where that loses nothing. Raises GraphError.
-    """
-    graph = onnx.load(str(encoder))
-    opset = next(item.version for item in graph.opset_import if item.domain == "")
-    _drop_output(graph, EMBEDDING)
-    own = path.with_name(f".{path.name}.branch")
-    try:
-        spec = GraphSpec("branch", ENCODER_INPUT, (128, 128, 3), torch.uint8, (EMBEDDING,), opset)
-        folded = copy.deepcopy(branch)
-        fold_batch_norms(folded)
-        export_onnx(folded, spec, own)
-        store_half(own, most_error=0.0)
-        added = compose.add_prefix(onnx.load(str(own)), PREFIX)
-    finally:
-        own.unlink(missing_ok=True)
-    renamed = {PREFIX + ENCODER_INPUT: ENCODER_INPUT, PREFIX + EMBEDDING: EMBEDDING}
-    for node in added.graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-        node.output[:] = [renamed.get(name, name) for name in node.output]
-    graph.graph.node.extend(added.graph.node)
-    graph.graph.initializer.extend(added.graph.initializer)
-    output = added.graph.output[0]
-    output.name = EMBEDDING
-    batch = graph.graph.output[0].type.tensor_type.shape.dim[0].dim_param
-    output.type.tensor_type.shape.dim[0].dim_param = batch
-    outputs = [output, *graph.graph.output]
-    del graph.graph.output[:], graph.graph.value_info[:]
-    graph.graph.output.extend(outputs)
-    onnx.save(graph, str(path))
-    check_onnx(path, GraphSpec("encoder", ENCODER_INPUT, (128, 128, 3), torch.uint8, ENCODER_OUTPUTS, opset))
-
-
-def _drop_output(model: onnx.ModelProto, name: str) -> None:
-    """Remove an output and every node and weight that only it needs."""
-    graph = model.graph
-    kept = [output for output in graph.output if output.name != name]
-    needed = {output.name for output in kept}
-    nodes = []
-    for node in reversed(graph.node):
-        if needed.intersection(node.output):
-            nodes.append(node)
-            needed.update(node.input)
-    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
-    del graph.output[:], graph.node[:], graph.initializer[:]
-    graph.output.extend(kept)
-    graph.node.extend(reversed(nodes))
-    graph.initializer.extend(weights)
 
 
 def _encoders(manifest: Manifest) -> list[Variant]:
     return [variant for variant in manifest.variants if variant.graph == "encoder"]
 
 
-def _torch_embedding(branch: EarBranch, pixels: np.ndarray[Any, Any]) -> Any:
-    return run_torch(branch.eval(), pixels, (EMBEDDING,), 16)[EMBEDDING]
+def _of_torch(branch: EarBranch, pixels: np.ndarray[Any, Any]) -> Outputs:
+    return run_torch(BranchGraph(branch.eval()), pixels, OWN, 16)
 
 
-def _judge(old: Path, new: Path, precision: Precision, embedding: Any, crops: Crops) -> list[ParityRow]:
-    """Rows of the new file: its embedding against torch's, mu and logvar against the file it replaces."""
+def _judge(old: Path, new: Path, precision: Precision, given: Outputs, crops: Crops) -> list[ParityRow]:
+    """Rows of the new file: embedding and spread against torch's, mu and logvar against the file it replaces."""
     before, after = (open_session(path, RUNTIME, precision=precision) for path in (old, new))
     try:
-        expected: Outputs = run_session(before, ENCODER_INPUT, crops.pixels, 16) | {EMBEDDING: embedding}
+        expected: Outputs = run_session(before, ENCODER_INPUT, crops.pixels, 16) | given
         rows = []
         for batch, count in batches(len(crops), 32):
             outputs = run_session(after, ENCODER_INPUT, crops.pixels[:count], batch)
@@ -190,8 +140,7 @@ def _write_golden(folder: Path, branch: EarBranch) -> None:
     with np.load(folder / GOLDEN_NAME, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     crops = arrays.pop("crops")
-    arrays[EMBEDDING] = _torch_embedding(branch, crops)
-    write_golden(folder, crops, {name: arrays[name] for name in OUTPUTS})
+    write_golden(folder, crops, arrays | _of_torch(branch, crops))
 
 
 def _write_record(folder: Path, trained_on: TrainedOn | None) -> None:
@@ -201,8 +150,8 @@ def _write_record(folder: Path, trained_on: TrainedOn | None) -> None:
         (folder / RECORD).write_text(json.dumps(trained_on.to_dict()), encoding="utf-8")
 
 
-def _manifest(old: Manifest, folder: Path, branch: EarBranch, rows: list[ParityRow], crops: int) -> Manifest:
-    """The manifest with the new files, their parity and their space."""
+def _manifest(old: Manifest, folder: Path, branch: EarBranch, rows: list[ParityRow], spread: Any) -> Manifest:
+    """The manifest with the new files, their parity and their space. spread: of the comparison crops."""
     tensors = {name: value.numpy() for name, value in branch.state_dict().items()}
     replaced = {variant.file for variant in _encoders(old)}
     largest = {row.precision: row for row in rows}
@@ -225,7 +174,9 @@ def _manifest(old: Manifest, folder: Path, branch: EarBranch, rows: list[ParityR
             "created": utc_now(),
             "files": files,
             "variants": variants,
-            "parity": {**old.parity, "rows": [*(row.to_dict() for row in rows), *others], "crops": crops},
+            "tensors": {**old.tensors, "encoder": _contract(old.tensors["encoder"])},
+            "ear_spread": EarSpread(median=float(np.median(spread))),
+            "parity": {**old.parity, "rows": [*(row.to_dict() for row in rows), *others], "crops": len(spread)},
             "training": {**old.training, "embedding": {"mu_space_id": _mu_space(old)}},
         }
     )
@@ -264,6 +215,13 @@ def _described(
     embedding = {**old["embedding"], **facts}
     training = {**old, **new, "embedding": embedding, "photographs": list(photographs)}
     return manifest.model_copy(update={"training": training, "calibration": judged.calibrated.calibration})
+
+
+def _contract(old: GraphContract) -> GraphContract:
+    """The encoder's edges with `spread` as the last output."""
+    others = [tensor for tensor in old.outputs if tensor.name != SPREAD]
+    spread = Tensor(name=SPREAD, dtype="float32", shape=others[0].shape[:1])
+    return GraphContract(inputs=old.inputs, outputs=[*others, spread])
 
 
 def _figures(embedding: Any, crops: Crops) -> dict[str, float]:

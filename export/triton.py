@@ -134,10 +134,14 @@ def _batcher(options: TritonOptions) -> str:
 
 def _tensors(kind: str, tensors: Sequence[Tensor]) -> str:
     entries = [
-        f'  {{ name: "{tensor.name}", data_type: {TYPES[tensor.dtype]}, dims: [ {_dims(tensor)} ] }}'
-        for tensor in tensors
+        f'  {{ name: "{tensor.name}", data_type: {TYPES[tensor.dtype]}, {_shape(tensor)} }}' for tensor in tensors
     ]
     return f"{kind} [\n" + ",\n".join(entries) + "\n]"
+
+
+def _shape(tensor: Tensor) -> str:
+    """A number for each picture has no dimension but the batch; Triton wants one, which `reshape` takes off again."""
+    return f"dims: [ {_dims(tensor)} ]" if tensor.shape[1:] else "dims: [ 1 ], reshape: { shape: [ ] }"
 
 
 def _dims(tensor: Tensor) -> str:

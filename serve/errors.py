@@ -3,6 +3,7 @@
     ServeError
     ├── ConfigurationError      the service cannot start as told
     ├── BadRequest              400, names the parameter
+    │   └── PictureRefused      422, below a limit that the request sets
     ├── Unauthorized            401
     ├── Forbidden               403, the key lacks a scope
     ├── WrongHost               421, not a name of this service (DNS rebinding)
@@ -62,6 +63,10 @@ class BadRequest(ServeError):
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.param = param
+
+
+class PictureRefused(BadRequest):
+    """The picture is below a limit that the request sets; `param` names it."""
 
 
 class Unauthorized(ServeError):
@@ -134,6 +139,7 @@ class Problem(NamedTuple):
 INVALID = "invalid_request_error"
 TABLE: dict[type[BaseException], Problem] = {
     BadRequest: Problem(400, INVALID, "bad_request"),
+    PictureRefused: Problem(422, INVALID, "below_limit"),
     Unauthorized: Problem(401, "authentication_error", "invalid_api_key"),
     Forbidden: Problem(403, "permission_error", "missing_scope"),
     PromotionConflict: Problem(409, INVALID, "promotion_conflict"),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bundle.golden import SPREAD
 from export.errors import ExportError
 from measure.errors import MeasureError
 from measure.neighbours import cosine_report, median_distance, overlap_at_k
@@ -31,6 +32,8 @@ class ParityLimits:
     """Largest error of embedding and of mu, as a share of the median distance between different pictures."""
     logvar_error_max: float
     """Largest absolute error of logvar, in natural-log units: 0.01 changes a standard deviation by 0.5 %."""
+    spread_error_max: float
+    """Largest error of spread, as a share of it (where the encoder has that output)."""
     neighbour_overlap_min: float
     """Mean share of the nearest pictures that stay the nearest."""
     rank1_change_max: float
@@ -46,8 +49,8 @@ class ParityLimits:
 
 
 LIMITS: dict[str, ParityLimits] = {
-    "fp32": ParityLimits(0.99999, 0.01, 0.01, 0.995, 0.002, 0.001, 55.0),
-    "fp16": ParityLimits(0.9995, 0.01, 0.05, 0.98, 0.005, 0.002, 45.0),
+    "fp32": ParityLimits(0.99999, 0.01, 0.01, 0.005, 0.995, 0.002, 0.001, 55.0),
+    "fp16": ParityLimits(0.9995, 0.01, 0.05, 0.01, 0.98, 0.005, 0.002, 45.0),
 }
 
 MIN_SPREAD = 1e-4
@@ -61,6 +64,7 @@ NEIGHBOURS = 10
 Outputs = Mapping[str, NDArray[Any]]
 
 VECTORS = ("embedding", "mu")
+OTHERS = ("logvar", SPREAD)
 PSNR_OF_EQUALS_DB = 100.0  # JSON has no infinity
 
 
@@ -80,6 +84,8 @@ class ParityRow:
     """The worse of embedding and mu, as are the figures above and below."""
     relative_error: float | None = None
     logvar_error: float | None = None
+    spread_error: float | None = None
+    """Largest error of spread, as a share of it."""
     neighbour_overlap: float | None = None
     rank1_change: float | None = None
     """Rank-1 of the variant less torch's; negative: worse."""
@@ -118,12 +124,18 @@ def judge_encoder(
 
     Args:
         row: what was run; its figures are still empty.
-        reference: torch's `embedding`, `mu` and `logvar`, each (N, D), for N different crops.
+        reference: torch's `embedding`, `mu` and `logvar`, each (N, D), for N different crops; `spread` (N,) where the
+            encoder gives it.
         outputs: the variant's, for the same crops in the same order.
         limits: how far it may stray.
         identities: who is on each crop, where known: adds the changes of rank-1 and EER.
     """
-    broken = [text for name in (*VECTORS, "logvar") for text in _unusable(name, reference, outputs)]
+    broken = [
+        text
+        for name in (*VECTORS, *OTHERS)
+        if name in reference or name != SPREAD
+        for text in _unusable(name, reference, outputs)
+    ]
     if not broken:
         broken = constant(reference, "in torch") + constant(outputs, "in the variant")
     if broken:
@@ -136,6 +148,7 @@ def judge_encoder(
         cosine_mean=min(report.mean for report in reports),
         relative_error=max(relative_error(reference[name], outputs[name]) for name in VECTORS),
         logvar_error=float(np.abs(reference["logvar"] - outputs["logvar"]).max()),
+        spread_error=float(np.abs(outputs[SPREAD] / reference[SPREAD] - 1).max()) if SPREAD in reference else None,
         neighbour_overlap=neighbour_overlap(reference["embedding"], outputs["embedding"]),
     )
     row = _identification(row, reference["embedding"], outputs["embedding"], identities)
@@ -190,7 +203,7 @@ def _unusable(name: str, reference: Outputs, outputs: Outputs) -> list[str]:
     expected, values = reference[name], outputs[name]
     if values.shape != expected.shape or values.dtype != expected.dtype:
         return [f"{name} is {values.shape} {values.dtype}; it must be {expected.shape} {expected.dtype}"]
-    bad = int((~np.isfinite(values).all(axis=1)).sum())
+    bad = int((~np.isfinite(values).reshape(len(values), -1).all(axis=1)).sum())
     return [f"{name} is not finite for {bad} of {len(values)} crops"] if bad else []
 
 
@@ -218,6 +231,7 @@ def _past_limits(row: ParityRow, limits: ParityLimits) -> tuple[str, ...]:
     most = (
         ("error / distance between pictures", row.relative_error, limits.relative_error_max),
         ("logvar error", row.logvar_error, limits.logvar_error_max),
+        ("spread error", row.spread_error, limits.spread_error_max),
         ("EER change", row.eer_change, limits.eer_change_max),
     )
     texts = [

@@ -16,6 +16,7 @@ _FIGURES = {
     "cosine_p1": ("cosine p1", "{:.6f}"),
     "cosine_mean": ("cosine mean", "{:.6f}"),
     "relative_error": ("error / distance", "{:.3%}"),
+    "spread_error": ("spread error", "{:.3%}"),
     "neighbour_overlap": ("same neighbours", "{:.3f}"),
     "rank1_change": ("rank-1 change", "{:+.4f}"),
     "eer_change": ("EER change", "{:+.4f}"),
@@ -25,7 +26,7 @@ _FIGURES = {
 
 def columns(rows: Sequence[Row]) -> dict[str, str]:
     """Key -> title of the columns that say something for these rows."""
-    measured = {name: title for name, (title, _) in _FIGURES.items() if any(row[name] is not None for row in rows)}
+    measured = {name: title for name, (title, _) in _FIGURES.items() if any(row.get(name) is not None for row in rows)}
     return _HOW | measured | {"refusals": "verdict"}
 
 
@@ -73,7 +74,7 @@ def _text(row: Row, key: str) -> str:
     if key == "refusals":
         return "; ".join(row[key]) or "passed"
     if key in _FIGURES:
-        return "" if row[key] is None else _FIGURES[key][1].format(row[key])
+        return "" if row.get(key) is None else _FIGURES[key][1].format(row[key])
     return str(row[key])
 
 

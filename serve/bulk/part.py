@@ -12,9 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow
-from numpy.typing import NDArray
 
 from bundle.errors import ImageError
 from bundle.image import Picture, frame, part_for
@@ -23,6 +21,7 @@ from bundle.photo import PictureFile
 from serve.bulk.job import Job
 from serve.bulk.source import Row, read_bytes
 from serve.inference.decode_pool import oriented
+from serve.inference.encoded import embedded
 
 
 @dataclass(frozen=True)
@@ -84,15 +83,14 @@ class PartEmbedder:
             return Read(row, sha256, error=str(error))
 
     def _embedded(self, some: list[Read], job: Job) -> list[dict[str, Any]]:
-        crops = [one.crop for one in some if one.crop is not None]
-        vectors: dict[str, Iterator[NDArray[np.float32]]] = {"embedding": iter(()), "mu": iter(())}
-        if crops:
-            encoding = self.model.encode(np.stack(crops))
-            vectors = {"embedding": iter(encoding.embedding), "mu": iter(encoding.mu)}
+        kept = [(one.crop, one.row["side"] == "unknown") for one in some if one.crop is not None]
+        found = iter(embedded(self.model, [crop for crop, _ in kept], [is_unknown for _, is_unknown in kept]))
         names = ("embedding", "mu") if job.terms.with_mu else ("embedding",)
-        return [
-            _told(one) | {name: None if one.crop is None else next(vectors[name]) for name in names} for one in some
-        ]
+        rows = []
+        for one in some:
+            vectors = None if one.crop is None else next(found)
+            rows.append(_told(one) | {name: None if vectors is None else getattr(vectors, name) for name in names})
+        return rows
 
 
 def schema(dim: int, with_mu: bool) -> pyarrow.Schema:

@@ -23,6 +23,7 @@ from bundle.session import AUTO
 from serve.errors import NotHere
 from serve.inference.batcher import Batcher, BatchLimits
 from serve.inference.eigenears import load_eigenears
+from serve.inference.encoded import Encoded, encoded_rows
 from serve.inference.quality import load_reference
 from serve.observability.request_context import Trace
 from serve.settings import Settings
@@ -35,15 +36,6 @@ PHOTOS_ON_CPU = 4
 Vector = NDArray[np.float32]
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """What the encoder says about one ear; each (D,) float32. `embedding` has length 1."""
-
-    embedding: Vector
-    mu: Vector
-    logvar: Vector
 
 
 @dataclass(frozen=True)
@@ -109,6 +101,16 @@ class Engine:
         return await _submit(self.decoder, trace, latents)
 
     @property
+    def has_spread(self) -> bool:
+        """Whether the encoder says how sure it is of the ear: its side, and its being one, follow from that."""
+        return self.model.has_spread
+
+    def likeness(self, encoded: Encoded) -> float | None:
+        """How like an ear a crop is by the certainty of its landmarks, 0 to 1; None where the bundle does not say."""
+        ears = self.model.manifest.ear_spread
+        return None if ears is None or encoded.spread is None else ears.likeness(encoded.spread)
+
+    @property
     def has_landmarks(self) -> bool:
         """Whether ears can be found in photos."""
         return self._finder is not None
@@ -153,8 +155,7 @@ class Engine:
         self.model.close()
 
     def _encode(self, crops: list[Picture]) -> list[Encoded]:
-        encoding = self.model.encode(np.stack(crops))
-        return [Encoded(*rows) for rows in zip(encoding.embedding, encoding.mu, encoding.logvar, strict=True)]
+        return encoded_rows(self.model.encode(np.stack(crops)))
 
     def _find(self, squares: list[Letterboxed]) -> list[list[FoundEar]]:
         return self.finder.find(squares, threshold=0.0)

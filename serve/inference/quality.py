@@ -1,6 +1,6 @@
 """How usable a picture is: sharpness, how well the model can redraw it, and whether it looks like an ear to the model.
 
-Measured on the framed crop, and told against the bundle's golden crops, which are ears.
+Measured on the framed crop, and judged against the bundle's golden crops, which are ears.
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ def reference_of(crops: Picture, decoded: Picture) -> Reference:
     )
 
 
-def assess(crop: Picture, decoded: Picture, reference: Reference) -> Quality:
-    """crop, decoded: (S, S, 3) uint8, the same way round."""
+def assess(crop: Picture, decoded: Picture, reference: Reference, likeness: float | None = None) -> Quality:
+    """crop, decoded: (S, S, 3) uint8, the same way round. likeness: by the certainty of the ear's landmarks, if known.
+
+    Without it the likeness is that of the redrawing, which a plain gradient has too: the answer says which one it is.
+    """
     from measure.picture import psnr, ssim  # scipy takes long to import, and few requests ask for this
 
     sharp = sharpness(crop)
@@ -53,7 +56,8 @@ def assess(crop: Picture, decoded: Picture, reference: Reference) -> Quality:
         psnr_db=float(psnr(crop, decoded)),
         ssim=float(ssim(crop, decoded)),
         sharpness=sharp,
-        ear_likeness=ear_likeness(crop, decoded, reference),
+        ear_likeness=ear_likeness(crop, decoded, reference) if likeness is None else likeness,
+        ear_likeness_from="reconstruction" if likeness is None else "landmarks",
         blurred=sharp < SHARP_ENOUGH * reference.sharpness,
     )
 

@@ -26,9 +26,10 @@ from index.items import NewItem, Vectors
 from index.tools.sources import Picture, open_source
 from serve.errors import ImportConflict, NotHere
 from serve.inference.decode_pool import oriented, stored_crop
+from serve.inference.encoded import embedded
 from serve.inference.orientation import shown_side
 from serve.lifecycle.model_registry import ModelRegistry, ServedModel
-from serve.lifecycle.reembedding import embedded, rest
+from serve.lifecycle.reembedding import rest
 from serve.observability.audit import Audit
 from serve.settings import Settings
 
@@ -137,7 +138,7 @@ class Imports:
         live = self._models.of_space(space_id)  # asked anew: a faster runtime may have taken over
         seen = [self._seen(one, live.engine.framing) for one in pictures]
         kept = [(one, found) for one, found in zip(pictures, seen, strict=True) if not isinstance(found, Exception)]
-        own = embedded(live.engine, [found.crop for _, found in kept])
+        own = embedded(live.engine.model, [found.crop for _, found in kept], [one.side is None for one, _ in kept])
         also = self._elsewhere(live, [(one, found.part) for one, found in kept])
         items = iter(_item(*each, own[row], also[row]) for row, each in enumerate(kept))
         return [found if isinstance(found, Exception) else next(items) for found in seen]
@@ -156,7 +157,8 @@ class Imports:
         also: list[dict[str, Vectors]] = [{} for _ in kept]
         for other in self._models.others(live):
             try:
-                found = embedded(other.engine, [_crop(one, part, other.engine.framing) for one, part in kept])
+                crops = [_crop(one, part, other.engine.framing) for one, part in kept]
+                found = embedded(other.engine.model, crops, [one.side is None for one, _ in kept])
             except Exception as error:
                 log.warning("import: no vectors in space %s: %s", other.engine.ids[0], error)
                 continue

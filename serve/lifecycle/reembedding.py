@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from bundle.image import Picture, decode, frame
+from bundle.image import decode, frame
 from index.items import Vectors
 from serve.inference.decode_pool import oriented
+from serve.inference.encoded import embedded
 from serve.inference.engine import Engine
 from serve.inference.orientation import shown_side
 
@@ -59,24 +58,17 @@ class Reembedding:
         return filled
 
     def _embedded(self, batch: Sequence[Pending]) -> list[tuple[Pending, Vectors]]:
-        crops, kept = [], []
+        crops, unknown, kept = [], [], []
         for pending in batch:
             try:
                 picture = frame(decode(pending.crop), pending.item.box, self._engine.framing)
                 crops.append(oriented(picture, shown_side(pending.item.side)))
+                unknown.append(pending.item.side is None)
                 kept.append(pending)
             except Exception as error:  # one stored picture that cannot be read must not stop all others
                 log.error("item %s cannot be embedded anew: %s", pending.item.id, error)
                 self.failed.append(pending.item.id)
-        return list(zip(kept, embedded(self._engine, crops), strict=True))
-
-
-def embedded(engine: Engine, crops: Sequence[Picture]) -> list[Vectors]:
-    """The vectors of (S, S, 3) uint8 crops in left orientation, past the queue of the requests. Blocks."""
-    if not crops:
-        return []
-    encoding = engine.model.encode(np.stack(crops))
-    return [Vectors(mu, embedding) for mu, embedding in zip(encoding.mu, encoding.embedding, strict=True)]
+        return list(zip(kept, embedded(self._engine.model, crops, unknown), strict=True))
 
 
 def rest(stop: threading.Event, busy_s: float, share: float) -> None:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from client.options import FramingOptions
 from serve.http.parameters import checked
 from serve.inference.decode_pool import DecodePool, oriented
-from serve.inference.engine import Encoded, Engine
-from serve.inference.framed_ears import FramedEars, check_room, framed_ears
+from serve.inference.encoded import Encoded
+from serve.inference.engine import Engine
+from serve.inference.framed_ears import FramedEars, check_room, encoded_ears, framed_ears
 from serve.inference.together import together
 from serve.observability.request_context import Trace
 from serve.oip.models import OipModel
@@ -38,7 +39,7 @@ async def infer(
         return [_tensor(model, {"image": np.stack(pictures)}, "image")]
     if model.name == "ear-encoder":
         engine.encoder.check_room(len(tensor.array))
-        return await _encoded(trace, engine, model, [oriented(crop, options["side"]) for crop in tensor.array])
+        return _columns(model, await engine.encode(trace, [oriented(crop, options["side"]) for crop in tensor.array]))
     files = [_file(data) for data in tensor.array.reshape(-1)]
     detect = options["detect"]
     check_room(engine, len(files), detect)
@@ -46,7 +47,8 @@ async def infer(
         framed_ears(decode_pool, engine, trace, file, options["side"], options.get("box"), detect) for file in files
     )
     framed = await together(jobs)
-    outputs = await _encoded(trace, engine, model, [ear.crop for picture in framed for ear in picture.ears])
+    ears = [ear for picture in framed for ear in picture.ears]
+    outputs = _columns(model, await encoded_ears(engine, trace, ears))
     return outputs + (_detected(framed) if detect else [])
 
 
@@ -60,9 +62,11 @@ def options_of(request: InferRequest) -> FramingOptions:
     return checked(FramingOptions, {"JSON": ours})
 
 
-async def _encoded(trace: Trace, engine: Engine, model: OipModel, crops: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-    encoded = await engine.encode(trace, crops)
-    columns = {name: np.stack([getattr(one, name) for one in encoded]) for name in Encoded.__annotations__}
+def _columns(model: OipModel, encoded: Sequence[Encoded]) -> list[Tensor]:
+    columns = {
+        edge.name: np.stack([np.reshape(getattr(one, edge.name), edge.shape) for one in encoded])
+        for edge in model.outputs
+    }
     return [_tensor(model, columns, edge.name) for edge in model.outputs]
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bundle.golden import SPREAD
 from serve.errors import BadRequest, NotHere
 from serve.inference.engine import Engine
 from serve.oip.answers import Metadata, TensorMetadata
@@ -111,6 +112,8 @@ def models_of(engine: Engine, max_batch: int) -> Mapping[str, OipModel]:
     size, dim = engine.framing.size_px, engine.model.latent_dim
     platform = "tensorrt_plan" if engine.model.runtime.startswith("tensorrt") else "onnxruntime_onnx"
     encoded = tuple(Edge(name, "FP32", (dim,)) for name in ("embedding", "mu", "logvar"))
+    if engine.model.has_spread:
+        encoded += (Edge(SPREAD, "FP32", (1,)),)
     picture = Edge("image", "UINT8", (size, size, 3))
     models = (
         OipModel("ear-encoder", picture, encoded, platform, max_batch, *engine.ids),

@@ -13,7 +13,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from client import operations
 from client.operations import Operation
-from client.options import PictureFormat
+from client.options import LimitOptions, PictureFormat
 from client.parameters import parameters_of
 from client.service_models import ErrorAnswer
 from serve.errors import BadRequest
@@ -23,6 +23,7 @@ from serve.http.openapi import BINARY, answer_model, documented
 from serve.http.parameters import checked
 from serve.http.request_body import Body, read_body
 from serve.http.responses import Answer
+from serve.inference.framed_ears import Limits
 from serve.inference.together import together
 from serve.observability.request_context import trace_of
 from serve.service import Service, service_of
@@ -42,6 +43,7 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         408: "the body took too long to arrive",
         409: "vectors of another space, or not in this state",
         413: "the body or the picture is too large",
+        422: "the picture is below min_quality or min_score",
         429: "the queue is full, or the key asked too often",
         503: "not ready, or the runtime hangs",
     }.items()
@@ -161,6 +163,11 @@ def _check(scope: Scope) -> Callable[..., Coroutine[Any, Any, None]]:
 
 
 _CHECKS = {scope: _check(scope) for scope in SCOPES}
+
+
+def limits_of(options: LimitOptions) -> Limits:
+    """What a request asks of its ears."""
+    return Limits(options.get("min_quality"), options.get("min_score"))
 
 
 def wants_json(request: Request, chosen: PictureFormat | None) -> bool:

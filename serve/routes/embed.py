@@ -12,11 +12,12 @@ from client.models import EmbeddedEar, Embedding
 from client.operations import EMBED
 from client.options import EmbedOptions
 from serve.http.responses import Answer
-from serve.inference.engine import Encoded, Engine
-from serve.inference.framed_ears import FramedEar, check_room, framed_ears
+from serve.inference.encoded import Encoded
+from serve.inference.engine import Engine
+from serve.inference.framed_ears import FramedEar, check_room, encoded_ears, framed_ears
 from serve.inference.quality import assess
 from serve.observability.request_context import Trace, trace_of
-from serve.routes.common import received, serves
+from serve.routes.common import limits_of, received, serves
 from serve.service import Service, attended, service_of
 
 router = APIRouter(tags=["embed"])
@@ -38,10 +39,17 @@ async def embed(request: Request) -> Answer:
     engine = service.use(request, options.get("space_id")).engine
     check_room(engine, 1, options["detect"])
     work = framed_ears(
-        service.decode_pool, engine, trace, asked.picture(), options["side"], options.get("box"), options["detect"]
+        service.decode_pool,
+        engine,
+        trace,
+        asked.picture(),
+        options["side"],
+        options.get("box"),
+        options["detect"],
+        limits=limits_of(options),
     )
     framed = await attended(request, work)
-    encoded = await attended(request, engine.encode(trace, [ear.crop for ear in framed.ears]))
+    encoded = await attended(request, encoded_ears(engine, trace, framed.ears))
     extras = await attended(request, _extras(service, engine, trace, framed.ears, encoded, options))
     space_id, bundle_id = engine.ids
     every = [
@@ -82,6 +90,8 @@ async def _extras(
     if "quality" in include:
         decoded = await engine.decode(trace, [one.mu for one in encoded])
         crops = [ear.crop for ear in ears]
-        for extra, crop, again in zip(extras, crops, decoded, strict=True):
-            extra["quality"] = await service.decode_pool.run(trace, partial(assess, crop, again, engine.reference))
+        for extra, crop, again, one in zip(extras, crops, decoded, encoded, strict=True):
+            extra["quality"] = await service.decode_pool.run(
+                trace, partial(assess, crop, again, engine.reference, engine.likeness(one))
+            )
     return extras

@@ -16,7 +16,7 @@ from serve.errors import BadRequest
 from serve.http.image_inputs import Remote, Source, picture_sources
 from serve.http.responses import Answer, base64_floats
 from serve.inference.engine import Engine
-from serve.inference.framed_ears import FramedEars, check_room, framed_ears
+from serve.inference.framed_ears import FramedEars, check_room, encoded_ears, framed_ears
 from serve.inference.together import together
 from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import received, serves
@@ -49,8 +49,8 @@ async def embeddings(request: Request) -> Answer:
         service.rates.count_more(request, len(sources) - 1)
     check_room(engine, len(sources), options["detect"])
     framed = await attended(request, _framed(service, engine, trace, sources, options))
-    crops = [ear.crop for picture in framed for ear in picture.ears]
-    encoded = await attended(request, engine.encode(trace, crops))
+    ears = [ear for picture in framed for ear in picture.ears]
+    encoded = await attended(request, encoded_ears(engine, trace, ears))
     space_id, bundle_id = engine.ids
     packed = "base64" in [options.get(name) for name in ("encoding_format", "embedding_type", "output_encoding")]
     places = [place for number, picture in enumerate(framed) for place in _places(number, picture, options)]
@@ -117,6 +117,6 @@ async def _picture(
 def _places(number: int, picture: FramedEars, options: EmbeddingsOptions) -> list[dict[str, Any]]:
     """What is said beside the vector of each ear of a picture."""
     if not options["detect"]:
-        return [{}]
+        return [picture.first.guessed()]
     of_input = {"input": number} if options["detect"] == "all" else {}
     return [{**ear.place(), "ears_found": picture.found, **of_input} for ear in picture.ears]

@@ -10,21 +10,20 @@ from fastapi import APIRouter, Request
 from client import gallery_models as answers
 from client.gallery_options import EnrolManyOptions, LabelOptions, PictureLabels
 from client.operations import ENROL, ENROL_MANY
-from client.options import Detect
 from index.errors import DuplicateItem
 from index.items import NewItem, content_hash
 from serve.errors import BadRequest, message_of, problem_of
 from serve.http.openapi import answer_model
 from serve.http.parameters import checked
 from serve.http.responses import Answer
-from serve.inference.engine import Encoded
-from serve.inference.framed_ears import FramedEar, FramedEars, check_room, framed_ears
+from serve.inference.encoded import Encoded
+from serve.inference.framed_ears import FramedEar, FramedEars, check_room, encoded_ears, framed_ears
 from serve.inference.orientation import stored_side
 from serve.inference.together import together
 from serve.lifecycle.dual_write import vectors_elsewhere
 from serve.lifecycle.model_registry import ServedModel
 from serve.observability.request_context import Trace, prefixed, trace_of
-from serve.routes.common import Received, received, serves
+from serve.routes.common import Received, limits_of, received, serves
 from serve.routes.items import described
 from serve.service import Service, attended, service_of
 
@@ -49,9 +48,10 @@ async def enrol(request: Request) -> Answer:
     pool, engine, detect = active.required_pool, active.engine, options["detect"]
     check_room(engine, 1, detect)
     data = asked.picture()
-    work = framed_ears(service.decode_pool, engine, trace, data, options["side"], options.get("box"), detect, keep=True)
+    side, box, limits = options["side"], options.get("box"), limits_of(options)
+    work = framed_ears(service.decode_pool, engine, trace, data, side, box, detect, keep=True, limits=limits)
     framed = await attended(request, work)
-    encoded = await attended(request, engine.encode(trace, [ear.crop for ear in framed.ears]))
+    encoded = await attended(request, encoded_ears(engine, trace, framed.ears))
     new = [
         await new_item(service, active, trace, data, ear, one, options)
         for ear, one in zip(framed.ears, encoded, strict=True)
@@ -62,7 +62,8 @@ async def enrol(request: Request) -> Answer:
     detected = framed.detected()
     detected.pop("box", None)  # the item has that of its stored picture
     every = [described(item) for item in items] if detect == "all" else None
-    answer = answers.Enrolled(**vars(described(items[0], engine.ids[0])), items=every, **detected)
+    taken_as = framed.first.guessed().get("side")
+    answer = answers.Enrolled(**vars(described(items[0], engine.ids[0])), items=every, taken_as=taken_as, **detected)
     return Answer(answer, _status(outcomes), {"Location": prefixed(f"/v1/gallery/items/{items[0].id}")})
 
 
@@ -83,7 +84,7 @@ async def new_item(
         mu=encoded.mu,
         embedding=encoded.embedding,
         subject=labels.get("subject"),
-        side=stored_side(ear.side),
+        side=stored_side(ear.told_side),
         tags=tuple(labels["tags"]),
         source=labels.get("source"),
         box=ear.stored.box,
@@ -108,10 +109,10 @@ async def enrol_many(request: Request) -> Answer:
     pool, engine, on_duplicate = active.required_pool, active.engine, asked.options["on_duplicate"]
     check_room(engine, len(files), asked.options["detect"])
     pairs = list(zip(files, labels, strict=True))
-    work = together(_framed(service, active, trace, file, one, asked.options["detect"]) for file, one in pairs)
+    work = together(_framed(service, active, trace, file, one, asked.options) for file, one in pairs)
     framed = await attended(request, work)
-    crops = [ear.crop for picture in framed if isinstance(picture, FramedEars) for ear in picture.ears]
-    encoded = iter(await attended(request, engine.encode(trace, crops)) if crops else ())
+    ears = [ear for picture in framed if isinstance(picture, FramedEars) for ear in picture.ears]
+    encoded = iter(await attended(request, encoded_ears(engine, trace, ears)))
     made = [
         await _made(service, active, trace, file, picture, encoded, one)
         for (file, one), picture in zip(pairs, framed, strict=True)
@@ -153,11 +154,12 @@ def _labelled(asked: Received[EnrolManyOptions], most: int) -> tuple[Sequence[by
 
 
 async def _framed(
-    service: Service, active: ServedModel, trace: Trace, file: bytes, labels: PictureLabels, detect: Detect
+    service: Service, active: ServedModel, trace: Trace, file: bytes, labels: PictureLabels, options: EnrolManyOptions
 ) -> FramedEars | Exception:
-    side, box = labels["side"], labels.get("box")
+    engine, side, box = active.engine, labels["side"], labels.get("box")
+    limits, detect = limits_of(options), options["detect"]
     try:
-        return await framed_ears(service.decode_pool, active.engine, trace, file, side, box, detect, keep=True)
+        return await framed_ears(service.decode_pool, engine, trace, file, side, box, detect, keep=True, limits=limits)
     except Exception as error:
         return _of_the_picture(error)
 

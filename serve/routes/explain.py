@@ -13,7 +13,8 @@ from client.gallery_models import Explanation
 from client.operations import EXPLAIN
 from index.items import Vectors
 from serve.http.responses import Answer
-from serve.inference.engine import Encoded, Engine
+from serve.inference.encoded import Encoded
+from serve.inference.engine import Engine
 from serve.inference.explanation import Component, explain, morph
 from serve.inference.framed_ears import check_room, framed_ears
 from serve.inference.orientation import is_mirrored

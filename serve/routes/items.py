@@ -15,6 +15,7 @@ from serve.errors import NotHere
 from serve.http.openapi import BINARY
 from serve.http.parameters import checked
 from serve.http.responses import Answer
+from serve.inference.framed_ears import encoded_ears, framed_ears
 from serve.inference.orientation import is_mirrored, shown_side, stored_side
 from serve.lifecycle.dual_write import vectors_elsewhere
 from serve.lifecycle.model_registry import ServedModel
@@ -111,12 +112,14 @@ async def turned(
     """The vectors of a stored ear as of another side; None where it lies the same way round."""
     pool, engine = active.required_pool, active.engine
     old = await pool.run(trace, lambda: pool.gallery.get(item_id))
-    if is_mirrored(shown_side(old.side)) == is_mirrored(side):
+    was = shown_side(old.side)
+    lies_as_guessed = engine.has_spread and was != side and "unknown" in (was, side)
+    if is_mirrored(was) == is_mirrored(side) and not lies_as_guessed:
         return None
     file = await pool.run(trace, lambda: pool.gallery.crop(item_id))
-    crop = await service.decode_pool.crop(trace, file, side, old.box, engine.framing)
-    (encoded,) = await engine.encode(trace, [crop])
-    elsewhere = await vectors_elsewhere(service.models, service.decode_pool, active, trace, file, side, old.box)
+    ear = (await framed_ears(service.decode_pool, engine, trace, file, side, old.box)).first
+    (encoded,) = await encoded_ears(engine, trace, [ear])
+    elsewhere = await vectors_elsewhere(service.models, service.decode_pool, active, trace, file, ear.side, old.box)
     return {engine.ids[0]: Vectors(encoded.mu, encoded.embedding), **elsewhere}
 
 

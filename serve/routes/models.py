@@ -86,6 +86,7 @@ def _described(
         requested_runtime=model.requested,
         fallback_reasons=list(model.passed_over),
         precision=model.precision,
+        ear_likeness_from="reconstruction" if manifest.ear_spread is None else "landmarks",
         preset=manifest.preset,
         latent_dim=model.latent_dim,
         parity=manifest.parity,

@@ -14,8 +14,8 @@ from index.items import Item, Vectors
 from serve.errors import BadRequest
 from serve.http.openapi import answer_model
 from serve.http.responses import Answer
-from serve.inference.engine import Encoded
-from serve.inference.framed_ears import check_room, framed_ears
+from serve.inference.encoded import Encoded
+from serve.inference.framed_ears import check_room, encoded_ears, framed_ears
 from serve.inference.orientation import stored_side
 from serve.lifecycle.model_registry import ServedModel
 from serve.observability.request_context import Trace, prefixed, trace_of
@@ -70,7 +70,7 @@ async def _with_picture(
     check_room(engine, 1, False)
     work = framed_ears(service.decode_pool, engine, trace, data, options["side"], options.get("box"), keep=True)
     ear = (await attended(request, work)).first
-    (encoded,) = await attended(request, engine.encode(trace, [ear.crop]))
+    (encoded,) = await attended(request, encoded_ears(engine, trace, [ear]))
     if "embedding" in options:
         encoded = Encoded(options["embedding"], options.get("mu", encoded.mu), encoded.logvar)
     new = replace(await new_item(service, active, trace, data, ear, encoded, options), id=item_id)

@@ -17,12 +17,12 @@ from client.options import SearchOptions, Side
 from index.items import Filter, Hit, SubjectHit
 from serve.errors import BadRequest
 from serve.http.responses import Answer
-from serve.inference.framed_ears import FramedEar, check_room, framed_ears
+from serve.inference.framed_ears import FramedEar, check_room, encoded_ears, framed_ears
 from serve.inference.gallery_pool import GalleryPool, GalleryQuery
 from serve.inference.orientation import Probe, is_mirrored, probes, shown_side, vector_sides
 from serve.lifecycle.model_registry import ServedModel
 from serve.observability.request_context import Trace, trace_of
-from serve.routes.common import Received, received, serves
+from serve.routes.common import Received, limits_of, received, serves
 from serve.routes.items import described, stored_vectors
 from serve.service import attended, service_of
 
@@ -38,7 +38,8 @@ async def search(request: Request) -> Answer:
     """Find the nearest ears, best first.
 
     Of a known side: ears of that side, and ears of unknown side in both orientations; `cross_ear=true` adds the other
-    side. Of unknown side: all ears, both orientations, the better one counts. Similarity is cosine, in [-1, 1].
+    side. Of unknown side: all ears, in the orientation in which the encoder is surer of the ear (`side` and
+    `side_probability` say which), or where the bundle does not tell that, in both. Similarity is cosine, in [-1, 1].
     `group=subject` fills `subjects` instead of `hits`: the k nearest persons, `per_subject` ears of each.
     `detect=true` takes a whole photo and searches with its most certain ear; `side`, `box` and `score` say which;
     `detect=all` adds `ears`, the answer to each. Ready vectors are sent as JSON; to several of them (`embeddings`) the
@@ -57,11 +58,12 @@ async def _search_picture(request: Request, active: ServedModel, asked: Received
     service, trace, options = service_of(request), trace_of(request), asked.options
     engine, side, detect = active.engine, options["side"], options["detect"]
     check_room(engine, 1 if side != "unknown" else 2, detect)
-    work = framed_ears(service.decode_pool, engine, trace, asked.picture(), side, options.get("box"), detect)
+    data, box, limits = asked.picture(), options.get("box"), limits_of(options)
+    work = framed_ears(service.decode_pool, engine, trace, data, side, box, detect, limits=limits)
     framed = await attended(request, work)
     found = [await _nearest(request, active, trace, ear, options) for ear in framed.ears]
     shown: dict[str, Any] = {**_shown(found[0]), **framed.detected()}
-    if detect:
+    if detect or framed.first.guess is not None:
         shown["side"] = framed.first.side
     if detect == "all":
         pairs = zip(framed.ears, found, strict=True)
@@ -74,10 +76,13 @@ async def _nearest(
 ) -> Found:
     """The nearest of one ear, over the orientations in which it may lie."""
     pool, engine = active.required_pool, active.engine
-    asked = await _probes(pool, trace, ear.side, options["cross_ear"])
     own = is_mirrored(ear.side)  # how the crop already lies
-    crops = [ear.crop if probe.mirrored == own else mirror(ear.crop) for probe in asked]
-    encoded = await attended(request, engine.encode(trace, crops))
+    # A guessed side says how the ear lies, not which ears it may meet: stored ones lie as the same rule says.
+    guessed = ear.guess is not None
+    asked = (Probe(own),) if guessed else await _probes(pool, trace, ear.side, options["cross_ear"])
+    turned = replace(ear, crop=mirror(ear.crop), encoded=None)
+    ears = [ear if probe.mirrored == own else turned for probe in asked]
+    encoded = await attended(request, encoded_ears(engine, trace, ears))
     queries = [(probe, one.embedding) for probe, one in zip(asked, encoded, strict=True)]
     return await _asked(request, active, trace, queries, options)
 
@@ -103,7 +108,8 @@ async def _search_item(request: Request, active: ServedModel, asked: Received[Se
     item, stored = await stored_vectors(active, trace, item_id)
     side = shown_side(item.side)
     queries = []
-    for probe in await _probes(pool, trace, side, options["cross_ear"]):
+    lies_as_others = side == "unknown" and engine.has_spread  # all by the encoder's certainty
+    for probe in (Probe(False),) if lies_as_others else await _probes(pool, trace, side, options["cross_ear"]):
         vector = stored.embedding
         if probe.mirrored != is_mirrored(side):
             file = await pool.run(trace, lambda: pool.gallery.crop(item_id))

@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 
 from bundle.errors import ImageError
-from bundle.image import Picture, mirror
+from bundle.image import mirror
 from client.models import DetectedEar, Verdict
 from client.operations import VERIFY
 from client.options import Side, VerifyOptions
@@ -18,12 +18,12 @@ from index.vectors import centred
 from serve.errors import BadRequest
 from serve.http.responses import Answer
 from serve.inference.engine import Engine, Vector
-from serve.inference.framed_ears import FramedEar, FramedEars, check_room, framed_ears
+from serve.inference.framed_ears import FramedEar, FramedEars, check_room, encoded_ears, framed_ears
 from serve.inference.together import together
 from serve.inference.verification import Evidence, best_pair, compared, judge, of_bundle
 from serve.lifecycle.model_registry import ServedModel
 from serve.observability.request_context import Trace, trace_of
-from serve.routes.common import Received, received, serves
+from serve.routes.common import Received, limits_of, received, serves
 from serve.service import Service, attended, service_of
 
 router = APIRouter(tags=["search"])
@@ -36,7 +36,8 @@ async def verify(request: Request) -> Answer:
     A verdict (`same`) is given by the gallery's own calibration (`POST /v1/calibrations`) at the false-accept rate
     `far`, or by a `threshold` of the caller's own. Else it is null and `reason` says why: the bundle's calibration
     gives a `probability`, but on the pictures that `calibrated_on` names, which need not be like these. Where a side is
-    unknown, both orientations are compared and the better one counts: the answer's `far` is then twice the rate asked
+    unknown, the one in which the encoder is surer of the ear is taken (`side_probabilities`); where the bundle does not
+    tell that, both orientations are compared and the better one counts: the answer's `far` is then twice the rate asked
     for, an upper bound, and `probability` and `tar` are lower bounds. `detect=true` takes photos and compares their
     most certain ears, `detect=all` all of one with all of the other: the best pair counts, and `far` grows with them.
     """
@@ -53,6 +54,8 @@ async def verify(request: Request) -> Answer:
     verdict = judge(similarity, evidence, options.get("far"), options.get("threshold"), comparisons)
     space_id, bundle_id = active.engine.ids
     detected: dict[str, Any] = {}
+    if any(ear.guess is not None for ear in best):
+        detected = {"side_probabilities": [ear.guessed().get("side_probability") for ear in best]}
     if options["detect"]:
         detected = {
             "detected": [DetectedEar(**ear.place()) for ear in best],
@@ -86,11 +89,12 @@ async def _framed(
     async def framed(name: str, side: Side, box: Any) -> FramedEars:
         data = asked.picture(name)
         try:
-            return await framed_ears(service.decode_pool, engine, trace, data, side, box, options["detect"])
+            detect, limits = options["detect"], limits_of(options)
+            return await framed_ears(service.decode_pool, engine, trace, data, side, box, detect, limits=limits)
         except ImageError as error:
             raise type(error)(f"{name}: {error}") from None
         except BadRequest as error:
-            raise BadRequest(f"{name}: {error}", error.param or name) from None
+            raise type(error)(f"{name}: {error}", error.param or name) from None
 
     first = framed("a", options["side_a"], options.get("box_a"))
     second = framed("b", options["side_b"], options.get("box_b"))
@@ -107,14 +111,14 @@ async def _compared(
     """
     turn_first, turn_second = compared(first.first.side, second.first.side)
     left, right = _orientations(first.ears, len(turn_first) > 1), _orientations(second.ears, len(turn_second) > 1)
-    vectors: list[Vector] = [one.embedding for one in await engine.encode(trace, [crop for _, crop in left + right])]
+    vectors: list[Vector] = [one.embedding for one in await encoded_ears(engine, trace, left + right)]
     if mean is not None:
         vectors = list(centred(np.stack(vectors), mean))
     similarity, a, b = best_pair(vectors[: len(left)], vectors[len(left) :])
-    return similarity, len(left) * len(right), (left[a][0], right[b][0])
+    return similarity, len(left) * len(right), (left[a], right[b])
 
 
-def _orientations(ears: Sequence[FramedEar], turned: bool) -> list[tuple[FramedEar, Picture]]:
+def _orientations(ears: Sequence[FramedEar], turned: bool) -> list[FramedEar]:
     """Each ear as it is framed, and mirrored where its side is unknown and the other picture is not turned already."""
-    shown = [(ear, ear.crop) for ear in ears]
-    return shown + [(ear, mirror(ear.crop)) for ear in ears if turned and ear.side == "unknown"]
+    mirrored = [dataclasses.replace(ear, crop=mirror(ear.crop), encoded=None) for ear in ears if ear.side == "unknown"]
+    return [*ears, *(mirrored if turned else [])]

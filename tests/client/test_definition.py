@@ -30,28 +30,28 @@ OPERATIONS = [value for value in vars(operations).values() if isinstance(value, 
 class MoreOptions(SearchOptions, total=False):
     """A search with one parameter more: this line is all that is written."""
 
-    min_quality: Annotated[float, Param("only ears of at least this quality", default=0.0, ge=0, le=1)]
+    min_light: Annotated[float, Param("only ears of at least this quality", default=0.0, ge=0, le=1)]
 
 
 MORE = Operation("POST", "/v1/search", MoreOptions, operations.SEARCH.answer, ("file",))
 
 
 def test_a_parameter_more_is_sent_checked_documented_and_a_flag():
-    sent = call_of(MORE, {"min_quality": 0.5, "k": 3}, pictures={"file": b"x"})
-    assert sent.params == {"min_quality": 0.5, "k": 3}
-    read = checked(MoreOptions, {"query": {"min_quality": ["0.5"]}})
-    assert (read["min_quality"], read["k"]) == (0.5, 10)
-    assert checked(MoreOptions, {"JSON": {}})["min_quality"] == 0.0
-    with pytest.raises(BadRequest, match="min_quality"):
-        checked(MoreOptions, {"form": {"min_quality": ["2"]}})
+    sent = call_of(MORE, {"min_light": 0.5, "k": 3}, pictures={"file": b"x"})
+    assert sent.params == {"min_light": 0.5, "k": 3}
+    read = checked(MoreOptions, {"query": {"min_light": ["0.5"]}})
+    assert (read["min_light"], read["k"]) == (0.5, 10)
+    assert checked(MoreOptions, {"JSON": {}})["min_light"] == 0.0
+    with pytest.raises(BadRequest, match="min_light"):
+        checked(MoreOptions, {"form": {"min_light": ["2"]}})
     document = documented(MORE)
-    (shown,) = [one for one in document["parameters"] if one["name"] == "min_quality"]
+    (shown,) = [one for one in document["parameters"] if one["name"] == "min_light"]
     assert (shown["schema"]["maximum"], shown["description"]) == (1, "only ears of at least this quality (default 0.0)")
     for kind in ("application/json", "multipart/form-data"):
-        assert "min_quality" in document["requestBody"]["content"][kind]["schema"]["properties"]
+        assert "min_light" in document["requestBody"]["content"][kind]["schema"]["properties"]
     parser = argparse.ArgumentParser()
     add_flags(parser, MoreOptions)
-    assert options_of(parser.parse_args(["--min-quality", "0.5"]), MoreOptions) == {"min_quality": 0.5}
+    assert options_of(parser.parse_args(["--min-light", "0.5"]), MoreOptions) == {"min_light": 0.5}
 
 
 def test_every_operation_is_a_route_with_its_parameters():

@@ -1,5 +1,6 @@
 """The aligned embedding in a bundle: in the encoder's graph, golden outputs and space; everything else as it was."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,15 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from bundle.golden import golden_crops
+from bundle.errors import GoldenMismatch
+from bundle.golden import check_encoder, golden_crops
 from bundle.manifest import read_manifest, verify_files
 from bundle.model import load
+from bundle.runtimes import open_session
 from bundle.tensorrt.build import BuildOptions, build_plan
 from bundle.tensorrt.flavour import load_flavour
 from export.crops import Crops
 from export.embedding import attach_branch
 from export.errors import GraphError, TargetExists
 from export.graph.onnx_export import GraphSpec, export_onnx
+from export.triton import TritonOptions, config_text
 from tests.training.embedding.branches import random_branch
 
 NOBODY = "None of the 6 people were trained on."
@@ -55,6 +59,33 @@ def test_the_embedding_is_the_branchs_and_mu_is_the_old_one(attached, noisy_crop
         np.testing.assert_allclose(encoding.logvar, before.logvar, atol=1e-5)
 
 
+def test_the_encoder_says_how_sure_it_is_of_the_ear(attached, noisy_crops):
+    manifest = read_manifest(attached)
+    assert [tensor.name for tensor in manifest.tensors["encoder"].outputs] == ["embedding", "mu", "logvar", "spread"]
+    rows = [row for row in manifest.parity["rows"] if row["graph"] == "encoder"]
+    assert all(0 <= row["spread_error"] < 0.005 for row in rows)
+    with load(attached, "onnxruntime-cpu") as model, load(DEMO, "onnxruntime-cpu") as old, torch.inference_mode():
+        spread = model.encode(noisy_crops.pixels).spread
+        expected = random_branch().embed(torch.from_numpy(noisy_crops.pixels))[1].numpy()
+        np.testing.assert_allclose(spread, expected, rtol=0.005)
+        assert manifest.ear_spread.median == pytest.approx(float(np.median(spread)), rel=0.005)
+        assert (old.has_spread, old.encode(noisy_crops.pixels[:1]).spread) == (False, None)
+    text = config_text(manifest, "encoder", manifest.variants[0], TritonOptions())
+    assert '{ name: "spread", data_type: TYPE_FP32, dims: [ 1 ], reshape: { shape: [ ] } }' in text
+
+
+def test_a_spread_unlike_the_golden_one_is_refused(attached, tmp_path):
+    folder = tmp_path / "changed"
+    shutil.copytree(attached, folder)
+    with np.load(folder / "golden.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    np.savez_compressed(folder / "golden.npz", **(arrays | {"spread": 1.1 * arrays["spread"]}))
+    session = open_session(folder / "encoder.onnx", "onnxruntime-cpu")
+    with pytest.raises(GoldenMismatch, match="spread_ratio"):
+        check_encoder(session, folder)
+    session.close()
+
+
 def test_vectors_of_another_branch_live_in_another_space(attached, noisy_crops, tmp_path):
     old, new = read_manifest(DEMO), read_manifest(attached)
     assert new.space_id != old.space_id
@@ -72,6 +103,7 @@ def test_figures_and_calibration_are_the_new_embeddings(attached):
     assert new.training["metrics"]["psnr_db"] == old.training["metrics"]["psnr_db"]
     assert new.training["metrics"]["rank1"] == 1.0
     assert new.calibration != old.calibration
+    assert new.calibration["calibrated_on"] == "comparison crops: 18 pictures of 6 people"
     assert new.training["calibrated_on"] == {"pictures": 18, "subjects": 6, "trained_on": NOBODY}
 
 

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bundle.fingerprint import space_id
 from bundle.framing import Framing
 from bundle.golden import GOLDEN_NAME, golden_crops, write_golden
-from bundle.manifest import FileEntry, GraphContract, Manifest, Tensor, Variant, write_manifest
+from bundle.manifest import EarSpread, FileEntry, GraphContract, Manifest, Tensor, Variant, write_manifest
 from bundle.runtimes import open_session
 from measure.calibration import calibrate
 
@@ -25,17 +25,18 @@ SCALE = 64.0
 CALIBRATED_ON = "made-up ears: 50 pictures of 10 people"
 
 
-def write_tiny_bundle(folder: Path, seed: int = 0, warp: float = 0.0) -> Manifest:
+def write_tiny_bundle(folder: Path, seed: int = 0, warp: float = 0.0, spread: bool = False) -> Manifest:
     """Write a bundle whose space depends on `seed`.
 
     Without `warp` all spaces are rotations of one another: other vectors, the same similarities. With it, pixels weigh
-    differently and neighbours change too; such a bundle redraws badly.
+    differently and neighbours change too; such a bundle redraws badly. With `spread` the encoder says how sure it is:
+    surer of pictures that are darker on the right than on the left, and not at all of plain ones.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     basis = np.linalg.qr(rng.standard_normal((LATENT, COARSE)))[0].T.astype(np.float32)  # (768, 1024), orthonormal rows
     basis *= np.exp(warp * rng.standard_normal((COARSE, 1))).astype(np.float32)
-    onnx.save(encoder_graph(basis), folder / "encoder.onnx")
+    onnx.save(encoder_graph(basis, spread), folder / "encoder.onnx")
     onnx.save(decoder_graph(basis), folder / "decoder.onnx")
     crops = golden_crops()
     with_encoder = open_session(folder / "encoder.onnx", "onnxruntime-cpu", 1)
@@ -49,12 +50,16 @@ def write_tiny_bundle(folder: Path, seed: int = 0, warp: float = 0.0) -> Manifes
         created="2026-01-01T00:00:00+00:00",
         preset="linear",
         latent_dim=LATENT,
-        tensors={"encoder": contract("image", PICTURE, ENCODED), "decoder": contract("latent", VECTOR, DECODED)},
+        tensors={
+            "encoder": contract("image", PICTURE, encoded(spread)),
+            "decoder": contract("latent", VECTOR, DECODED),
+        },
         files={name: FileEntry.of(folder / name) for name in names},
         variants=[
             Variant(graph="encoder", precision="fp32", file="encoder.onnx"),
             Variant(graph="decoder", precision="fp32", file="decoder.onnx"),
         ],
+        ear_spread=EarSpread(median=0.02) if spread else None,
         parity={"fp32": {"cosine_min": 1.0}},
         training={"rank1": 0.5},
         calibration=calibrate(
@@ -78,7 +83,7 @@ def write_eigenears(folder, basis, count=16):
 
 PICTURE = ("uint8", ["batch", 128, 128, 3])
 VECTOR = ("float32", ["batch", LATENT])
-ENCODED = {"embedding": VECTOR, "mu": VECTOR, "logvar": VECTOR}
+NUMBER = ("float32", ["batch"])
 DECODED = {"image": PICTURE}
 
 
@@ -89,7 +94,12 @@ def contract(name, edge, outputs):
     )
 
 
-def encoder_graph(basis):
+def encoded(spread):
+    outputs = {"embedding": VECTOR, "mu": VECTOR, "logvar": VECTOR}
+    return {**outputs, "spread": NUMBER} if spread else outputs
+
+
+def encoder_graph(basis, spread=False):
     constants = {"basis": basis, "grey": f32(128.0), "scale": f32(SCALE), "flat": i64(-1, COARSE), "low": f32(-6.0)}
     nodes = [
         helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
@@ -103,7 +113,23 @@ def encoder_graph(basis):
         helper.make_node("Mul", ["mu", "low"], ["scaled_mu"]),
         helper.make_node("Sub", ["scaled_mu", "scaled_mu"], ["logvar"]),
     ]
-    return model(nodes, "encoder", constants, {"image": PICTURE}, ENCODED)
+    if spread:
+        ramp = np.tile(np.linspace(1, -1, 16, dtype=np.float32), COARSE // 16)
+        constants |= {"ramp": ramp, "one": i64(1), "base": f32(0.02), "plain": f32(0.1), "few": f32(-40.0)}
+        nodes += [
+            helper.make_node("Mul", ["scaled", "ramp"], ["ramped"]),
+            helper.make_node("ReduceMean", ["ramped", "one"], ["falls"], keepdims=0),
+            helper.make_node("Neg", ["falls"], ["rises"]),
+            helper.make_node("Exp", ["rises"], ["doubt"]),
+            helper.make_node("Mul", ["doubt", "base"], ["own"]),
+            helper.make_node("Mul", ["scaled", "scaled"], ["squares"]),
+            helper.make_node("ReduceMean", ["squares", "one"], ["contrast"], keepdims=0),
+            helper.make_node("Mul", ["contrast", "few"], ["shown"]),
+            helper.make_node("Exp", ["shown"], ["hidden"]),
+            helper.make_node("Mul", ["hidden", "plain"], ["blank"]),
+            helper.make_node("Add", ["own", "blank"], ["spread"]),
+        ]
+    return model(nodes, "encoder", constants, {"image": PICTURE}, encoded(spread))
 
 
 def decoder_graph(basis):
