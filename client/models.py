@@ -235,12 +235,14 @@ class EarNeighbours(DetectedEar):
 class SearchAnswer(Detected):
     """`Neighbours`; results: of several vectors, one for each. side: that the ear was taken for, if it was not named.
 
-    ears: with detect=all, the answer to each ear of the photo, the most certain first.
+    centred: similarities are of vectors less the gallery's mean. ears: with detect=all, the answer to each ear of the
+    photo, the most certain first.
     """
 
     hits: list[Hit] = field(default_factory=list)
     subjects: list[SubjectHit] = field(default_factory=list)
     searched: int
+    centred: bool
     space_id: str
     bundle_id: str
     timing_ms: Timings

@@ -110,7 +110,16 @@ class DecodeOptions(SpaceOptions, total=False):
     format: Annotated[PictureFormat, Param(FORMAT)]
 
 
-class SearchOptions(FramingOptions, LimitOptions, SpaceOptions, total=False):
+class CentredOptions(TypedDict, total=False):
+    """Whether similarities are of vectors less the gallery's mean."""
+
+    centred: Annotated[
+        bool,
+        Param("similarities of vectors less the gallery's mean; none: as the gallery's own calibration is, else false"),
+    ]
+
+
+class SearchOptions(FramingOptions, CentredOptions, LimitOptions, SpaceOptions, total=False):
     """POST /v1/search; a picture, or ready vectors with the space that they are of."""
 
     embedding: Annotated[Vector, Param("a ready vector", min_length=1, max_length=65536, body_only=True)]
@@ -131,7 +140,7 @@ class SearchOptions(FramingOptions, LimitOptions, SpaceOptions, total=False):
     per_subject: Annotated[int, Param("ears of each person in the answer", default=1, ge=1, le=100)]
 
 
-class VerifyOptions(LimitOptions, SpaceOptions, total=False):
+class VerifyOptions(CentredOptions, LimitOptions, SpaceOptions, total=False):
     """POST /v1/verify"""
 
     side_a: Annotated[Side, Param("side of the ear in a", default="unknown")]

@@ -8,6 +8,7 @@ GalleryError
 ├── BadVector          wrong width, NaN, infinite or zero
 ├── BadFilter          a filter, cursor, k or threshold that cannot be asked
 ├── CalibrationRefused a gallery with too few labelled ears to calibrate on
+├── TooFewToCentre     a gallery with too few ears for its mean to be taken from vectors
 ├── GalleryLocked      another process owns the folder
 ├── GalleryReadOnly    the disk is full or the folder cannot be written: reading goes on
 ├── NeighboursUnavailable  a server of neighbours (Milvus) does not answer, or faiss cannot be imported
@@ -66,6 +67,10 @@ class BadFilter(GalleryError):
 
 class CalibrationRefused(GalleryError):
     """The gallery has too few labelled ears to calibrate on."""
+
+
+class TooFewToCentre(GalleryError):
+    """The gallery has too few ears to centre vectors on their mean."""
 
 
 class GalleryLocked(GalleryError):

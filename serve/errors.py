@@ -43,6 +43,7 @@ from index.errors import (
     ItemNotFound,
     PromotionRefused,
     SpaceMismatch,
+    TooFewToCentre,
 )
 from measure.errors import MeasureError
 
@@ -167,6 +168,7 @@ TABLE: dict[type[BaseException], Problem] = {
     BadItem: Problem(400, INVALID, "bad_item"),
     BadVector: Problem(400, INVALID, "bad_vector"),
     CalibrationRefused: Problem(409, INVALID, "too_few_labelled"),
+    TooFewToCentre: Problem(409, INVALID, "too_few_to_centre"),
     BadFilter: Problem(400, INVALID, "bad_filter"),
     ImportRefused: Problem(400, INVALID, "import_refused"),
     BackupRefused: Problem(400, INVALID, "backup_refused"),

@@ -16,7 +16,7 @@ from index.items import Filter, Hit, SubjectHit
 from index.items import Probe as GalleryProbe
 from serve.inference.orientation import Probe
 from serve.inference.thread_pool import Pool
-from serve.inference.verification import Evidence, of_gallery
+from serve.inference.verification import Evidence, Vector, of_gallery
 from serve.observability.request_context import Trace
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class GalleryQuery:
     threshold: float | None = None
     filter: Filter = Filter()
     per_subject: int = 1
+    mean: Vector | None = None
+    """(D,) float32: what is taken from every vector, if anything."""
 
 
 class GalleryPool:
@@ -73,31 +75,43 @@ class GalleryPool:
 
         return await self.run(trace, job)
 
+    async def centre(self, trace: Trace, space_id: str, asked: bool | None) -> Vector | None:
+        """The mean that searches take from every vector: where it is asked for, or the calibration is of such ones.
+
+        asked: None: as the calibration is. Raises TooFewToCentre where it is asked for.
+        """
+        from index.centred_search import centre
+
+        def job() -> Vector | None:
+            kept = self.gallery.calibration(space_id) if asked is None else None
+            by_calibration = kept is not None and kept.document["centred"]
+            return centre(self.gallery, space_id) if asked or by_calibration else None
+
+        return await self.run(trace, job)
+
     async def search(
         self, trace: Trace, queries: Sequence[tuple[Probe, NDArray[np.float32]]], space_id: str, question: GalleryQuery
     ) -> list[Hit]:
         """The nearest ears over all probes of one query, best first."""
 
         asked = probes_within(question.filter, queries)
-        return await self.run(
-            trace, lambda: self.gallery.search_probes(asked, question.k, space_id, question.threshold)
-        )
+        return await self.run(trace, lambda: self._hits(asked, space_id, question))
 
     async def search_subjects(
         self, trace: Trace, queries: Sequence[tuple[Probe, NDArray[np.float32]]], space_id: str, question: GalleryQuery
     ) -> list[SubjectHit]:
         """The nearest subjects over all probes of one query, best first; an ear of nobody's stands for itself."""
         asked = probes_within(question.filter, queries)
-        k, per_subject, threshold = question.k, question.per_subject, question.threshold
-        return await self.run(
-            trace, lambda: self.gallery.search_probes_subjects(asked, k, per_subject, space_id, threshold)
-        )
+        return await self.run(trace, lambda: self._subjects(asked, space_id, question))
 
     async def search_vectors(
         self, trace: Trace, embeddings: NDArray[np.float32], space_id: str, question: GalleryQuery
     ) -> list[list[Hit]]:
         """The nearest ears of each ready vector, (Q, D) float32, best first: one search for all of them."""
         k, asked, threshold = question.k, question.filter, question.threshold
+        if question.mean is not None:
+            probes = [[GalleryProbe(row, asked)] for row in embeddings]
+            return await self.run(trace, lambda: [self._hits(one, space_id, question) for one in probes])
         return await self.run(trace, lambda: list(self.gallery.search(embeddings, k, asked, space_id, threshold)))
 
     async def search_subjects_vectors(
@@ -105,10 +119,28 @@ class GalleryPool:
     ) -> list[list[SubjectHit]]:
         """The nearest subjects of each ready vector, (Q, D) float32, best first: one search for all of them."""
         k, asked, threshold = question.k, question.filter, question.threshold
+        if question.mean is not None:
+            probes = [[GalleryProbe(row, asked)] for row in embeddings]
+            return await self.run(trace, lambda: [self._subjects(one, space_id, question) for one in probes])
         return await self.run(
             trace,
             lambda: self.gallery.search_subjects(embeddings, k, question.per_subject, asked, space_id, threshold),
         )
+
+    def _hits(self, probes: Sequence[GalleryProbe], space_id: str, question: GalleryQuery) -> list[Hit]:
+        from index.centred_search import centred_hits
+
+        if question.mean is not None:
+            return centred_hits(self.gallery, probes, question.mean, question.k, space_id, question.threshold)
+        return self.gallery.search_probes(probes, question.k, space_id, question.threshold)
+
+    def _subjects(self, probes: Sequence[GalleryProbe], space_id: str, question: GalleryQuery) -> list[SubjectHit]:
+        from index.centred_search import centred_subjects
+
+        k, per_subject, threshold = question.k, question.per_subject, question.threshold
+        if question.mean is not None:
+            return centred_subjects(self.gallery, probes, question.mean, k, per_subject, space_id, threshold)
+        return self.gallery.search_probes_subjects(probes, k, per_subject, space_id, threshold)
 
     def close(self) -> None:
         """Let running calls finish, then close the gallery."""

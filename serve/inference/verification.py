@@ -84,7 +84,7 @@ class Judgement:
     false_accepts: int | None = None
 
 
-NO_CALIBRATION = "the bundle has no calibration"
+NO_CALIBRATION = "there is no calibration of such similarities"
 CURE = (
     "calibrate on the gallery's own labelled ears (POST /v1/calibrations, `ear-teacher calibrate`), or give a "
     "threshold of your own"

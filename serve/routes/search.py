@@ -40,6 +40,7 @@ async def search(request: Request) -> Answer:
     Of a known side: ears of that side, and ears of unknown side in both orientations; `cross_ear=true` adds the other
     side. Of unknown side: all ears, in the orientation in which the encoder is surer of the ear (`side` and
     `side_probability` say which), or where the bundle does not tell that, in both. Similarity is cosine, in [-1, 1].
+    `centred=true` compares vectors less the gallery's mean; it is the default where the gallery's calibration is so.
     `group=subject` fills `subjects` instead of `hits`: the k nearest persons, `per_subject` ears of each.
     `detect=true` takes a whole photo and searches with its most certain ear; `side`, `box` and `score` say which;
     `detect=all` adds `ears`, the answer to each. Ready vectors are sent as JSON; to several of them (`embeddings`) the
@@ -61,18 +62,24 @@ async def _search_picture(request: Request, active: ServedModel, asked: Received
     data, box, limits = asked.picture(), options.get("box"), limits_of(options)
     work = framed_ears(service.decode_pool, engine, trace, data, side, box, detect, limits=limits)
     framed = await attended(request, work)
-    found = [await _nearest(request, active, trace, ear, options) for ear in framed.ears]
+    question = await _question(active, trace, options, _filter(options))
+    found = [await _nearest(request, active, trace, ear, question, options) for ear in framed.ears]
     shown: dict[str, Any] = {**_shown(found[0]), **framed.detected()}
     if detect or framed.first.guess is not None:
         shown["side"] = framed.first.side
     if detect == "all":
         pairs = zip(framed.ears, found, strict=True)
         shown["ears"] = [models.EarNeighbours(**ear.place(), **_shown(one)) for ear, one in pairs]
-    return await _answer(request, active, trace, found, shown)
+    return await _answer(request, active, trace, found, question, shown)
 
 
 async def _nearest(
-    request: Request, active: ServedModel, trace: Trace, ear: FramedEar, options: SearchOptions
+    request: Request,
+    active: ServedModel,
+    trace: Trace,
+    ear: FramedEar,
+    question: GalleryQuery,
+    options: SearchOptions,
 ) -> Found:
     """The nearest of one ear, over the orientations in which it may lie."""
     pool, engine = active.required_pool, active.engine
@@ -84,14 +91,18 @@ async def _nearest(
     ears = [ear if probe.mirrored == own else turned for probe in asked]
     encoded = await attended(request, encoded_ears(engine, trace, ears))
     queries = [(probe, one.embedding) for probe, one in zip(asked, encoded, strict=True)]
-    return await _asked(request, active, trace, queries, options)
+    return await _asked(request, active, trace, queries, question, options)
 
 
 async def _asked(
-    request: Request, active: ServedModel, trace: Trace, queries: Sequence[ProbeVector], options: SearchOptions
+    request: Request,
+    active: ServedModel,
+    trace: Trace,
+    queries: Sequence[ProbeVector],
+    question: GalleryQuery,
+    options: SearchOptions,
 ) -> Found:
     pool, space_id = active.required_pool, active.engine.ids[0]
-    question = _question(options, _filter(options))
     if options["group"] == "subject":
         return await attended(request, pool.search_subjects(trace, queries, space_id, question))
     return await attended(request, pool.search(trace, queries, space_id, question))
@@ -116,8 +127,9 @@ async def _search_item(request: Request, active: ServedModel, asked: Received[Se
             crop = await service.decode_pool.crop(trace, file, side, item.box, engine.framing)
             vector = (await attended(request, engine.encode(trace, [mirror(crop)])))[0].embedding
         queries.append((probe, vector))
-    found = await _asked(request, active, trace, queries, options)
-    return await _answer(request, active, trace, [found], _shown(found))
+    question = await _question(active, trace, options, _filter(options))
+    found = await _asked(request, active, trace, queries, question, options)
+    return await _answer(request, active, trace, [found], question, _shown(found))
 
 
 async def _probes(pool: GalleryPool, trace: Trace, side: Side, cross_ear: bool) -> tuple[Probe, ...]:
@@ -134,14 +146,16 @@ async def _search_vectors(request: Request, active: ServedModel, asked: Received
     pool, space_id = active.required_pool, active.engine.ids[0]
     vectors = _vectors(options, active.engine.model.latent_dim, service_of(request).settings.max_inputs)
     sides = vector_sides(options["side"], cross_ear=options["cross_ear"])
-    question = _question(options, replace(_filter(options), sides=sides))
+    question = await _question(active, trace, options, replace(_filter(options), sides=sides))
     found: Sequence[Found]
     if options["group"] == "subject":
         found = await attended(request, pool.search_subjects_vectors(trace, vectors, space_id, question))
     else:
         found = await attended(request, pool.search_vectors(trace, vectors, space_id, question))
     several = {"results": [models.Neighbours(**_shown(one)) for one in found]}
-    return await _answer(request, active, trace, found, several if "embeddings" in options else _shown(found[0]))
+    return await _answer(
+        request, active, trace, found, question, several if "embeddings" in options else _shown(found[0])
+    )
 
 
 def _filter(options: SearchOptions) -> Filter:
@@ -153,8 +167,9 @@ def _filter(options: SearchOptions) -> Filter:
     )
 
 
-def _question(options: SearchOptions, asked: Filter) -> GalleryQuery:
-    return GalleryQuery(options["k"], options.get("threshold"), asked, options["per_subject"])
+async def _question(active: ServedModel, trace: Trace, options: SearchOptions, asked: Filter) -> GalleryQuery:
+    mean = await active.required_pool.centre(trace, active.engine.ids[0], options.get("centred"))
+    return GalleryQuery(options["k"], options.get("threshold"), asked, options["per_subject"], mean)
 
 
 def _vectors(options: SearchOptions, dim: int, most: int) -> NDArray[np.float32]:
@@ -172,7 +187,12 @@ def _vectors(options: SearchOptions, dim: int, most: int) -> NDArray[np.float32]
 
 
 async def _answer(
-    request: Request, active: ServedModel, trace: Trace, found: Sequence[Found], shown: dict[str, Any]
+    request: Request,
+    active: ServedModel,
+    trace: Trace,
+    found: Sequence[Found],
+    question: GalleryQuery,
+    shown: dict[str, Any],
 ) -> Answer:
     """found: of each query. shown: the part of the answer that lists it."""
     hits = [hit for some in found for one in some for hit in (one.hits if isinstance(one, SubjectHit) else (one,))]
@@ -181,7 +201,14 @@ async def _answer(
     searched = await pool.run(trace, pool.gallery.count)
     timing_ms = trace.timing_ms("index")
     return Answer(
-        models.SearchAnswer(searched=searched, space_id=space_id, bundle_id=bundle_id, timing_ms=timing_ms, **shown)
+        models.SearchAnswer(
+            searched=searched,
+            centred=question.mean is not None,
+            space_id=space_id,
+            bundle_id=bundle_id,
+            timing_ms=timing_ms,
+            **shown,
+        )
     )
 
 

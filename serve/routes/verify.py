@@ -49,7 +49,9 @@ async def verify(request: Request) -> Answer:
     check_room(active.engine, 2, options["detect"])
     first, second = await attended(request, _framed(service, active.engine, trace, asked))
     evidence = await _evidence(active, trace)
-    mean = None if evidence is None else evidence.mean
+    mean = await _mean(active, trace, options.get("centred"), evidence)
+    if evidence is not None and options.get("centred", mean is not None) != (evidence.mean is not None):
+        evidence = None  # it is of other similarities
     similarity, comparisons, best = await attended(request, _compared(active.engine, trace, first, second, mean))
     verdict = judge(similarity, evidence, options.get("far"), options.get("threshold"), comparisons)
     space_id, bundle_id = active.engine.ids
@@ -68,7 +70,7 @@ async def verify(request: Request) -> Answer:
             space_id=space_id,
             bundle_id=bundle_id,
             timing_ms=trace.timing_ms(),
-            **dataclasses.asdict(verdict),
+            **{**dataclasses.asdict(verdict), "centred": mean is not None},
             **detected,
         )
     )
@@ -78,6 +80,13 @@ async def _evidence(active: ServedModel, trace: Trace) -> Evidence | None:
     """The gallery's own calibration, else the bundle's, else None."""
     own = await active.gallery_pool.evidence(trace, active.engine.ids[0]) if active.gallery_pool is not None else None
     return own or of_bundle(active.calibration)
+
+
+async def _mean(active: ServedModel, trace: Trace, asked: bool | None, evidence: Evidence | None) -> Vector | None:
+    """What is taken from every vector: as the request, or else the calibration, asks for. Raises TooFewToCentre."""
+    if asked is None:
+        return None if evidence is None else evidence.mean
+    return await active.required_pool.centre(trace, active.engine.ids[0], asked) if asked else None
 
 
 async def _framed(

@@ -125,7 +125,9 @@ def test_verify_takes_json(client):
 def test_without_a_calibration_only_the_similarity_is_told():
     verdict = judge(0.9, None)
     assert (verdict.probability, verdict.same, verdict.calibrated) == (None, None, False)
-    assert verdict.reason.startswith("no verdict: the bundle has no calibration; calibrate on the gallery's own")
+    assert verdict.reason.startswith(
+        "no verdict: there is no calibration of such similarities; calibrate on the gallery's own"
+    )
 
 
 def test_a_bundles_calibration_gives_a_probability_and_no_verdict(client):
