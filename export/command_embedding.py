@@ -83,8 +83,9 @@ def _bundle(options: argparse.Namespace) -> dict[str, Any]:
     logger.info("%s", comparison.exposure)
     if not comparison.held_out:
         logger.info("no calibration is made of these pictures")
+    named = replace(comparison, name=options.calibrated_on or (options.crops or options.data).resolve().name)
     shown = json.loads(options.photographs.read_text(encoding="utf-8")) if options.photographs else []
-    manifest = attach_branch(options.bundle, options.out, branch, facts, comparison, shown, options.force, record)
+    manifest = attach_branch(options.bundle, options.out, branch, facts, named, shown, options.force, record)
     metrics = {name: manifest.training["metrics"].get(name) for name in ("rank1", "eer")}
     return {"bundle_id": manifest.bundle_id, "space_id": manifest.space_id, **metrics}
 
@@ -178,6 +179,8 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--out", type=Path, required=True, help="folder of the new bundle")
         action.add_argument("--crops", type=Path, required=action is attach, help="pictures of others, to calibrate on"
                             + ("" if action is attach else " (default: people of DATA that are held out)"))  # fmt: skip
+        action.add_argument("--calibrated-on", metavar="WORDS", help="what the calibration says of these pictures "
+                            "(default: the folder's name)")  # fmt: skip
         action.add_argument("--trained-on", type=Path, nargs="+", metavar="DATA", help="what bundle and branch learned "
                             "from, where their files do not say it")  # fmt: skip
         action.add_argument("--photographs", type=Path, help="figures for the model card: bench.real_ears --json")

@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
         half_weights=options.half_weights,
         max_batch=options.max_batch,
         keep_float32=tuple(filter(None, options.keep_float32.split(","))),
+        calibrated_on=options.calibrated_on or options.crops.resolve().name,
         force=options.force,
     )
     from rich.console import Console
@@ -115,6 +116,11 @@ def _parser() -> argparse.ArgumentParser:
         "--crops", type=Path, required=True, help="teacher file, metadata.csv or folder; validation rows are preferred"
     )
     data.add_argument("--crop", choices=("box", "none"), default="box", help="frame by the ear's box (default) or not")
+    data.add_argument(
+        "--calibrated-on",
+        metavar="WORDS",
+        help="what a calibration made of these says of them (default: the name of --crops)",
+    )
     data.add_argument("--crops-limit", type=int, default=2048, help="most pictures to read (default %(default)s)")
     data.add_argument(
         "--parity-crops",

@@ -35,6 +35,8 @@ class ExportConfig:
     held_out: str = ""
     """What says that the people of the crops were not trained on (`training.data.trained_on.exposure`). Without such a
     sentence no calibration is made of the crops."""
+    calibrated_on: str = "comparison crops"
+    """What such a calibration says of the crops, in a few words."""
     force: bool = False
     """Replace an existing bundle."""
 

@@ -41,6 +41,8 @@ class Crops:
     """Whether a calibration may be made on them: their people are known not to have been trained on."""
     trained_on: TrainedOn | None = None
     """The record of a model that learns from them."""
+    name: str = "comparison crops"
+    """What they are, in a few words, for a calibration made on them."""
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -20,7 +20,7 @@ from export.crops import Crops
 from export.graph.wrappers import ENCODER_INPUT
 from export.parity.reference import Outputs, Reference, run_session
 from export.parity.variants import RUNTIME, file_name
-from measure.calibration import calibrate
+from measure.calibration import calibrate, set_in_words
 from measure.errors import MeasureError
 from measure.protocol import compare
 
@@ -73,9 +73,9 @@ def calibrated(embedding: NDArray[np.float32], crops: Crops) -> Calibrated:
     if crops.identities is None or not crops.held_out:
         return Calibrated()
     identities = crops.identities[: len(embedding)]
-    if (made := calibration_of(embedding, identities)) is None:
+    if (made := calibration_of(embedding, identities, crops.name)) is None:
         return Calibrated()
-    people = {identity[0] if isinstance(identity, tuple) else identity for identity in identities}
+    people = set(people_of(identities))
     return Calibrated(made, {"pictures": len(identities), "subjects": len(people), "trained_on": crops.exposure})
 
 
@@ -95,13 +95,20 @@ def _encode_within(seconds: float, folder: Path, crops: Crops) -> Outputs:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def calibration_of(embedding: NDArray[np.float32], identities: Sequence[Hashable]) -> dict[str, Any] | None:
-    """Platt scaling on genuine and impostor pairs of the crops; None where either kind is missing."""
+def calibration_of(embedding: NDArray[np.float32], identities: Sequence[Hashable], name: str) -> dict[str, Any] | None:
+    """Platt scaling on genuine and impostor pairs of the crops, which `name` says what they are; None without pairs."""
+    calibrated_on = set_in_words(name, people_of(identities))
     try:
         pairs = compare(embedding, identities)
-        return calibrate(pairs.similarity[pairs.same], pairs.similarity[~pairs.same]).to_dict()
+        genuine, impostor = pairs.similarity[pairs.same], pairs.similarity[~pairs.same]
+        return calibrate(genuine, impostor, calibrated_on=calibrated_on).to_dict()
     except MeasureError:
         return None
+
+
+def people_of(identities: Sequence[Hashable]) -> list[Hashable]:
+    """The person of each identity, whichever ear."""
+    return [identity[0] if isinstance(identity, tuple) else identity for identity in identities]
 
 
 EIGENEARS_NAME = "eigenears.npz"

@@ -13,6 +13,7 @@ from typing import Any
 from bundle.manifest import FileEntry, Manifest
 from common.durable_files import write_atomically
 from export.parity.table import markdown
+from measure.calibration import NOT_RECORDED
 
 CARD_NAME, SHEET_NAME = "MODEL_CARD.md", "DATASHEET.md"
 
@@ -29,6 +30,11 @@ Figures hold for pictures like those they were measured on: another camera, pose
 by how much is not known until it is measured. A checkpoint trained on rendered ears has never seen a real one.
 """
 
+
+OTHER_PICTURES = """\
+Its rates do not hold on other pictures, so the service gives no verdict by it: calibrate a gallery of your own labelled
+ears (`ear-teacher calibrate`, `POST /v1/calibrations`).
+"""
 
 LAW = """\
 Where a person is to be recognised, ears are biometric data. Among what may apply: the GDPR's articles 9 (explicit
@@ -55,6 +61,7 @@ def model_card(manifest: Manifest) -> str:
         "Trained on": _listed(_training(manifest), "The checkpoint says nothing of its training."),
         "On photographs (evaluation only, nothing was trained on them)": _photographs(training.get("photographs", [])),
         "Validation figures": _figures(training),
+        "Calibration": _calibration(manifest),
         "Who is found how well": _slices(training.get("slices", []), training.get("judged_on", {})),
         "Agreement of the exported files with torch": _parity(manifest),
         "Intended use": INTENDED_USE,
@@ -75,13 +82,25 @@ def _photographs(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _figures(training: Mapping[str, Any]) -> str:
-    """Figures, whose they are, and who the calibration was made on."""
+    """Figures, and whose they are."""
     listed = _listed(training.get("metrics", {}), "The checkpoint carries no figures.")
-    made_on = training.get("calibrated_on")
-    calibration = "Calibration: none."
-    if made_on:
-        calibration = "Calibration: on {pictures} pictures of {subjects} people. {trained_on}".format(**made_on)
-    return "\n\n".join(filter(None, (training.get("validated_on"), listed, calibration)))
+    return "\n\n".join(filter(None, (training.get("validated_on"), listed)))
+
+
+def _calibration(manifest: Manifest) -> str:
+    """Which pictures and people it was made on, and that it does not hold on others."""
+    calibration, made_on = manifest.calibration, manifest.training.get("calibrated_on")
+    if calibration is None:
+        return "Calibration: none."
+    lines = {
+        "calibrated on": calibration.get("calibrated_on", NOT_RECORDED),
+        "pairs of one ear": calibration["genuine_pairs"],
+        "pairs of different ears": calibration["impostor_pairs"],
+    }
+    whose = (
+        "Calibration: on {pictures} pictures of {subjects} people. {trained_on}".format(**made_on) if made_on else ""
+    )
+    return "\n\n".join(filter(None, (whose, _listed(lines, ""), OTHER_PICTURES)))
 
 
 def _training(manifest: Manifest) -> dict[str, Any]:

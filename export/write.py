@@ -89,7 +89,9 @@ def export_bundle(
     saved = read_checkpoint(checkpoint)
     vae = EarVAE.load_from_checkpoint(checkpoint).requires_grad_(False)
     names = None if identities is None else tuple(identities)
-    comparison = Crops(crops, names, exposure=config.held_out, held_out=bool(config.held_out))
+    comparison = Crops(
+        crops, names, exposure=config.held_out, held_out=bool(config.held_out), name=config.calibrated_on
+    )
     reference = make_reference(vae, comparison, config)
     with staging(out) as folder:
         rows = _write_variants(vae, reference, folder, config)
