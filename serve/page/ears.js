@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 
-const LEAST_QUALITY = 0.5; // as likely an ear as none
+const LEAST_QUALITY = 0.2; // refuses hardly any ear, and most of what is none
 
 let limits = {}; // what the service is asked of every ear; only a model that sees what is no ear is asked anything
 
