@@ -96,8 +96,8 @@ class EarSpread(_Strict):
 
     median: Annotated[float, Field(gt=0)]
     """Of the comparison crops, which are ears."""
-    middle: Annotated[float, Field(gt=0)] = 1.8
-    steepness: Annotated[float, Field(gt=0)] = 9.7
+    middle: Annotated[float, Field(gt=0)] = 2.16
+    steepness: Annotated[float, Field(gt=0)] = 9.5
 
     def likeness(self, spread: float) -> float:
         """0 (none) to 1 (ear)."""

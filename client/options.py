@@ -92,7 +92,10 @@ class ReconstructOptions(FramingOptions, SpaceOptions, total=False):
 class LandmarksOptions(TypedDict, total=False):
     """POST /v1/landmarks"""
 
-    threshold: Annotated[float, Param("least score of an ear; none: the one that the bundle states", ge=0, le=1)]
+    threshold: Annotated[
+        float,
+        Param("least score of an ear, which then alone decides; none: the one that the bundle states", ge=0, le=1),
+    ]
 
 
 class DecodeOptions(SpaceOptions, total=False):

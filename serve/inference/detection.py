@@ -1,33 +1,65 @@
 """Ears in photos, for routes: a posted picture -> what the bundle's detector finds in it, and as it is answered.
 
-Knows the decode pool and the engine; knows neither the gallery nor how a photo is looked at.
+The detector proposes, the encoder's landmarks decide: what they are unsure of is passed over (a cascade, as in Viola &
+Jones 2001). Knows the decode pool and the engine; knows neither the gallery nor how a photo is looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
+from bundle.image import Picture, frame
 from bundle.landmarks import FoundEar
 from client.models import Ear, Landmark
-from serve.inference.decode_pool import DecodePool, Photo
+from serve.inference.decode_pool import DecodePool, Photo, oriented
+from serve.inference.encoded import Encoded
 from serve.inference.engine import Engine
 from serve.observability.request_context import Trace
 
+LEAST_LIKENESS = 0.25
+"""Of what the detector takes for an ear, by its landmarks: 99 of 100 held-out rendered ears reach it."""
+
+
+@dataclass(frozen=True)
+class SeenEar:
+    """An ear in a photo. crop: framed for the model, (S, S, 3) uint8, left orientation. encoded: of it, if known."""
+
+    ear: FoundEar
+    crop: Picture
+    encoded: Encoded | None = None
+
 
 @asynccontextmanager
-async def found_ears(
+async def seen_ears(
     pool: DecodePool, engine: Engine, trace: Trace, data: bytes, threshold: float | None = None
-) -> AsyncIterator[tuple[Photo, list[FoundEar]]]:
+) -> AsyncIterator[tuple[Photo, list[SeenEar]]]:
     """A photo, of which a bounded copy is in memory until the end, and its ears, the most certain first.
 
-    threshold: least score of an ear; None: the bundle's.
+    threshold: least score of an ear, which then alone decides; None: the bundle's, and of those the ears whose
+    landmarks are certain, where the encoder says how certain they are.
     Raises NotHere where the bundle has no landmarks, and what decoding and the queue raise.
     """
     least = engine.finder.threshold if threshold is None else threshold
     async with pool.photo(trace, data, engine.framing) as photo:
         (ears,) = await engine.find(trace, [photo.square])
-        yield photo, [ear for ear in ears if ear.score >= least]
+        candidates = [ear for ear in ears if ear.score >= least]
+        crops = await pool.run(trace, lambda: [_crop(photo, ear, engine) for ear in candidates])
+        seen = [SeenEar(ear, crop) for ear, crop in zip(candidates, crops, strict=True)]
+        yield photo, await _certain(engine, trace, seen) if threshold is None and engine.has_spread else seen
+
+
+async def _certain(engine: Engine, trace: Trace, seen: Sequence[SeenEar]) -> list[SeenEar]:
+    """Those that look like ears, with what the encoder says of them."""
+    encoded = await engine.encode(trace, [one.crop for one in seen]) if seen else []
+    likeness = [engine.likeness(one) for one in encoded]
+    rows = zip(seen, encoded, likeness, strict=True)
+    return [SeenEar(one.ear, one.crop, of) for one, of, like in rows if like is None or like >= LEAST_LIKENESS]
+
+
+def _crop(photo: Photo, ear: FoundEar, engine: Engine) -> Picture:
+    return oriented(frame(photo.part, ear.box, engine.framing), ear.side)
 
 
 def described(ear: FoundEar, names: Sequence[str]) -> Ear:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bundle.framing import Box
-from bundle.image import Picture, frame, mirror
+from bundle.image import Picture, mirror
 from bundle.landmarks import FoundEar
 from client.options import Detect, Side
 from serve.errors import BadRequest, PictureRefused
-from serve.inference.decode_pool import DecodePool, StoredCrop, oriented, stored_crop
-from serve.inference.detection import found_ears
+from serve.inference.decode_pool import DecodePool, StoredCrop, stored_crop
+from serve.inference.detection import SeenEar, seen_ears
 from serve.inference.encoded import Encoded, left_of
 from serve.inference.engine import Engine
 from serve.inference.quality import ear_likeness
@@ -130,17 +130,17 @@ async def framed_ears(
         return await _of_quality(pool, engine, trace, FramedEars((ear,)), limits)
     if box is not None:
         raise BadRequest("detect finds the box itself; give one or the other", "detect")
-    async with found_ears(pool, engine, trace, data) as (photo, ears):
-        chosen = [ear for ear in ears if side in ("unknown", ear.side)]
+    async with seen_ears(pool, engine, trace, data) as (photo, seen):
+        chosen = [one for one in seen if side in ("unknown", one.ear.side)]
         if not chosen:
-            raise BadRequest(_nothing(side, len(ears)), "detect")
+            raise BadRequest(_nothing(side, len(seen)), "detect")
 
-        def crop(ear: FoundEar) -> FramedEar:
-            cut = oriented(frame(photo.part, ear.box, engine.framing), ear.side)
-            return FramedEar(cut, ear.side, ear.box, ear, stored_crop(photo.part, ear.box) if keep else None)
+        def framed_ear(one: SeenEar) -> FramedEar:
+            ear, stored = one.ear, stored_crop(photo.part, one.ear.box) if keep else None
+            return FramedEar(one.crop, ear.side, ear.box, ear, stored, one.encoded)
 
         taken = _of_score(chosen if detect == "all" else chosen[:1], limits)
-        framed = FramedEars(tuple(await pool.run(trace, lambda: [crop(ear) for ear in taken])), len(ears))
+        framed = FramedEars(tuple(await pool.run(trace, lambda: [framed_ear(one) for one in taken])), len(seen))
     return await _of_quality(pool, engine, trace, framed, limits)
 
 
@@ -160,11 +160,11 @@ async def _surer(engine: Engine, trace: Trace, ear: FramedEar) -> FramedEar:
     return replace(ear, side="right", crop=mirror(ear.crop), encoded=turned, guess=guess)
 
 
-def _of_score(ears: Sequence[FoundEar], limits: Limits) -> list[FoundEar]:
+def _of_score(seen: Sequence[SeenEar], limits: Limits) -> list[SeenEar]:
     """Those that the detector is sure enough of. Raises PictureRefused where there is none."""
-    kept = [ear for ear in ears if limits.min_score is None or ear.score >= limits.min_score]
+    kept = [one for one in seen if limits.min_score is None or one.ear.score >= limits.min_score]
     if not kept:
-        best = max(ear.score for ear in ears)
+        best = max(one.ear.score for one in seen)
         raise PictureRefused(
             f"the detector's score is {best:.4f}; min_score asks for {limits.min_score:g}: is this an ear?", "min_score"
         )

@@ -9,7 +9,7 @@ from client import models
 from client.operations import LANDMARKS
 from serve.http.responses import Answer
 from serve.inference.decode_pool import DecodePool, Photo
-from serve.inference.detection import described, found_ears
+from serve.inference.detection import described, seen_ears
 from serve.inference.engine import Engine
 from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import received, serves
@@ -22,7 +22,8 @@ router = APIRouter(tags=["embed"])
 async def landmarks(request: Request) -> Answer:
     """Find the ears in a photo.
 
-    `ears` holds the most certain first, none where there is none. Places are in pixels of the upright picture;
+    `ears` holds the most certain first, none where there is none. What does not look like an ear to the encoder is left
+    out, except where `threshold` is given. Places are in pixels of the upright picture;
     `visibility` is the probability that a landmark is seen rather than covered. 404 where the bundle has no landmarks.
     """
     service, trace = service_of(request), trace_of(request)
@@ -48,5 +49,5 @@ async def landmarks(request: Request) -> Answer:
 async def _found(
     pool: DecodePool, engine: Engine, trace: Trace, data: bytes, threshold: float | None
 ) -> tuple[Photo, list[FoundEar]]:
-    async with found_ears(pool, engine, trace, data, threshold) as (photo, ears):
-        return photo, ears
+    async with seen_ears(pool, engine, trace, data, threshold) as (photo, seen):
+        return photo, [one.ear for one in seen]

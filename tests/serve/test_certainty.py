@@ -7,6 +7,7 @@ import pytest
 
 from bundle.manifest import EarSpread
 from tests.serve.conftest import ear, encoded, enrol, mirrored_png, png
+from tests.serve.landmark_bundle import add_landmarks_to
 from tests.serve.lifecycle.promoting import post, staged
 from tests.serve.test_landmarks import photo
 from tests.serve.tiny_bundle import write_tiny_bundle
@@ -114,7 +115,7 @@ def test_verify_compares_the_surer_sides_once(sure):
 
 def test_likeness_falls_with_the_spread_and_plain_pictures_have_none(sure):
     ears = EarSpread(median=0.013)
-    values = [ears.likeness(spread) for spread in (0.0, 0.013, 0.0234, 0.042, 1.0)]
+    values = [ears.likeness(spread) for spread in (0.0, 0.013, 2.16 * 0.013, 0.05, 1.0)]
     assert values == sorted(values, reverse=True)
     assert values[1] > 0.99 > 0.5 == pytest.approx(values[2], abs=1e-6)
     assert values[3] < 0.01
@@ -132,7 +133,7 @@ def test_what_is_no_ear_is_refused_where_that_is_asked(sure):
         error = refused(answer)
         assert (error["code"], error["param"]) == ("below_limit", "min_quality")
         assert "min_quality asks for 0.5" in error["message"]
-    assert refused(answers[-1])["message"].startswith("b: the likeness to an ear is 0.0000")
+    assert refused(answers[-1])["message"].startswith("b: the likeness to an ear is 0.000")
     assert sure.get("/v1/gallery/items").json()["total"] == 0
     embed(sure, PLAIN)
     embed(sure, png(1), **limit)
@@ -153,6 +154,20 @@ def test_min_score_is_the_detectors(serve, finding_bundle):
         embed(client, picture, detect=True, min_score=score - 0.001)
         error = refused(client.post(f"/v1/embed?detect=true&min_score={score + 0.001}", content=picture))
         assert f"the detector's score is {score:.4f}" in error["message"]
+
+
+def test_what_the_detector_takes_for_an_ear_must_look_like_one_to_the_encoder(serve, tmp_path):
+    write_tiny_bundle(tmp_path / "both", spread=True)
+    add_landmarks_to(tmp_path / "both")
+    picture = np.full((240, 320, 3), 255, np.uint8)
+    picture[:, 40:280] = 128
+    plain = encoded(picture)
+    with serve(bundle=tmp_path / "both") as client:
+        assert len(client.post("/v1/landmarks", content=encoded(photo())).json()["ears"]) == 1
+        assert embed(client, encoded(photo()), detect=True)["ears_found"] == 1
+        assert client.post("/v1/landmarks", content=plain).json()["ears"] == []
+        assert "no ear was found" in refused(client.post("/v1/embed?detect=true", content=plain), 400)["message"]
+        assert len(client.post("/v1/landmarks?threshold=0.3", content=plain).json()["ears"]) == 1
 
 
 def test_the_open_inference_protocol_shows_the_spread_as_triton_would(sure):
