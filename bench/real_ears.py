@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.real_ears_features import Ears, features, see
+from bench.real_ears_features import Ears, detect, features, see
 from bench.real_ears_photos import Photo, ami, ear_free, earvn
 from bundle.image import read
-from bundle.landmarks import EarFinder, letterbox
+from bundle.landmarks import EarFinder
 from bundle.landmarks_bundle import open_finder
 from bundle.model import EarModel, load
 from common.provenance import commit
@@ -78,12 +78,12 @@ def described(name: str, pairs: Comparison, figures: Mapping[str, Interval]) -> 
     return {"set": name, "people": len(set(pairs.query_ids)), "queries": len(pairs.query_ids), **rates}
 
 
-def detection(finder: EarFinder, sets: dict[str, Ears]) -> list[str]:
-    """How often the detector finds the ear, and on how many pictures without ears it reports one."""
+def detection(model: EarModel, finder: EarFinder, sets: dict[str, Ears]) -> list[str]:
+    """How often the ear is found, as `detect=true` finds it, and on how many pictures without ears one is reported."""
     lines = [
         f"{name}: an ear detected in {ears.detected.mean():.1%} of {len(ears.detected)}" for name, ears in sets.items()
     ]
-    alarms = [path.name for path in ear_free() if finder.find([letterbox(read(path))])[0]]
+    alarms = [path.name for path in ear_free() if detect(read(path), model, finder)]
     names = f" ({', '.join(alarms)})" if alarms else ""
     return [*lines, f"pictures without ears: {len(alarms)} of {len(ear_free())} with an ear reported{names}"]
 
@@ -113,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
             photos = earvn(options.earvn)
             sets["EarVN1.0"] = see(photos, model, finder)
             lines += rows_of("EarVN1.0", photos, sets["EarVN1.0"], model, either_orientation, figures)
-        lines += ["", f"{model.bundle_id}, commit {commit()}. " + "; ".join(detection(finder, sets)) + "."]
+        lines += ["", f"{model.bundle_id}, commit {commit()}. " + "; ".join(detection(model, finder, sets)) + "."]
         finder.close()
     print("\n".join(lines))
     if options.json:

@@ -19,6 +19,7 @@ from bundle.decoding import ImageLimits
 from bundle.image import Picture, frame, mirror, read
 from bundle.landmarks import EarFinder, FoundEar, letterbox
 from bundle.model import EarModel
+from serve.inference.detection import LEAST_LIKENESS
 
 ROOT = Path(__file__).resolve().parents[1]
 CROP_PX = 128
@@ -53,10 +54,24 @@ def see(photos: Sequence[Photo], model: EarModel, finder: EarFinder) -> Ears:
     return Ears(np.stack(boxed), np.stack(aligned), np.array(detected))
 
 
+def detect(picture: Picture, model: EarModel, finder: EarFinder) -> list[FoundEar]:
+    """The ears of a photo as `detect=true` finds them: the detector's, as far as they look like ears to the encoder."""
+    (ears,) = finder.find([letterbox(picture)])
+    expected = model.manifest.ear_spread
+    if not ears or expected is None:
+        return ears
+    crops = [frame(picture, ear.box, model.manifest.framing) for ear in ears]
+    turned = [mirror(crop) if ear.side == "right" else crop for ear, crop in zip(ears, crops, strict=True)]
+    spreads = model.encode(np.stack(turned)).spread
+    assert spreads is not None, "a manifest with ear_spread belongs to an encoder with the output spread"
+    return [ear for ear, spread in zip(ears, spreads, strict=True) if expected.likeness(spread) >= LEAST_LIKENESS]
+
+
 def _see(photo: Photo, model: EarModel, finder: EarFinder) -> tuple[Picture, Picture, bool]:
     picture = read(photo.path, TINY_ALLOWED)
-    (ears,) = finder.find([letterbox(picture)])
     framing = model.manifest.framing
+    # A tight crop shows one ear: the detector is asked for its landmarks only.
+    ears = detect(picture, model, finder) if photo.whole else finder.find([letterbox(picture)])[0]
     if not ears:
         whole = frame(picture, None, framing)
         return whole, whole, False
