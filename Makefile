@@ -31,7 +31,7 @@ demo: $(VENV)/.demo  ## the shipped model on the demo ears: its figures, a galle
 	$(BIN)/ear-teacher demo
 
 test: install $(VENV)/.browser  ## the tests, under 10 minutes on 2 cores; what a missing tool skips is said
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install  ## the slow tests: README's commands from a fresh clone, full-size models
 	$(BIN)/python -m pytest -m 'slow and not gpu' -n 2 --dist loadfile --timeout 1800 --durations 15

@@ -37,9 +37,9 @@ RUNTIMES: dict[str, tuple[str, ...]] = {
     "rtx": ("tensorrt-rtx-cu13-libs", "tensorrt-rtx-cu13-bindings", "cuda-bindings", "cuda-pathfinder"),
 }
 LEFT_OUT_OF_PROJECT = {
-    "train": ("docs", "demo/ears", "demo/embedding.pt", "tests"),
-    "ort": ("docs", "demo/ears", "demo/embedding.pt"),
-    "rtx": ("docs", "demo/ears", "demo/embedding.pt", "tests"),
+    "train": ("docs", "demo/ears", "tests"),
+    "ort": ("docs", "demo/ears"),
+    "rtx": ("docs", "demo/ears", "tests"),
 }
 LEFT_OUT_OF_WHEELS = (
     "providers_tensorrt",

@@ -57,7 +57,7 @@ def test_the_card_says_whose_the_figures_are_and_on_whom_the_calibration_was_mad
     card = model_card(told)
     assert "Calibration: on 40 pictures of 10 people. None of the 10 people were trained on." in card
     training = {**told.training, "calibrated_on": None, "validated_on": "5 of 10 people were trained on."}
-    card = model_card(told.model_copy(update={"training": training}))
+    card = model_card(told.model_copy(update={"training": training, "calibration": None}))
     assert "## Validation figures\n\n5 of 10 people were trained on.\n" in card
     assert "Calibration: none." in card
 

@@ -21,8 +21,8 @@ def test_the_documentation_asks_no_other_host(client):
 
 def test_two_ears_are_judged_without_scipy():
     code = (
-        "import sys; from serve.inference.verification import judge, of_bundle; "
-        "judge(0.5, {'slope': 9.0, 'intercept': -4.0, 'points': [{'far': 0.01, 'threshold': 0.4, 'tar': 0.9}], "
+        "import sys; from serve.inference.verification import judge, of_bundle; judge(0.5, "
+        "of_bundle({'slope': 9.0, 'intercept': -4.0, 'points': [{'far': 0.01, 'threshold': 0.4, 'tar': 0.9}], "
         "'genuine_pairs': 9, 'impostor_pairs': 99}), comparisons=2); assert 'scipy' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -128,7 +128,7 @@ def test_quality_tells_blurred_from_sharp(client):
     ]
     assert flat["blurred"]
     assert flat["sharpness"] < sharp["sharpness"]
-    assert set(sharp) == {"psnr_db", "ssim", "sharpness", "ear_likeness", "blurred"}
+    assert set(sharp) == {"psnr_db", "ssim", "sharpness", "ear_likeness", "ear_likeness_from", "blurred"}
 
 
 def test_what_is_redrawn_worse_than_golden_crops_is_less_of_an_ear():

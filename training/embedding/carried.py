@@ -61,7 +61,7 @@ def branch_of(bundle: Path) -> SavedBranch | None:
 
 
 def _tensors(encoder: Path) -> dict[str, Tensor]:
-    """The branch's tensors in a graph, float32, by their names in `EarBranch`."""
+    """The branch's tensors in a graph, float32, by their names in `EarBranch`, whatever it was exported in."""
     import onnx
 
     if not encoder.is_file():
@@ -71,6 +71,6 @@ def _tensors(encoder: Path) -> dict[str, Tensor]:
         if tensor.name.startswith(PREFIX):
             array = onnx.numpy_helper.to_array(tensor)
             if array.dtype.kind == "f":
-                name = tensor.name.removeprefix(PREFIX).removesuffix(".float16")
+                name = tensor.name.removeprefix(PREFIX).removeprefix("branch.").removesuffix(".float16")
                 found[name] = torch.from_numpy(np.array(array, np.float32))
     return found

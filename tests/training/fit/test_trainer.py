@@ -155,7 +155,7 @@ def test_fast_dev_run_writes_everything_after_one_step(micro_run):
 
 
 def test_time_limit_stops_and_ends_the_schedule(micro_run):
-    fit(replace(micro_run, epochs=100_000, max_minutes=0.02))
+    fit(replace(micro_run, epochs=100_000, max_minutes=0.08))
     last = read_raw(micro_run.out / "checkpoints" / "last.ckpt")
     assert 0 < last["global_step"] < 30_000
     assert last["progress"] == pytest.approx(1.0, abs=0.3)
