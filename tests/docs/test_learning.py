@@ -88,10 +88,17 @@ def write_tables(folder):
         some = [row for row in rows if row["split"] == split]
         columns = {"image_paths": [row["path"] for row in some], "subjects": [row["subject"] for row in some]}
         columns |= {"bboxes": [[float(row[side]) for side in ("x1", "y1", "x2", "y2")] for row in some]}
-        np.save(folder / f"{split}_teacher.npy", columns | {"sides": [row["side"] for row in some]})  # type: ignore[arg-type]
+        columns |= {"sides": [row["side"] for row in some], "landmarks": landmarks(some)}
+        np.save(folder / f"{split}_teacher.npy", columns)  # type: ignore[arg-type]
 
 
-@pytest.mark.soak
+def landmarks(rows):
+    """(N, K, 2) float32."""
+    names = [name[:-2] for name in rows[0] if name.endswith("_x")]
+    return np.array([[[row[f"{name}_{axis}"] for axis in "xy"] for name in names] for row in rows], np.float32)
+
+
+@pytest.mark.slow
 def test_the_training_guide_gives_a_model_that_its_python_reads(here):
     names: dict = {}
     for code in fences("training", "python"):
@@ -100,7 +107,7 @@ def test_the_training_guide_gives_a_model_that_its_python_reads(here):
     assert names["reconstruction"].shape == (2, 3, 128, 128)
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_the_guide_of_eigenears_draws_its_strips(here):
     run("eigenears")
     assert {"pc_1.png", "pc_16.png", "eigenears_grid.png"} <= {
@@ -108,7 +115,7 @@ def test_the_guide_of_eigenears_draws_its_strips(here):
     }
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_the_guide_of_detection_runs_from_training_to_a_bundle_and_in_python(here):
     run("detection")
     for code in fences("detection", "python"):

@@ -29,7 +29,7 @@ def ear_teacher(*arguments: object) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_pretrained_teacher_goes_from_weights_to_a_ready_service(tmp_path):
     """Two steps with six layers frozen, a resume, an evaluation, an export and a service that answers."""
     torch.manual_seed(0)
