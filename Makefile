@@ -34,7 +34,7 @@ test: install $(VENV)/.browser  ## the tests, under 10 minutes on 2 cores; what 
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: install  ## the slow tests: README's commands from a fresh clone, full-size models
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'slow and not gpu' -n 2 --dist loadfile --timeout 1800 --durations 15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'slow and not gpu' -n 2 --dist loadfile --no-loadscope-reorder --timeout 1800 --durations 15
 
 test-soak: install  ## longer still: a hundred kills of a gallery, a promotion under sixteen clients
 	$(BIN)/python -m pytest -m soak

@@ -98,7 +98,7 @@ def landmarks(rows):
     return np.array([[[row[f"{name}_{axis}"] for axis in "xy"] for name in names] for row in rows], np.float32)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_training_guide_gives_a_model_that_its_python_reads(here):
     names: dict = {}
     for code in fences("training", "python"):
@@ -107,7 +107,7 @@ def test_the_training_guide_gives_a_model_that_its_python_reads(here):
     assert names["reconstruction"].shape == (2, 3, 128, 128)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_guide_of_eigenears_draws_its_strips(here):
     run("eigenears")
     assert {"pc_1.png", "pc_16.png", "eigenears_grid.png"} <= {
@@ -115,7 +115,7 @@ def test_the_guide_of_eigenears_draws_its_strips(here):
     }
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_the_guide_of_detection_runs_from_training_to_a_bundle_and_in_python(here):
     run("detection")
     for code in fences("detection", "python"):
