@@ -53,7 +53,8 @@ format: install  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The model that the demo starts from. EARS: a folder with train_teacher.npy, val_teacher.npy, metadata.csv and scenes.csv.
+# The model that the demo starts from, with an affine embedding; the aligned one that is shipped comes on top by the commands
+# of docs/research.md. EARS: a folder with train_teacher.npy, val_teacher.npy, metadata.csv and scenes.csv.
 EARS ?= demo/ears
 EPOCHS ?= 30
 demo-model: install  ## train the shipped model and its detector anew on 2 CPU cores (two hours) into demo/bundle

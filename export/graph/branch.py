@@ -17,11 +17,11 @@ from export.graph.onnx_export import GraphSpec, check_onnx, export_onnx
 from export.graph.rewrite import fold_batch_norms
 from export.graph.wrappers import ENCODER_INPUT, ENCODER_OUTPUTS
 from training.embedding.branch import EarBranch
+from training.embedding.carried import PREFIX
 
 EMBEDDING = ENCODER_OUTPUTS[0]
 OWN = (EMBEDDING, SPREAD)
 """What the branch gives."""
-PREFIX = "branch/"
 
 
 def replace_embedding(encoder: Path, branch: EarBranch, path: Path) -> None:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from bundle.framing import Framing
 from bundle.image import Picture, frame
 from bundle.landmarks import FoundEar
 from client.models import Ear, Landmark
@@ -24,10 +25,13 @@ LEAST_LIKENESS = 0.25
 
 @dataclass(frozen=True)
 class SeenEar:
-    """An ear in a photo. crop: framed for the model, (S, S, 3) uint8, left orientation. encoded: of it, if known."""
+    """An ear in a photo; where its certainty was asked for, with its crop and what the encoder says of that.
+
+    crop: as `crop_of` frames it.
+    """
 
     ear: FoundEar
-    crop: Picture
+    crop: Picture | None = None
     encoded: Encoded | None = None
 
 
@@ -45,21 +49,25 @@ async def seen_ears(
     async with pool.photo(trace, data, engine.framing) as photo:
         (ears,) = await engine.find(trace, [photo.square])
         candidates = [ear for ear in ears if ear.score >= least]
-        crops = await pool.run(trace, lambda: [_crop(photo, ear, engine) for ear in candidates])
-        seen = [SeenEar(ear, crop) for ear, crop in zip(candidates, crops, strict=True)]
-        yield photo, await _certain(engine, trace, seen) if threshold is None and engine.has_spread else seen
+        if threshold is None and engine.has_spread and candidates:
+            yield photo, await _certain(pool, engine, trace, photo, candidates)
+        else:
+            yield photo, [SeenEar(ear) for ear in candidates]
 
 
-async def _certain(engine: Engine, trace: Trace, seen: Sequence[SeenEar]) -> list[SeenEar]:
-    """Those that look like ears, with what the encoder says of them."""
-    encoded = await engine.encode(trace, [one.crop for one in seen]) if seen else []
-    likeness = [engine.likeness(one) for one in encoded]
-    rows = zip(seen, encoded, likeness, strict=True)
-    return [SeenEar(one.ear, one.crop, of) for one, of, like in rows if like is None or like >= LEAST_LIKENESS]
+async def _certain(
+    pool: DecodePool, engine: Engine, trace: Trace, photo: Photo, ears: Sequence[FoundEar]
+) -> list[SeenEar]:
+    """Those that look like ears to the encoder."""
+    crops = await pool.run(trace, lambda: [crop_of(photo, ear, engine.framing) for ear in ears])
+    seen = [SeenEar(*row) for row in zip(ears, crops, await engine.encode(trace, crops), strict=True)]
+    likeness = [engine.likeness(one.encoded) for one in seen if one.encoded is not None]
+    return [one for one, like in zip(seen, likeness, strict=True) if like is None or like >= LEAST_LIKENESS]
 
 
-def _crop(photo: Photo, ear: FoundEar, engine: Engine) -> Picture:
-    return oriented(frame(photo.part, ear.box, engine.framing), ear.side)
+def crop_of(photo: Photo, ear: FoundEar, framing: Framing) -> Picture:
+    """An ear framed for the model: (S, S, 3) uint8, left orientation."""
+    return oriented(frame(photo.part, ear.box, framing), ear.side)
 
 
 def described(ear: FoundEar, names: Sequence[str]) -> Ear:

@@ -15,7 +15,7 @@ from bundle.landmarks import FoundEar
 from client.options import Detect, Side
 from serve.errors import BadRequest, PictureRefused
 from serve.inference.decode_pool import DecodePool, StoredCrop, stored_crop
-from serve.inference.detection import SeenEar, seen_ears
+from serve.inference.detection import SeenEar, crop_of, seen_ears
 from serve.inference.encoded import Encoded, left_of
 from serve.inference.engine import Engine
 from serve.inference.quality import ear_likeness
@@ -137,7 +137,8 @@ async def framed_ears(
 
         def framed_ear(one: SeenEar) -> FramedEar:
             ear, stored = one.ear, stored_crop(photo.part, one.ear.box) if keep else None
-            return FramedEar(one.crop, ear.side, ear.box, ear, stored, one.encoded)
+            crop = crop_of(photo, ear, engine.framing) if one.crop is None else one.crop
+            return FramedEar(crop, ear.side, ear.box, ear, stored, one.encoded)
 
         taken = _of_score(chosen if detect == "all" else chosen[:1], limits)
         framed = FramedEars(tuple(await pool.run(trace, lambda: [framed_ear(one) for one in taken])), len(seen))
