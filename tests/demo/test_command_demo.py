@@ -37,7 +37,7 @@ def test_the_whole_chain_runs_and_a_second_run_takes_what_is_there(done):
     assert "The gallery holds 80 ears of 40 people" in second.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_an_interrupted_export_does_not_cost_the_training_again(done):
     folder, first = done
     assert first.returncode == 0, first.stdout + first.stderr

@@ -41,8 +41,7 @@ def test_the_float32_encoder_for_cpus_is_refused_by_name_of_its_operator(exporte
         build_plan(exported / "encoder.onnx", load_flavour("tensorrt-rtx"), "fp32", AHEAD)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("opset", [20, 23])
+@pytest.mark.parametrize("opset", [pytest.param(20, marks=pytest.mark.slow), pytest.param(23, marks=pytest.mark.soak)])
 def test_the_full_size_teacher_builds_with_three_profiles(tmp_path: Path, opset: int) -> None:
     networks = rewrite(make_vae(PRESETS["teacher"]), attention_form("fp16", opset, portable=False))
     for graph in ("encoder", "decoder"):

@@ -21,9 +21,14 @@ from tests.serve.tiny_bundle import write_tiny_bundle
 
 
 def serve(*flags, **environment):
+    """A service as a process; without `--port` on a free one, since tests of other files run beside it."""
     command = [sys.executable, "-m", "ear_teacher", "serve", *map(str, flags)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **environment}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "EAR_TEACHER_PORT": "0", **environment},
     )
 
 
@@ -76,7 +81,7 @@ def test_after_a_promotion_and_a_kill_it_starts_with_the_bundle_that_answers_and
 
 
 def fails(capsys, *flags):
-    status = ear_teacher.main(["serve", *map(str, flags)])
+    status = ear_teacher.main(["serve", "--port", "0", *map(str, flags)])
     err = capsys.readouterr().err
     assert status == 2
     (line,) = [line for line in err.splitlines() if " WARNING " not in line]  # as of a runtime that was passed over
@@ -96,12 +101,12 @@ def test_a_broken_bundle_is_one_line(capsys, bundle_folder, tmp_path):
 
     broken = shutil.copytree(bundle_folder, tmp_path / "broken")
     (broken / "encoder.onnx").write_bytes(b"\0" * (broken / "encoder.onnx").stat().st_size)
-    assert "encoder.onnx was changed" in fails(capsys, "--bundle", broken, "--port", "0")
+    assert "encoder.onnx was changed" in fails(capsys, "--bundle", broken)
 
 
 def test_a_gallery_of_another_model_is_one_line(capsys, bundle_folder, tmp_path):
     open_gallery(tmp_path / "gallery", dim=1024, space_id="sp_" + "0" * 32).close()
-    err = fails(capsys, "--bundle", bundle_folder, "--gallery", tmp_path / "gallery", "--port", "0")
+    err = fails(capsys, "--bundle", bundle_folder, "--gallery", tmp_path / "gallery")
     assert "sp_" + "0" * 32 in err
 
 
@@ -133,7 +138,7 @@ def test_a_setting_out_of_range_names_its_flag(capsys, bundle_folder):
     ],
 )
 def test_what_keeps_it_from_starting_is_one_line(capsys, bundle_folder, flags, words):
-    assert words in fails(capsys, "--bundle", bundle_folder, "--port", "0", *flags)
+    assert words in fails(capsys, "--bundle", bundle_folder, *flags)
 
 
 def test_a_certificate_that_is_none_is_one_line(capsys, bundle_folder, tmp_path):
