@@ -37,11 +37,16 @@ def _aligner(options: argparse.Namespace) -> dict[str, Any]:
     from training.embedding.branch import save_branch
     from training.embedding.rendered import Rendered
 
-    config = AlignerConfig(options.steps, options.minutes, rounds=options.rounds, seed=options.seed)
+    config = AlignerConfig(
+        options.steps, options.minutes, rounds=options.rounds, seed=options.seed, learning_rate=options.learning_rate
+    )
+    start = _saved_branch(options.init_from) if options.init_from else None
     rendered = Rendered.read(options.data, options.limit)
-    branch = fit_aligner(rendered, config, options.dim)
+    branch = fit_aligner(rendered, config, options.dim, start and start.branch)
     facts = {"aligner_pictures": len(rendered.people), "aligner_people": len(set(rendered.people)), _NOT_YET: True}
-    save_branch(branch, options.out, facts, rendered.trained_on)
+    save_branch(
+        branch, options.out, facts, rendered.trained_on.after(start.trained_on) if start else rendered.trained_on
+    )
     return facts
 
 
@@ -123,18 +128,23 @@ def _fitted(
 
 
 def _branch(options: argparse.Namespace) -> SavedBranch:
-    """That of the file or, where none is named, of the bundle itself, whose record speaks for it."""
+    """That of the file or, where none is named, of the bundle itself."""
+    return _saved_branch(options.branch or options.bundle)
+
+
+def _saved_branch(source: Path) -> SavedBranch:
+    """The branch of a file or of a bundle's folder, whose record of who was trained on speaks for it."""
     from export.errors import GraphError
     from training.checkpoint import read_trained_on
     from training.embedding.branch import load_branch
     from training.embedding.carried import branch_of
 
-    if options.branch is not None:
-        return load_branch(options.branch)
-    if (own := branch_of(options.bundle)) is None:
-        raise GraphError(f"{options.bundle} has no aligned embedding of its own: give --branch, such as that which "
+    if not source.is_dir():
+        return load_branch(source)
+    if (own := branch_of(source)) is None:
+        raise GraphError(f"{source} has no aligned embedding of its own: give --branch, such as that which "
                          "`ear-teacher embedding project` writes")  # fmt: skip
-    return own._replace(trained_on=read_trained_on(options.bundle))
+    return own._replace(trained_on=read_trained_on(source))
 
 
 def _record(options: argparse.Namespace, branch: TrainedOn | None) -> TrainedOn | None:
@@ -169,6 +179,9 @@ def _parser() -> argparse.ArgumentParser:
         action.add_argument("--seed", type=int, default=seed, help="(default %(default)s)")
     aligner.add_argument("--steps", type=int, default=4000, help="of 64 crops (default %(default)s)")
     aligner.add_argument("--minutes", type=float, help="end earlier, after so many minutes of training")
+    aligner.add_argument("--learning-rate", type=float, default=2e-3, help="falls to zero (default %(default)s)")
+    aligner.add_argument("--init-from", type=Path, metavar="FILE|BUNDLE", help="go on from the networks of a branch "
+                         "file or a bundle")  # fmt: skip
     aligner.add_argument("--dim", type=int, default=1024, help="length of the embedding (default %(default)s)")
     project.add_argument("--branch", type=Path, required=True, help="what `aligner` wrote")
     project.add_argument("--shrinkage", type=float, default=0.3, help="within-person scatter (default %(default)s)")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -34,6 +34,9 @@ MEAN_EAR_FORWARD = 0.03
 """The mean ear stands so far before the middle of its frame."""
 PROCRUSTES_ROUNDS = 10
 WARM_UP = 100
+_OF_PROJECTION = ("project.", "centre")
+STATISTICS = 256
+"""Crops that batch norms take their first statistics from, where training goes on from other networks."""
 LOG_EVERY = 100
 
 
@@ -62,24 +65,35 @@ class AlignerConfig:
             raise ConfigError(
                 f"--steps {self.steps}, batch {self.batch}, --rounds {self.rounds}: at least 1, 2 and 1 are needed"
             )
+        if not 0 < self.learning_rate < 1:
+            raise ConfigError(f"--learning-rate {self.learning_rate}: must lie between 0 and 1")
         if self.minutes is not None and self.minutes <= 0:
             raise ConfigError(f"--minutes {self.minutes}: must be above 0")
 
 
-def fit_aligner(rendered: Rendered, config: AlignerConfig, dim: int = EMBEDDING) -> EarBranch:
+def fit_aligner(
+    rendered: Rendered, config: AlignerConfig, dim: int = EMBEDDING, start: EarBranch | None = None
+) -> EarBranch:
     """A branch with trained landmark networks and a projection that is still random.
 
     Args:
         rendered: ears with landmarks.
         config: how long.
         dim: length of its embeddings.
+        start: whose networks and mean ear to go on from; None: random ones.
     """
     torch.manual_seed(config.seed)
     branch = EarBranch(dim)
-    branch.mean_ear.copy_(torch.from_numpy(mean_ear(rendered.landmarks.numpy())))
-    branch.box_theta.copy_(torch.tensor([[BOX_SCALE, 0.0, 0.0], [0.0, BOX_SCALE, 0.0]]))
+    if start is None:
+        branch.mean_ear.copy_(torch.from_numpy(mean_ear(rendered.landmarks.numpy())))
+        branch.box_theta.copy_(torch.tensor([[BOX_SCALE, 0.0, 0.0], [0.0, BOX_SCALE, 0.0]]))
+    else:
+        kept = {name: value for name, value in start.state_dict().items() if not name.startswith(_OF_PROJECTION)}
+        branch.load_state_dict(kept, strict=False)
     logger.info("making %d photo-like crops", config.rounds * len(rendered.people))
     crops = rendered.crops(config.rounds, config.seed)
+    if start is not None:
+        _renew_statistics(branch, crops.grey[:: max(1, len(crops.grey) // STATISTICS)].float() / 255)
     _train(branch, crops.grey, crops.landmarks, config)
     return branch.eval().requires_grad_(False)
 
@@ -111,6 +125,30 @@ def _train(branch: EarBranch, grey: Tensor, landmarks: Tensor, config: AlignerCo
             logger.info("step %d: error %.4f coarse, %.4f fine (|dx| + |dy|, shares of the view)", step, first, second)
     branch.coarse.load_state_dict(coarse.mean.module.state_dict())
     branch.fine.load_state_dict(fine.mean.module.state_dict())
+
+
+@torch.inference_mode()
+def _renew_statistics(branch: EarBranch, grey: Tensor) -> None:
+    """Give each batch norm the statistics of `grey` without changing what the networks compute.
+
+    A bundle holds its norms folded into the convolutions: with their true statistics training goes on where it ended,
+    with none the first steps would rescale every layer. grey: (B, 1, 128, 128) float32.
+    """
+
+    def renew(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None:
+            variance, mean = torch.var_mean(inputs[0], (0, 2, 3))
+            gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+            norm.bias.add_(gain * (mean - norm.running_mean))
+            norm.weight.copy_(gain * (variance + norm.eps).sqrt())
+            norm.running_mean.copy_(mean)
+            norm.running_var.copy_(variance)
+
+    branch.eval()
+    hooks = [norm.register_forward_pre_hook(renew) for norm in branch.modules() if isinstance(norm, nn.BatchNorm2d)]
+    branch.locate(grey)
+    for hook in hooks:
+        hook.remove()
 
 
 class _NetTrainer:

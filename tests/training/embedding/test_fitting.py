@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from ear_teacher import main
+from training.checkpoint import read_trained_on
 from training.embedding.aligner import AlignerConfig, _NetTrainer, fit_aligner, mean_ear
 from training.embedding.branch import load_branch
+from training.embedding.carried import branch_of
 from training.embedding.landmark_net import LandmarkNet
 from training.embedding.photo_faults import jpeg
 from training.embedding.photo_like import PhotoLike, photo_like
@@ -91,6 +93,29 @@ def test_training_ends_when_its_minutes_are_over(rendered, caplog):
     with caplog.at_level("INFO"):
         fit_aligner(rendered, AlignerConfig(steps=10**6, minutes=1e-6, batch=2, rounds=1), dim=16)
     assert "time is over after 1 of 1000000 steps" in caplog.text
+
+
+def test_training_goes_on_from_the_networks_of_a_bundle(rendered):
+    """Its batch norms are folded away: one step at a tiny rate must leave what the networks compute as it was."""
+    before = branch_of(EARS.parent / "bundle").branch
+    config = AlignerConfig(steps=1, batch=32, rounds=1, learning_rate=1e-7)
+    after = fit_aligner(rendered, config, dim=8, start=before)
+    grey = rendered.crops(1, 5).grey.float() / 255
+    with torch.inference_mode():
+        torch.testing.assert_close(after.locate(grey).landmarks, before.locate(grey).landmarks, atol=0.02, rtol=0)
+    assert torch.equal(after.mean_ear, before.mean_ear)
+    assert len(after.project.weight) == 8
+    with pytest.raises(ConfigError, match="--learning-rate 0"):
+        AlignerConfig(learning_rate=0)
+
+
+def test_the_words_go_on_from_a_bundle(tmp_path, capsys):
+    bundle, out = EARS.parent / "bundle", tmp_path / "aligner.pt"
+    command = ["embedding", "aligner", str(EARS), "--init-from", str(bundle), "--learning-rate", "1e-5"]
+    assert main([*command, "--limit", "16", "--rounds", "1", "--steps", "1", "--out", str(out)]) == 0
+    shipped, saved = branch_of(bundle).branch, load_branch(out)
+    assert torch.equal(saved.branch.mean_ear, shipped.mean_ear.half().float())
+    assert saved.trained_on == Rendered.read([EARS], limit=16).trained_on.after(read_trained_on(bundle))
 
 
 def test_the_words_make_a_branch_from_renders(aligned, tmp_path, capsys):
