@@ -38,20 +38,29 @@ CODES = {
 }
 TYPED = {"UINT8": ("uint_contents", np.uint8), "FP32": ("fp32_contents", np.float32)}
 """Datatype -> the field of typed contents, and its numpy type; BYTES is read on its own."""
+MOST_CALLS = 32
+"""Calls at a time; others get RESOURCE_EXHAUSTED before their message is read."""
+MEMORY_SHARE = 4
+"""Messages of all calls may take one part in so many of the memory."""
 NO_STREAMS = "streams are not served: one request is one batch; call ModelInfer"
 
 Context = Any
 """`grpc.aio.ServicerContext`; grpc brings no types."""
 
 
+def most_message_bytes(settings: Settings) -> int:
+    """The longest message that is taken: gRPC gathers it whole before a call is seen, so both limits bound all."""
+    return min(settings.max_body_bytes, settings.memory_bytes // MEMORY_SHARE // MOST_CALLS)
+
+
 async def start_server(app: ASGIApp, settings: Settings) -> tuple[grpc.aio.Server, int]:
     """Listen on `settings.grpc_port` and return the server and its port. Raises ConfigurationError."""
     options = [
-        ("grpc.max_receive_message_length", settings.max_body_bytes),
+        ("grpc.max_receive_message_length", most_message_bytes(settings)),
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", 0),  # a port that is taken is an error, not shared
     ]
-    server = grpc.aio.server(options=options)
+    server = grpc.aio.server(options=options, maximum_concurrent_rpcs=MOST_CALLS)
     stubs.add_GRPCInferenceServiceServicer_to_server(InferenceService(app), server)
     address = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:

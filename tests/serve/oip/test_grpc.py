@@ -1,15 +1,19 @@
 """The real `tritonclient.grpc` against the gRPC port: the answers, limits and messages are those of `/v2`."""
 
+import threading
+
 import httpx
 import numpy as np
 import pytest
 
 pytest.importorskip("tritonclient.grpc")
+import grpc
 import tritonclient.grpc as triton
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.utils import InferenceServerException
 
 from serve.errors import ConfigurationError
+from serve.oip import grpc_server
 from serve.settings import Settings
 from tests.serve.conftest import ear, live_server, png, until
 
@@ -27,7 +31,7 @@ def address(bundle_folder, tmp_path_factory):
 
 @pytest.fixture
 def client(address):
-    with triton.InferenceServerClient(f"127.0.0.1:{address.app.state.grpc_port}") as client:
+    with connected(address) as client:
         yield client
 
 
@@ -120,3 +124,51 @@ def test_a_port_that_is_taken_ends_the_start_with_its_name(bundle_folder, tmp_pa
     settings = Settings(bundle=bundle_folder, gallery=tmp_path / "gallery", port=0, grpc_port=taken, threads=1)
     with pytest.raises(ConfigurationError, match=f"cannot listen for gRPC on 127.0.0.1:{taken}"), live_server(settings):
         pass
+
+
+def service(bundle_folder, tmp_path, **others):
+    settings = {"gallery": tmp_path / "gallery", "port": 0, "grpc_port": 0, "threads": 1}
+    return Settings(bundle=bundle_folder, **settings, **others)
+
+
+def test_messages_of_all_calls_together_fit_a_share_of_the_memory(bundle_folder, tmp_path):
+    settings = service(bundle_folder, tmp_path, memory_mb=1024)
+    longest = grpc_server.most_message_bytes(settings)
+    assert longest * grpc_server.MOST_CALLS <= settings.memory_bytes // 4
+    with live_server(settings) as address, connected(address) as client:
+        crops = np.zeros((longest // (128 * 128 * 3) + 1, 128, 128, 3), np.uint8)
+        with pytest.raises(InferenceServerException, match="larger than max") as refusal:
+            client.infer("ear-encoder", [tensor("image", crops, "UINT8")])
+        assert refusal.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
+        client.infer("ear-encoder", [tensor("image", crops[:2], "UINT8")])
+
+
+def test_a_call_beyond_the_limit_is_refused_and_the_next_one_answered(bundle_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(grpc_server, "MOST_CALLS", 1)
+    with live_server(service(bundle_folder, tmp_path)) as address, connected(address) as client:
+        assert client.is_server_live()
+        slow = threading.Event()
+        with grpc.insecure_channel(f"127.0.0.1:{address.app.state.grpc_port}") as channel:
+            held = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer").future(after(slow))
+            until(lambda: refused(client))
+            slow.set()
+            held.cancel()
+        until(lambda: not refused(client))
+
+
+def connected(address):
+    return triton.InferenceServerClient(f"127.0.0.1:{address.app.state.grpc_port}")
+
+
+def after(event):
+    """The messages of a call that sends none until `event`."""
+    event.wait(60)
+    yield from ()
+
+
+def refused(client):
+    try:
+        client.is_server_live()
+    except InferenceServerException as error:
+        return error.status() == "StatusCode.RESOURCE_EXHAUSTED"
+    return False
