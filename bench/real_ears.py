@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.real_ears_features import Ears, detect, features, see
+from bench.real_ears_decisions import HEADING as DECISIONS
+from bench.real_ears_decisions import decisions, surer_orientation
+from bench.real_ears_features import Ears, detect, embed, features, see
 from bench.real_ears_photos import Photo, ami, ear_free, earvn
 from bundle.image import read
 from bundle.landmarks import EarFinder
@@ -28,6 +30,7 @@ from bundle.landmarks_bundle import open_finder
 from bundle.model import EarModel, load
 from common.provenance import commit
 from measure.bootstrap import Interval, score_intervals
+from measure.calibration import Calibration
 from measure.protocol import Comparison, compare, gallery_query_split
 from measure.vectors import as_vectors, unit
 
@@ -101,6 +104,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("name --ami FOLDER, --earvn FOLDER or both; docs/research.md says where they come from")
     lines, sets = [HEADING], {}
     figures: list[dict[str, Any]] = []
+    judged: dict[str, tuple[Vectors, list[Photo]]] = {}
     with load(options.bundle) as model:
         finder = open_finder(options.bundle, model.manifest)
         if finder is None:
@@ -109,10 +113,18 @@ def main(argv: list[str] | None = None) -> int:
             photos = ami(options.ami)
             sets["AMI"] = see(photos, model, finder)
             lines += rows_of("AMI", photos, sets["AMI"], model, as_given, figures)
+            judged["AMI"] = embed(sets["AMI"], model).embedding, photos
         if options.earvn:
             photos = earvn(options.earvn)
             sets["EarVN1.0"] = see(photos, model, finder)
             lines += rows_of("EarVN1.0", photos, sets["EarVN1.0"], model, either_orientation, figures)
+            if model.manifest.ear_spread is not None:
+                judged["EarVN1.0"] = surer_orientation(sets["EarVN1.0"], model), photos
+        calibration = model.manifest.calibration
+        shipped = calibration and Calibration.from_dict(calibration)
+        lines += ["", DECISIONS]
+        for name, (vectors, shown) in judged.items():
+            lines += decisions(name, vectors, [photo.subject for photo in shown], shipped or None)
         lines += ["", f"{model.bundle_id}, commit {commit()}. " + "; ".join(detection(model, finder, sets)) + "."]
         finder.close()
     print("\n".join(lines))

@@ -18,7 +18,7 @@ from bench.real_ears_photos import Photo
 from bundle.decoding import ImageLimits
 from bundle.image import Picture, frame, mirror, read
 from bundle.landmarks import EarFinder, FoundEar, letterbox
-from bundle.model import EarModel
+from bundle.model import EarModel, Encoding
 from serve.inference.detection import LEAST_LIKENESS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,14 +115,24 @@ def _rows(table: Path) -> Iterator[dict[str, str]]:
         yield from (row for row in csv.DictReader(file) if row["split"] == "train")
 
 
+def embed(ears: Ears, model: EarModel) -> Encoding:
+    """The encoder's outputs of N boxed ears."""
+    parts = [model.encode(ears.boxed[start : start + BATCH]) for start in range(0, len(ears.boxed), BATCH)]
+    spreads = [part.spread for part in parts if part.spread is not None]
+    embedding, mu, logvar = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("embedding", "mu", "logvar")
+    )
+    return Encoding(embedding, mu, logvar, np.concatenate(spreads) if spreads else None)
+
+
 def features(ears: Ears, model: EarModel) -> dict[str, NDArray[np.float32]]:
     """(N, D) float32 by name."""
     from training.evaluation.baselines import hog
 
-    parts = [model.encode(ears.boxed[start : start + BATCH]) for start in range(0, len(ears.boxed), BATCH)]
+    encoded = embed(ears, model)
     return {
-        "embedding": np.concatenate([part.embedding for part in parts]),
-        "cosine of mu": np.concatenate([part.mu for part in parts]),
+        "embedding": encoded.embedding,
+        "cosine of mu": encoded.mu,
         "HOG, box": hog(ears.boxed),
         "HOG, aligned": hog(ears.aligned),
         "LBP, box": lbp(ears.boxed),

@@ -1,6 +1,7 @@
 """The yardstick on photographs: layouts, orientations, alignment, and a whole run on renders in AMI's layout."""
 
 import csv
+import re
 import shutil
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 
 from bench import real_ears
+from bench.real_ears_decisions import decisions
 from bench.real_ears_features import align, lbp, mean_landmarks
 from bench.real_ears_photos import ami, ear_free, earvn
 from bundle.image import read
 from bundle.landmarks import FoundEar
+from measure.calibration import calibrate
 
 ROOT = Path(__file__).parents[2]
 EARS = ROOT / "demo" / "ears"
@@ -100,3 +103,24 @@ def test_the_whole_run_gives_a_table(ami_folder, tmp_path, capsys):
     assert "| AMI, last half | 2, 4 | embedding | " in table
     assert "pictures without ears: " in table
     assert table in capsys.readouterr().out
+
+
+def test_the_rate_that_is_asked_for_is_nearly_got_on_people_who_set_no_threshold():
+    random = np.random.default_rng(0)
+    people = np.repeat(np.arange(60), 6)
+    vectors = random.normal(size=(60, 32))[people] + 0.9 * random.normal(size=(360, 32)) + 0.6
+    vectors = np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+    elsewhere = calibrate(*pairs_of(vectors - vectors.mean(0), people), calibrated_on="other pictures")
+    own, is_centred, shipped = decisions("drawn", vectors, [str(one) for one in people], elsewhere)
+    rate = re.compile(r"\| 0\.01 \| (0\.\d+) \(")
+    assert 0.002 <= float(rate.search(own)[1]) <= 0.03
+    assert 0.002 <= float(rate.search(is_centred)[1]) <= 0.03
+    assert float(rate.search(shipped)[1]) > 0.05
+    assert "the bundle (other pictures)" in shipped
+
+
+def pairs_of(vectors, people):
+    first, second = np.triu_indices(len(vectors), k=1)
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    similarity, same = (vectors @ vectors.T)[first, second], people[first] == people[second]
+    return similarity[same], similarity[~same]
