@@ -4,7 +4,7 @@
     # there: tar -xJf train.tar.xz; cd project; PYTHONPATH=../site:. python -m bench.gpu_check "training step"
 
 `train` brings pydantic, `ort` also onnxruntime-gpu with the kernels of one GPU generation, `rtx` TensorRT-RTX; both
-also what they use of cuda-bindings.
+also what they use of cuda-bindings. `ort` brings pytest too; `rtx` has no room for the shipped bundle.
 The machine is expected to have Python 3.12, CUDA 13, torch, transformers, lightning, onnx and onnxscript. An archive
 over the limit is refused. Packing `ort` needs binutils and the packages lz4 and zstandard. Needs a network with PyPI.
 """
@@ -33,13 +33,13 @@ HOPPER = 90
 COMMON = ("pydantic", "pydantic-core", "pydantic-settings", "annotated-types", "typing-inspection", "python-dotenv")
 RUNTIMES: dict[str, tuple[str, ...]] = {
     "train": (),
-    "ort": ("onnxruntime-gpu", "cuda-bindings", "cuda-pathfinder"),
+    "ort": ("onnxruntime-gpu", "cuda-bindings", "cuda-pathfinder", "pytest", "pluggy", "iniconfig", "pygments"),
     "rtx": ("tensorrt-rtx-cu13-libs", "tensorrt-rtx-cu13-bindings", "cuda-bindings", "cuda-pathfinder"),
 }
 LEFT_OUT_OF_PROJECT = {
     "train": ("docs", "demo/ears", "tests"),
     "ort": ("docs", "demo/ears"),
-    "rtx": ("docs", "demo/ears", "tests"),
+    "rtx": ("docs", "demo/ears", "demo/bundle", "tests"),
 }
 LEFT_OUT_OF_WHEELS = (
     "providers_tensorrt",

@@ -29,7 +29,9 @@ CHANCE = 0.03
 """Largest error of a golden ear's score."""
 
 
-def open_finder(folder: str | Path, manifest: Manifest, runtime: str = AUTO, threads: int = 0) -> EarFinder | None:
+def open_finder(
+    folder: str | Path, manifest: Manifest, runtime: str = AUTO, threads: int = 0, slots: int = 1
+) -> EarFinder | None:
     """The bundle's detector, having found its golden ears; None where the bundle has none.
 
     Raises RuntimeUnavailable, ContractError or GoldenMismatch.
@@ -38,7 +40,7 @@ def open_finder(folder: str | Path, manifest: Manifest, runtime: str = AUTO, thr
     if not any(variant.graph == "landmarks" for variant in manifest.variants):
         return None
     variant = choose_variant(manifest, "landmarks", runtime)
-    session = open_session(folder / variant.file, runtime, threads, variant.precision)
+    session = open_session(folder / variant.file, runtime, threads, variant.precision, slots=slots)
     try:
         check_contract(session.signature(), manifest.tensors["landmarks"], variant.file)
         check_golden_ears(session, folder)

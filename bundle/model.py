@@ -52,6 +52,7 @@ class EarModel:
         self.passed_over: tuple[str, ...] = ()
         """Why a faster runtime, or the one asked for, does not answer: `name: cause`, one sentence each."""
         self.encoder_buckets, self.decoder_buckets = encoder.buckets, decoder.buckets
+        self.encoder_slots, self.decoder_slots = encoder.slots, decoder.slots
         self._encoder, self._decoder = encoder, decoder
 
     @property
@@ -100,25 +101,26 @@ class EarModel:
 
 
 def load(
-    folder: str | Path, runtime: str = AUTO, precision: str = AUTO, threads: int = 0, build: bool = True
+    folder: str | Path, runtime: str = AUTO, precision: str = AUTO, threads: int = 0, build: bool = True, slots: int = 1
 ) -> EarModel:
     """Load a bundle whose every byte is as its manifest says.
 
     runtime: one of `bundle.session.RUNTIMES`, or "auto": the fastest that loads and, where there is a choice, passes
     the golden check. A TensorRT runtime asked for by name builds engines that are missing (minutes); "auto" does not.
     precision: fp32, fp16, or "auto": what the exporter measured as best for the runtime. threads: of the CPU,
-    0 for one a physical core. build: False: an engine that is missing is EngineAbsent.
+    0 for one a physical core. build: False: an engine that is missing is EngineAbsent. slots: batches that a GPU has at
+    once, of each graph.
     Raises ManifestError, ChecksumError, ContractError, RuntimeUnavailable, EngineError or GoldenMismatch.
     """
     manifest = read_manifest(folder)
     verify_files(folder, manifest)
     if runtime != AUTO:
-        return _open_model(Path(folder), manifest, runtime, precision, threads, build)
+        return _open_model(Path(folder), manifest, runtime, precision, threads, slots, build)
     *faster, last = candidates() or ("onnxruntime-cpu",)
     passed_over = unavailable()
     for name in faster:
         try:
-            model = _open_model(Path(folder), manifest, name, precision, threads)
+            model = _open_model(Path(folder), manifest, name, precision, threads, slots)
         except BundleError as error:
             passed_over.append(f"{name}: {error}")
             continue
@@ -129,7 +131,7 @@ def load(
             passed_over.append(f"{name}: {error}")
             continue
         return _chosen(model, passed_over)
-    return _chosen(_open_model(Path(folder), manifest, last, precision, threads), passed_over)
+    return _chosen(_open_model(Path(folder), manifest, last, precision, threads, slots), passed_over)
 
 
 def _chosen(model: EarModel, passed_over: Sequence[str]) -> EarModel:
@@ -164,10 +166,10 @@ def _refused(manifest: Manifest, graph: Graph, runtime: str) -> dict[str, str]:
 
 
 def _open_model(
-    folder: Path, manifest: Manifest, runtime: str, precision: str, threads: int, build: bool = False
+    folder: Path, manifest: Manifest, runtime: str, precision: str, threads: int, slots: int, build: bool = False
 ) -> EarModel:
     def open_graph(variant: Variant) -> Session:
-        session = open_session(folder / variant.file, runtime, threads, variant.precision, build)
+        session = open_session(folder / variant.file, runtime, threads, variant.precision, build, slots)
         try:
             check_contract(session.signature(), manifest.tensors[variant.graph], variant.file)
         except ContractError:

@@ -16,20 +16,26 @@ log = logging.getLogger(__name__)
 
 
 def open_session(
-    path: str | Path, runtime: str = AUTO, threads: int = 0, precision: str = "fp32", build: bool = True
+    path: str | Path,
+    runtime: str = AUTO,
+    threads: int = 0,
+    precision: str = "fp32",
+    build: bool = True,
+    slots: int = 1,
 ) -> Session:
     """Load an ONNX file.
 
     runtime: one of RUNTIMES, or "auto": the first of `candidates()` that loads. threads: of the CPU, 0 for one a
     physical core. precision: what the file holds. build: whether TensorRT may build an engine that is not in the cache,
-    which takes minutes; "auto" never does, and logs what it passed over. Raises RuntimeUnavailable with what there is.
+    which takes minutes; "auto" never does, and logs what it passed over. slots: batches that a GPU has at once, one
+    computing while others are copied; each takes memory. Raises RuntimeUnavailable with what there is.
     """
     if runtime != AUTO:
-        return _open(Path(path), runtime, threads, precision, build)
+        return _open(Path(path), runtime, threads, precision, build, slots)
     reasons = []
     for name in candidates():
         try:
-            session = _open(Path(path), name, threads, precision, build=False)
+            session = _open(Path(path), name, threads, precision, build=False, slots=slots)
         except BundleError as error:
             reasons.append(f"{name}: {error}")
             continue
@@ -75,7 +81,7 @@ def unavailable() -> list[str]:
     return reasons
 
 
-def _open(path: Path, runtime: str, threads: int, precision: str, build: bool) -> Session:
+def _open(path: Path, runtime: str, threads: int, precision: str, build: bool, slots: int) -> Session:
     match runtime:
         case "onnxruntime-cpu":
             from bundle.session_onnx import OnnxSession
@@ -84,11 +90,11 @@ def _open(path: Path, runtime: str, threads: int, precision: str, build: bool) -
         case "onnxruntime-cuda":
             from bundle.session_cuda import CudaSession
 
-            return CudaSession(path, threads, precision)
+            return CudaSession(path, threads, precision, slots)
         case "tensorrt" | "tensorrt-rtx":
             from bundle.tensorrt.session import open_tensorrt
 
-            return open_tensorrt(path, runtime, precision, build)
+            return open_tensorrt(path, runtime, precision, build, slots=slots)
     raise RuntimeUnavailable(
         f"unknown runtime {runtime!r}; there are {', '.join((AUTO, *RUNTIMES))}, and here can run: "
         f"{', '.join(candidates()) or 'none (install ear-teacher[cpu])'}"

@@ -1,14 +1,17 @@
 """A graph that runs: the one seam between what is computed and how.
 
-Knows the runtimes by name only; `bundle/runtimes.py` opens the sessions, each in its own `session_*.py`. `FakeSession`
-stands in for a graph in tests.
+Knows the runtimes by name only; `bundle/runtimes.py` opens the sessions, each in its own `session_*.py`. `SlotPool`
+is what sessions on a GPU share; `FakeSession` stands in for a graph in tests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -21,6 +24,7 @@ Shape = tuple[int | str, ...]
 RUNTIMES = ("tensorrt", "tensorrt-rtx", "onnxruntime-cuda", "onnxruntime-cpu")
 """The fastest first."""
 AUTO = "auto"
+SlotT = TypeVar("SlotT")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,8 @@ class Session(Protocol):
     """fp32 or fp16."""
     buckets: tuple[int, ...] | None
     """Batches that a smaller one is padded up to and costs as much as, rising; None: any size runs as it is."""
+    slots: int
+    """Runs that gain from being under way at once: one is copied while another computes; 1: nothing is gained."""
 
     def signature(self) -> Signature:
         """What the graph takes and gives."""
@@ -67,6 +73,53 @@ def check_inputs(inputs: Arrays, signature: Signature) -> None:
             raise ContractError(f"input {name} is {array.shape} {array.dtype}; the graph takes {shape} {dtype}")
 
 
+class SlotPool(Generic[SlotT]):
+    """A session's slots, each for one caller at a time: memory and a stream of its own for a batch on its way."""
+
+    def __init__(self, slots: Sequence[SlotT], owner: str) -> None:
+        """owner: `the ... session`, for messages."""
+        self._owner, self._count = owner, len(slots)
+        self._free: queue.SimpleQueue[SlotT | None] = queue.SimpleQueue()
+        self._taking_all = threading.Lock()  # two callers that each waited for the other's slots would wait for ever
+        for slot in slots:
+            self._free.put(slot)
+
+    @contextmanager
+    def one(self) -> Iterator[SlotT]:
+        """A slot, waiting for one. Raises ContractError once the pool is closed."""
+        slot = self._free.get()
+        try:
+            if slot is None:
+                raise ContractError(f"{self._owner} was closed")
+            yield slot
+        finally:
+            self._free.put(slot)
+
+    @contextmanager
+    def all(self) -> Iterator[list[SlotT]]:
+        """Every slot, for what must not happen beside a run; the caller holds none. Raises ContractError if closed."""
+        with self._taking_all:
+            if not self._count:
+                raise ContractError(f"{self._owner} was closed")
+            slots = self._take_all()
+            try:
+                yield slots
+            finally:
+                for slot in slots:
+                    self._free.put(slot)
+
+    def close(self) -> list[SlotT]:
+        """Wait for every slot and give them away to be freed; none where the pool was closed before."""
+        with self._taking_all:
+            slots, self._count = self._take_all(), 0
+            self._free.put(None)  # a caller that waits for a slot must not wait for ever
+            return slots
+
+    def _take_all(self) -> list[SlotT]:
+        taken = (self._free.get() for _ in range(self._count))
+        return [slot for slot in taken if slot is not None]
+
+
 @dataclass
 class FakeSession:
     """A session whose graph is a Python function; for tests of what runs sessions."""
@@ -77,6 +130,7 @@ class FakeSession:
     described: Signature = field(default_factory=lambda: Signature({}, {}))
     closed: bool = False
     buckets: tuple[int, ...] | None = None
+    slots: int = 1
 
     def signature(self) -> Signature:
         return self.described

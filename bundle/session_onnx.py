@@ -43,6 +43,7 @@ class OnnxSession:
 
     runtime = "onnxruntime-cpu"
     buckets: tuple[int, ...] | None = None
+    slots = 1
 
     def __init__(self, path: Path, threads: int = 0, precision: str = "fp32") -> None:
         """threads: 0 for one a physical core. Raises RuntimeUnavailable or ContractError."""

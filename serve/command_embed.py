@@ -32,7 +32,12 @@ def parser() -> argparse.ArgumentParser:
     work = parser.add_argument_group("the work")
     work.add_argument("--part-rows", type=int, default=1024, metavar="PICTURES", help="in one file (default 1024)")
     work.add_argument("--no-mu", action="store_true", help="keep the embedding only: half the space")
-    work.add_argument("--decode-threads", type=int, default=2, help="threads that read and decode (default 2)")
+    work.add_argument(
+        "--decode-threads",
+        type=int,
+        default=0,
+        help="threads that read and decode (default: 2, beside a GPU one per core)",
+    )
     ray = parser.add_argument_group("on a Ray cluster (pip install '.[scale]')")
     ray.add_argument("--ray", metavar="ADDRESS", help="host:port or ray://host:port; auto: the one this machine is in")
     ray.add_argument("--workers", type=int, default=0, help="most workers (default: as many as there is room for)")
@@ -44,9 +49,11 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the verb."""
     asked = parser().parse_args(argv)
-    for name in ("part_rows", "batch", "decode_threads"):
+    for name in ("part_rows", "batch"):
         if getattr(asked, name) < 1:
             parser().error(f"--{name.replace('_', '-')} is {getattr(asked, name)}: give 1 or more")
+    if asked.decode_threads < 0:
+        parser().error(f"--decode-threads is {asked.decode_threads}: give 0 (as many as the model needs) or more")
     from bundle.manifest import read_manifest
     from serve.bulk.job import Terms, absolute, open_job
     from serve.bulk.part import Engine

@@ -110,13 +110,18 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, description="threads of one model run; 0: one per core")
     max_batch: int = Field(16, ge=1, le=1024, description="most pictures in one model run")
+    gpu_slots: int = Field(
+        2, ge=1, le=8, description="batches on a GPU at once, one computed while others are copied; 1: no overlap"
+    )
     longest_batch_ms: float = Field(
         0, ge=0, description="batches that take longer, measured at the start, are not run; 0: no such limit"
     )
     queue_size: int = Field(
         256, ge=1, description="pictures, and calls of the gallery, that may wait; more are answered 429"
     )
-    decode_threads: int = Field(0, ge=0, description="threads that decode pictures; 0: one per core")
+    decode_threads: int = Field(
+        0, ge=0, description="threads that decode pictures; 0: one per core, which a GPU leaves to them"
+    )
     index_threads: int = Field(4, ge=1, description="threads that search and write the gallery")
     neighbours: NeighboursKind = Field("auto", description="how a gallery's neighbours are kept; auto: by its size")
     exact_items: int = Field(50_000, ge=1, description="up to so many ears every vector is compared")

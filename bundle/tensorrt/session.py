@@ -2,14 +2,11 @@
 
 An execution slot is one stream with its memory; a caller has a slot to itself. Batches are padded to a bucket (a power
 of two within the plan's profiles), and copies in, kernels and copies out of a bucket are one CUDA graph. Plans come
-from `bundle.tensorrt.cache`.
+from `bundle.tensorrt.cache`. No card has run it yet.
 """
 
 from __future__ import annotations
 
-import queue
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.errors import ContractError, EngineAbsent
-from bundle.session import Arrays, Signature, check_inputs
+from bundle.session import Arrays, Signature, SlotPool, check_inputs
 from bundle.tensorrt.build import DEFAULT_OPTIONS, BuildOptions
 from bundle.tensorrt.cache import EngineCache, engine_key
 from bundle.tensorrt.cuda import Cuda
@@ -44,6 +41,7 @@ def open_tensorrt(
     build: bool = True,
     options: BuildOptions = DEFAULT_OPTIONS,
     cache: EngineCache | None = None,
+    slots: int = 1,
 ) -> TensorRtSession:
     """A session for an ONNX file from its cached plan, which is built first where `build` allows (minutes).
 
@@ -55,7 +53,7 @@ def open_tensorrt(
     plan = cache.build(onnx, key, flavour, options) if build else cache.find(key)
     if plan is None:
         raise EngineAbsent(cache.why_absent(key))
-    return TensorRtSession(load_engine(flavour, plan, onnx.name), flavour, cuda, precision)
+    return TensorRtSession(load_engine(flavour, plan, onnx.name), flavour, cuda, precision, slots)
 
 
 def load_engine(flavour: Flavour, plan: bytes, name: str) -> Any:
@@ -74,17 +72,15 @@ class TensorRtSession:
     def __init__(self, engine: Any, flavour: Flavour, cuda: Cuda, precision: str, slots: int = 1) -> None:
         """slots: streams that may run at once, each with the engine's whole activation memory."""
         self.runtime: str = flavour.name
-        self.precision = precision
+        self.precision, self.slots = precision, slots
         self._engine = engine
         self._signature = read_signature(engine, flavour.trt)
         self.profiles = read_profiles(engine, next(iter(self._signature.inputs)))
         self.max_batch = self.profiles[-1].high
         padded = {self._bucket(size)[0] for size in range(1, self.max_batch + 1)}
         self.buckets: tuple[int, ...] | None = tuple(sorted(padded))
-        self._slots = [ExecutionSlot(cuda, flavour, engine, self._signature, self.max_batch) for _ in range(slots)]
-        self._free: queue.SimpleQueue[ExecutionSlot | None] = queue.SimpleQueue()
-        for slot in self._slots:
-            self._free.put(slot)
+        made = [ExecutionSlot(cuda, flavour, engine, self._signature, self.max_batch) for _ in range(slots)]
+        self._slots = SlotPool(made, f"the {self.runtime} session")
 
     def signature(self) -> Signature:
         """As the engine declares it, the batch free."""
@@ -95,7 +91,7 @@ class TensorRtSession:
         check_inputs(inputs, self._signature)
         batch = len(next(iter(inputs.values())))
         parts = []
-        with self._slot() as slot:
+        with self._slots.one() as slot:
             for start in range(0, batch, self.max_batch):
                 rows = slice(start, start + self.max_batch)
                 size = min(self.max_batch, batch - start)
@@ -111,28 +107,14 @@ class TensorRtSession:
         if size > self.max_batch:
             raise ContractError(f"batch {size} is beyond the plan's largest, {self.max_batch}")
         bucket, profile = self._bucket(size)
-        with self._slot() as slot:
+        with self._slots.one() as slot:
             return slot.times_ms(inputs, bucket, profile)
 
     def close(self) -> None:
         """Wait for the slots and free the GPU's memory."""
-        for _ in self._slots:
-            slot = self._free.get()
-            if slot is not None:
-                slot.close()
-        self._slots = []
-        self._free.put(None)  # a caller that waits for a slot must not wait for ever
+        for slot in self._slots.close():
+            slot.close()
         self._engine = None
-
-    @contextmanager
-    def _slot(self) -> Iterator[ExecutionSlot]:
-        slot = self._free.get()
-        try:
-            if slot is None:
-                raise ContractError(f"the {self.runtime} session was closed")
-            yield slot
-        finally:
-            self._free.put(slot)
 
     def _bucket(self, batch: int) -> tuple[int, int]:
         """The padded batch and the index of the profile that takes it."""

@@ -18,10 +18,13 @@ from bundle.errors import ImageError
 from bundle.image import Picture, frame, part_for
 from bundle.model import EarModel, load
 from bundle.photo import PictureFile
+from common.machine import usable_cpus
 from serve.bulk.job import Job
 from serve.bulk.source import Row, read_bytes
 from serve.inference.decode_pool import oriented
 from serve.inference.encoded import embedded
+
+DECODE_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Engine:
     precision: str = "auto"
     threads: int = 0
     batch: int = 16
-    decode_threads: int = 2
+    decode_threads: int = 0
+    """0: `DECODE_THREADS` beside a model on the CPU; beside one on a GPU, which leaves the cores free, one a core."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,19 @@ class Read:
     error: str | None = None
 
 
+def decode_threads(runtime: str) -> int:
+    """Threads that feed a model on `runtime`."""
+    return DECODE_THREADS if runtime == "onnxruntime-cpu" else max(DECODE_THREADS, usable_cpus())
+
+
 class PartEmbedder:
     """A loaded model with its pool of decoding threads."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.model: EarModel = load(engine.bundle, engine.runtime, engine.precision, engine.threads)
-        self._pool = ThreadPoolExecutor(engine.decode_threads, thread_name_prefix="decode")
+        threads = engine.decode_threads or decode_threads(self.model.runtime)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
 
     def embed(self, job: Job, part: int) -> None:
         """Write a part, unless it is there already."""

@@ -1,8 +1,9 @@
-"""Joins items of many requests into batches and runs them on one worker thread.
+"""Joins items of many requests into batches and runs them on worker threads: one, or two where a GPU computes.
 
 Knows neither HTTP nor model: items go in, `run(list of items) -> list of results` is called off the event loop, results
-come back. Nothing waits for company: a batch is whatever waits when the worker is free. The queue is bounded and says
-so at once; an item whose caller left, or whose deadline passed, is dropped before it costs anything.
+come back. Nothing waits for company: a batch is whatever waits when the worker is free. A second worker takes only what
+is a full batch already, so that it is copied while the first computes. The queue is bounded and says so at once; an
+item whose caller left, or whose deadline passed, is dropped before it costs anything.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Generic, TypeVar
 
 from serve.errors import DeadlineExceeded, NotReady, Overloaded, RuntimeStalled
 from serve.inference.batch_size import BatchSize
+from serve.inference.fair_limit import in_turn
 from serve.inference.together import together
 from serve.inference.warm_up import WarmUp, warm_up
 
@@ -34,9 +36,11 @@ class BatchLimits:
     max_batch: int = 16
     """Most items in one run."""
     queue_size: int = 256
-    """Items that may wait; more are refused with Overloaded."""
+    """Items that may wait; more are Overloaded."""
     stalled_after_s: float = 30.0
-    """A run that takes longer counts as stuck: new items are refused until it ends."""
+    """A run that takes longer is stuck: new items are refused until it ends."""
+    workers: int = 1
+    """Batches under way at once."""
     longest_s: float | None = None
     """Sizes whose run took longer when `warm_up` measured them are not used; None: no limit but `max_batch`."""
 
@@ -61,10 +65,20 @@ class _Waiting(Generic[ItemT, ResultT]):
     entered: float = field(default_factory=time.monotonic)
 
 
+@dataclass(eq=False)
+class _Worker(Generic[ItemT, ResultT]):
+    """A thread, and what it holds."""
+
+    thread: threading.Thread
+    running: list[_Waiting[ItemT, ResultT]] = field(default_factory=list)
+    busy_since: float | None = None
+
+
 class Batcher(Generic[ItemT, ResultT]):
     """A bounded queue in front of `run`.
 
-    run: called on the worker thread with 1..max_batch items; returns as many results, in order.
+    run: called on a worker thread with 1..max_batch items; returns as many results, in order. With several workers:
+    on each of them at once.
     observe: told the size and the seconds of every batch that succeeded.
     buckets: batch sizes that the runtime pads up to; None = any size.
     """
@@ -81,12 +95,13 @@ class Batcher(Generic[ItemT, ResultT]):
         self._run, self._name, self._limits, self._observe = run, name, limits, observe
         self._size = BatchSize(limits.max_batch, buckets)
         self._waiting: deque[_Waiting[ItemT, ResultT]] = deque()
-        self._running: list[_Waiting[ItemT, ResultT]] = []
-        self._busy_since: float | None = None
+        self._ended = 0.0
         self._changed = threading.Condition()
         self._closing = False
         self.restarts = 0
-        self._worker = self._start_worker()
+        self._workers: list[_Worker[ItemT, ResultT]] = []
+        for _ in range(limits.workers):
+            self._start_worker()
 
     # -- what callers use, on the event loop ---------------------------------------------------------------------------
 
@@ -122,14 +137,14 @@ class Batcher(Generic[ItemT, ResultT]):
 
     @property
     def is_alive(self) -> bool:
-        """Whether the worker thread runs."""
-        return self._worker.is_alive()
+        """Whether the worker threads run."""
+        return all(worker.thread.is_alive() for worker in self._workers)
 
     @property
     def stalled_s(self) -> float:
         """Seconds that the running batch has taken, once that is more than `stalled_after_s`; else 0."""
-        since = self._busy_since
-        busy_s = 0.0 if since is None else time.monotonic() - since
+        since = [worker.busy_since for worker in self._workers if worker.busy_since is not None]
+        busy_s = time.monotonic() - min(since) if since else 0.0
         return busy_s if busy_s > self._limits.stalled_after_s else 0.0
 
     def warm_up(
@@ -144,10 +159,11 @@ class Batcher(Generic[ItemT, ResultT]):
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._worker.join(drain_s)
+        until = time.monotonic() + drain_s
+        for worker in self._workers:
+            worker.thread.join(max(0.0, until - time.monotonic()))
         with self._changed:
-            left = [*self._waiting]
-            self._waiting.clear()
+            left, self._waiting = [*self._waiting], deque()
         self._fail(left, NotReady("the service is shutting down; send the request again"))
 
     def _admit(self, items: int = 1) -> None:
@@ -159,45 +175,53 @@ class Batcher(Generic[ItemT, ResultT]):
             waiting_s = self._size.expected_s(self._size.largest) * len(self._waiting) / self._size.largest
             raise Overloaded(f"{len(self._waiting)} pictures wait already (limit {self._limits.queue_size})", waiting_s)
 
-    # -- the worker thread ---------------------------------------------------------------------------------------------
+    # -- the worker threads --------------------------------------------------------------------------------------------
 
-    def _start_worker(self) -> threading.Thread:
-        worker = threading.Thread(target=self._work, name=f"batcher-{self._name}", daemon=True)
-        worker.start()
-        return worker
+    def _start_worker(self, dying: _Worker[ItemT, ResultT] | None = None) -> None:
+        thread = threading.Thread(target=lambda: self._work(worker), name=f"batcher-{self._name}", daemon=True)
+        worker = _Worker[ItemT, ResultT](thread)
+        with self._changed:  # until it is listed it waits
+            thread.start()
+            self._workers = [*(other for other in self._workers if other is not dying), worker]
 
-    def _work(self) -> None:
+    def _work(self, worker: _Worker[ItemT, ResultT]) -> None:
         try:
-            while batch := self._take():
-                self._running = batch
-                self._busy_since = time.monotonic()
-                self._run_batch(batch)
-                self._busy_since, self._running = None, []
+            while self._take(worker):
+                self._run_batch(worker.running)
+                worker.busy_since, worker.running = None, []
         except BaseException:  # no batch raises this: someone kills the thread
             log.exception("the worker of the %s died; a new one takes over", self._name)
             if not self._closing:
-                self._replace_worker()
+                self._replace(worker)
 
-    def _replace_worker(self) -> None:
+    def _replace(self, worker: _Worker[ItemT, ResultT]) -> None:
         """Fail what the dying thread held and let another take over."""
-        held, self._running, self._busy_since = self._running, [], None
-        self._fail(held, NotReady("the worker that held this picture died; send the request again"))
+        held, worker.running, worker.busy_since = worker.running, [], None
         self.restarts += 1
-        self._worker = self._start_worker()
+        self._fail(held, NotReady("the worker that held this picture died; send the request again"))
+        self._start_worker(worker)
 
-    def _take(self) -> list[_Waiting[ItemT, ResultT]]:
-        """The next batch; waits for one. Empty = closed and drained."""
+    def _take(self, worker: _Worker[ItemT, ResultT]) -> bool:
+        """Give the worker its next batch; waits for one. False: closed and drained."""
         while True:
             with self._changed:
-                while not self._waiting and not self._closing:
+                while not self._has_work() and not self._closing:
                     self._changed.wait()
                 if not self._waiting:
-                    return []
+                    return False
                 late = self._drop_worthless()
-                batch = self._next_batch()
+                worker.running = self._next_batch()
+                worker.busy_since = time.monotonic() if worker.running else None
+                if self._waiting:
+                    self._changed.notify()  # another may have a full batch to take
             self._fail(late, DeadlineExceeded())
-            if batch:
-                return batch
+            if worker.running:
+                return True
+
+    def _has_work(self) -> bool:
+        """Whether a batch should start. Beside a running one only a full one: a smaller would be larger later on."""
+        is_busy = any(worker.running for worker in self._workers)
+        return len(self._waiting) >= (self._size.largest if is_busy else 1)
 
     def _drop_worthless(self) -> list[_Waiting[ItemT, ResultT]]:
         """Take out what nobody waits for any more; returns those whose deadline passed."""
@@ -213,7 +237,7 @@ class Batcher(Generic[ItemT, ResultT]):
             return []
         slack_s = min(entry.deadline for entry in self._waiting) - time.monotonic()
         size = self._size.choose(len(self._waiting), slack_s)
-        batch = _in_turn(self._waiting, size)
+        batch = in_turn(self._waiting, size, lambda entry: entry.turn)
         self._waiting = deque(entry for entry in self._waiting if entry not in batch)
         return batch
 
@@ -236,10 +260,12 @@ class Batcher(Generic[ItemT, ResultT]):
                 log.warning("a batch of %d failed as a whole and ran in halves: %s", len(batch), error)
                 self._size.shrink(len(batch))
             return all(halves_fit)
-        seconds = time.monotonic() - started
-        self._size.observe(len(batch), seconds)
-        self._observe(len(batch), seconds)
-        self._succeed(batch, results, started, seconds)
+        now = time.monotonic()
+        with self._changed:  # what a batch waited for the one before it is not its cost
+            cost_s, self._ended = now - max(started, self._ended), now
+            self._size.observe(len(batch), cost_s)
+        self._observe(len(batch), now - started)
+        self._succeed(batch, results, started, now - started)
         return True
 
     def _succeed(
@@ -265,20 +291,6 @@ class Batcher(Generic[ItemT, ResultT]):
 
         if entries:
             _call(entries[0].loop, settle)
-
-
-def _in_turn(waiting: Sequence[_Waiting[ItemT, ResultT]], size: int) -> list[_Waiting[ItemT, ResultT]]:
-    """The next `size` entries: one of each caller, round robin; of a caller those that came first."""
-    if size >= len(waiting):
-        return list(waiting)
-    callers: dict[str, deque[_Waiting[ItemT, ResultT]]] = {}
-    for entry in waiting:
-        callers.setdefault(entry.turn, deque()).append(entry)
-    batch: list[_Waiting[ItemT, ResultT]] = []
-    while len(batch) < size:
-        for queue in [queue for queue in callers.values() if queue][: size - len(batch)]:
-            batch.append(queue.popleft())
-    return batch
 
 
 def _call(loop: asyncio.AbstractEventLoop, settle: Callable[[], None]) -> None:

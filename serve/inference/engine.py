@@ -67,20 +67,24 @@ class Engine:
         self.reference = load_reference(model.folder)
         self.golden = _golden(model)
         longest_s = settings.longest_batch_ms / 1e3 if settings.longest_batch_ms else None
-        limits = BatchLimits(settings.max_batch, settings.queue_size, settings.stalled_after_s, longest_s)
+        limits = BatchLimits(settings.max_batch, settings.queue_size, settings.stalled_after_s, longest_s=longest_s)
+        of_encoder, of_decoder = (
+            replace(limits, workers=slots) for slots in (model.encoder_slots, model.decoder_slots)
+        )
         self.encoder = Batcher(
-            self._encode, "encoder", limits, buckets=model.encoder_buckets, observe=partial(observe, "encoder")
+            self._encode, "encoder", of_encoder, buckets=model.encoder_buckets, observe=partial(observe, "encoder")
         )
         self.decoder = Batcher(
-            self._decode, "decoder", limits, buckets=model.decoder_buckets, observe=partial(observe, "decoder")
+            self._decode, "decoder", of_decoder, buckets=model.decoder_buckets, observe=partial(observe, "decoder")
         )
         # "auto" builds no TensorRT engine, and logs where it takes another runtime than the encoder's.
         by_name = model.runtime == CPU or (model.runtime == settings.runtime == CUDA)
         runtime = model.runtime if by_name else AUTO
-        self._finder = open_finder(model.folder, model.manifest, runtime, settings.threads)
+        self._finder = open_finder(model.folder, model.manifest, runtime, settings.threads, settings.gpu_slots)
         self._finding: Batcher[Letterboxed, list[FoundEar]] | None = None
         if self._finder is not None:
             session = self._finder.session
+            limits = replace(limits, workers=session.slots)
             if session.runtime == CPU:
                 limits = replace(limits, max_batch=min(limits.max_batch, PHOTOS_ON_CPU))
             self._finding = Batcher(

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from serve.errors import DeadlineExceeded
+
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(eq=False)
@@ -113,3 +116,17 @@ class Held:
         if amount < self.amount:
             given_back, self.amount = self.amount - amount, amount
             self._limit.release(given_back)
+
+
+def in_turn(waiting: Sequence[ItemT], size: int, caller: Callable[[ItemT], str]) -> list[ItemT]:
+    """The next `size` of those that wait: one of each caller, round robin; of a caller those that came first."""
+    if size >= len(waiting):
+        return list(waiting)
+    callers: dict[str, deque[ItemT]] = {}
+    for item in waiting:
+        callers.setdefault(caller(item), deque()).append(item)
+    taken: list[ItemT] = []
+    while len(taken) < size:
+        for queue in [queue for queue in callers.values() if queue][: size - len(taken)]:
+            taken.append(queue.popleft())
+    return taken

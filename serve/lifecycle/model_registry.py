@@ -199,10 +199,10 @@ class ModelRegistry:
         """The model on the runtime asked for; while TensorRT's engine is not built, on another."""
         given = self._settings
         try:
-            model = load(bundle, given.runtime, given.precision, given.threads, build=False)
+            model = load(bundle, given.runtime, given.precision, given.threads, build=False, slots=given.gpu_slots)
         except (EngineAbsent, EngineError) as error:
             log.warning("%s; another runtime answers until it is", error)
-            model = load(bundle, AUTO, given.precision, given.threads)
+            model = load(bundle, AUTO, given.precision, given.threads, slots=given.gpu_slots)
             model.requested, model.passed_over = given.runtime, (f"{given.runtime}: {error}", *model.passed_over)
         log.log(
             logging.WARNING if model.passed_over else logging.INFO,

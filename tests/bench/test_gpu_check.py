@@ -3,14 +3,21 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 from bench import gpu_check
 from bench.gpu_check import markdown, measure, run_part
+from bench.gpu_feed import DEMO, runs_per_s, standard_encoder
 from bench.gpu_parts import PARTS, Part, write_pictures
 from bundle.errors import RuntimeUnavailable
+from bundle.golden import golden_crops
+from bundle.session_onnx import OnnxSession
 from bundle.tensorrt.cuda import gpu_present
 from tests.bench.test_gpu_pack import ROOT, bare_tree
 
@@ -30,14 +37,16 @@ def printing(code, limit_s=60):
 
 
 @pytest.mark.skipif(gpu_present(), reason="on a GPU it would measure for minutes")
-def test_without_a_gpu_every_part_says_in_one_sentence_why_it_was_skipped(capsys, tmp_path):
+def test_without_a_gpu_every_part_that_needs_one_says_in_one_sentence_why_it_was_skipped(capsys, tmp_path):
     assert gpu_check.main(["--markdown", str(tmp_path / "gpu.md")]) == 0
     table = (tmp_path / "gpu.md").read_text()
     assert table in capsys.readouterr().out
-    for name in PARTS:
+    for name in PARTS.keys() - {"decoding"}:
         (line,) = [line for line in table.splitlines() if line.startswith(f"| **{name}** |")]
         assert "skipped: " in line
         assert "GPU" in line or "installed" in line
+    assert "| **decoding** | passed |" in table
+    assert "pictures/s" in table
     assert table.startswith("no GPU; ")
 
 
@@ -89,6 +98,22 @@ def test_it_runs_from_a_tree_without_demo_ears_makefile_and_tests(tmp_path):
     done = subprocess.run(command, cwd=tree, env={"PYTHONPATH": str(tree)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "| **CUDA parity** | skipped: no " in done.stdout
+
+
+def test_the_shipped_encoder_in_standard_operators_gives_the_same(tmp_path):
+    plain = OnnxSession(standard_encoder(tmp_path), threads=1)
+    shipped = OnnxSession(DEMO / "encoder.onnx", threads=1)
+    expected = shipped.run({"image": golden_crops()})
+    for name, values in plain.run({"image": golden_crops()}).items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-4, atol=1e-4)
+    domains = {node.domain for node in onnx.load(tmp_path / "encoder.onnx").graph.node}
+    assert domains <= {"", "ai.onnx"}
+
+
+def test_runs_of_several_callers_are_counted_together():
+    seen = set()
+    assert runs_per_s(lambda: (seen.add(threading.get_ident()), time.sleep(0.01)), 2) > 0
+    assert len(seen) == 3  # the first run is the caller's own
 
 
 def test_make_runs_it():

@@ -26,7 +26,7 @@ class FakeCuda(Cuda):
     def __init__(self) -> None:
         self.blocks: dict[int, np.ndarray] = {}
         self.streams: set[int] = set()
-        self.recording: list[Callable[[], None]] | None = None
+        self.recording: dict[int, list[Callable[[], None]]] = {}
         self.launches = 0
         self.graphs = 0
 
@@ -45,7 +45,7 @@ class FakeCuda(Cuda):
         self.free(memory.ctypes.data)
 
     def stream(self) -> int:
-        self.streams.add(stream := len(self.streams) + 1)
+        self.streams.add(stream := max(self.streams, default=0) + 1)
         return stream
 
     def destroy_stream(self, stream: int) -> None:
@@ -53,26 +53,26 @@ class FakeCuda(Cuda):
 
     def synchronise(self, stream: int) -> None:
         assert stream in self.streams
-        assert self.recording is None, "a stream under capture cannot be waited for"
+        assert stream not in self.recording, "a stream under capture cannot be waited for"
 
     def to_device(self, address: int, source: int, size_bytes: int, stream: int) -> None:
-        self.enqueue(lambda: copy(address, source, size_bytes))
+        self.enqueue(stream, lambda: copy(address, source, size_bytes))
 
     def to_host(self, target: int, address: int, size_bytes: int, stream: int) -> None:
-        self.enqueue(lambda: copy(target, address, size_bytes))
+        self.enqueue(stream, lambda: copy(target, address, size_bytes))
 
-    def enqueue(self, work: Callable[[], None]) -> None:
-        if self.recording is None:
-            work()
+    def enqueue(self, stream: int, work: Callable[[], None]) -> None:
+        assert stream in self.streams
+        if stream in self.recording:
+            self.recording[stream].append(work)
         else:
-            self.recording.append(work)
+            work()
 
     def capture(self, stream: int, work: Callable[[], None]) -> Any:
-        self.recording = []
+        self.recording[stream] = []
         work()
-        graph, self.recording = self.recording, None
         self.graphs += 1
-        return graph
+        return self.recording.pop(stream)
 
     def launch(self, graph: Any, stream: int) -> None:
         self.launches += 1
@@ -182,5 +182,5 @@ class FakeContext:
             y = np.stack([x.sum(axis=1), x.mean(axis=1)], axis=1).astype(np.float32)
             blocks[self.addresses["y"]][: batch * 8] = y.view(np.uint8).ravel()
 
-        self.engine.cuda.enqueue(kernel)
+        self.engine.cuda.enqueue(stream, kernel)
         return True

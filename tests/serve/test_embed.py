@@ -13,6 +13,7 @@ import pytest
 import ear_teacher
 from bundle.image import decode, frame, mirror
 from bundle.model import load
+from bundle.session import RUNTIMES
 from serve.bulk import part
 from tests.serve.conftest import png
 
@@ -142,3 +143,9 @@ def test_any_fsspec_path_will_do(pictures, bundle_folder, tmp_path):
     with files.open("/out/part-00000002.parquet") as file:
         assert parquet.read_table(file)["row"].to_pylist() == [8, 9, 10]
     files.rm("/", recursive=True)
+
+
+def test_a_model_on_a_gpu_is_fed_by_all_cores(monkeypatch):
+    monkeypatch.setattr(part, "usable_cpus", lambda: 16)
+    assert part.decode_threads("onnxruntime-cpu") == 2
+    assert {part.decode_threads(name) for name in RUNTIMES[:-1]} == {16}

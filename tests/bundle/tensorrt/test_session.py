@@ -100,8 +100,10 @@ def test_rtx_captures_its_graphs_itself(cuda: FakeCuda) -> None:
     assert engine.contexts[0].how.cuda_graph_strategy == "whole"
 
 
-def test_many_callers_share_the_slots(cuda: FakeCuda) -> None:
-    session = TensorRtSession(FakeEngine(cuda), fake_flavour(), cuda, "fp16")
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_many_callers_share_the_slots(cuda: FakeCuda, slots: int) -> None:
+    session = TensorRtSession(FakeEngine(cuda), fake_flavour(), cuda, "fp16", slots)
+    assert session.slots == slots
     with ThreadPoolExecutor(8) as pool:
         answers = pool.map(lambda seed: (seed, session.run({"x": rows(1 + seed % 8, seed)})["y"]), range(64))
         for seed, answer in answers:
@@ -142,7 +144,8 @@ def test_a_refused_launch_is_an_engine_error(cuda: FakeCuda) -> None:
     session = TensorRtSession(engine, fake_flavour(), cuda, "fp16")
     session.run({"x": rows(2)})
     engine.contexts[0].execute_async_v3 = lambda stream: False  # type: ignore[method-assign]
-    session._slots[0]._programs[2].graph = None
+    with session._slots.one() as slot:
+        slot._programs[2].graph = None
     with pytest.raises(EngineError, match="could not run a batch of 2"):
         session.run({"x": rows(2)})
 

@@ -6,8 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from export.graph.sam import SamGraph, fold_upsampling
+from export.graph.sam import PatchEmbedding, SamGraph, fold_upsampling
 from tests.export.conftest import TINY, make_vae
+from training.networks.sam import SamEncoder
+from training.presets import preset
 
 SHAPES = {
     "padded windows, upsampling folded": (TINY.sam, 32),
@@ -30,6 +32,19 @@ def test_it_agrees_with_hugging_face(name):
         expected, given = sam(images), SamGraph(sam, crop_px).eval()(images)
     assert expected.std(0).mean() > 0.05  # the comparison is not one of constants
     torch.testing.assert_close(given, expected, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("side", [224, 448, 1024])
+def test_the_graph_sees_crops_at_the_input_size_of_the_preset(side):
+    shape = preset("teacher", sam_size_px=side).sam
+    sam = SamEncoder(replace(shape, hidden_size=32, num_layers=1, num_heads=2, mlp_dim=32, global_layers=()))
+    images = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    encoder = sam.vision.vision_encoder
+    with torch.inference_mode():
+        expected = (encoder.patch_embed(sam.pixels(images)) + encoder.pos_embed).flatten(0, 2)
+        tokens = PatchEmbedding(sam, 128)(images)
+    assert len(tokens) == (side // 16) ** 2
+    torch.testing.assert_close(tokens, expected, atol=2e-5, rtol=1e-4)
 
 
 def test_the_original_keeps_working_as_it_did():

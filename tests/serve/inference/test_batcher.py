@@ -218,7 +218,7 @@ def test_a_killed_worker_fails_what_it_held_and_another_takes_over(model, batche
 def test_a_worker_killed_from_outside_is_replaced(model, batcher):
     async def story():
         first = await busy(model, batcher)
-        victim = batcher._worker.ident
+        victim = batcher._workers[0].thread.ident
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(victim), ctypes.py_object(SystemExit))
         model.gate.set()
         with pytest.raises(NotReady):

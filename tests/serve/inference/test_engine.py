@@ -46,6 +46,16 @@ def test_a_runtime_that_pads_is_given_its_own_batches(bundle_folder, buckets, ex
     engine.close()
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_graph_has_as_many_batches_under_way_as_its_session_has_slots(bundle_folder, slots):
+    encoder, decoder = (FakeSession(lambda inputs: {}, slots=slots) for _ in range(2))
+    engine = Engine(
+        EarModel(bundle_folder, read_manifest(bundle_folder), encoder, decoder), Settings(bundle=bundle_folder)
+    )
+    assert {len(batcher._workers) for batcher in (engine.encoder, engine.decoder)} == {slots}
+    engine.close()
+
+
 def test_the_cpu_looks_at_few_photos_at_once_so_that_memory_is_bounded(finding_bundle):
     sizes, (encoder, _), (decoder, _) = [], recording({}, None), recording({}, None)
     model = EarModel(finding_bundle, read_manifest(finding_bundle), encoder, decoder)
