@@ -206,8 +206,10 @@ def _need_gpu() -> None:
 
 
 def _torch_on_cuda() -> Any:
-    import torch
-
+    try:
+        import torch
+    except ImportError as error:
+        raise RuntimeUnavailable(f"torch cannot be imported ({error}); it is expected on a GPU machine") from error
     if not torch.cuda.is_available():
         raise RuntimeUnavailable(f"torch {torch.__version__} sees no CUDA GPU")
     return torch
