@@ -11,12 +11,14 @@ from typing import Any
 from common.flags import add_flags, flag
 from training.config import LossWeights, TrainConfig
 from training.errors import ConfigError
-from training.model_config import SAM_SIZES_PX, ModelConfig
+from training.model_config import PICTURE_BASES, SAM_SIZES_PX, ModelConfig
 from training.presets import PRESETS, preset
 
 _GROUPS = {"data": "data", "model": "model", "run": "run", "loss": "loss = L1 + weight x term + ...",
            "identity": "identity", "optimiser": "optimiser", "machine": "machine"}  # fmt: skip
-_MODEL_FLAGS = ("preset", "sam_size", "freeze_layers", "latent_dim", "image_size")
+_MODEL_FLAGS = (
+    "preset", "sam_size", "freeze_layers", "latent_dim", "image_size", "picture_rank", "picture_basis",
+)  # fmt: skip
 _ON_RESUME = {
     "data", "val", "out", "num_workers", "devices", "num_nodes", "strategy", "accelerator", "max_minutes",
     "stop_after_epochs", "vgg_weights", "hold_crops", "epochs", "layout", "subject_pattern", "compile",
@@ -54,6 +56,10 @@ def _shape_flags(group: Any) -> None:
                        "embeddings (default: the preset's; the teacher's is 6)")  # fmt: skip
     group.add_argument("--latent-dim", type=int, metavar="D", help="size of the latent (default 1024)")
     group.add_argument("--image-size", type=int, metavar="PX", help="side of the crops in pixels (default 128)")
+    group.add_argument("--picture-rank", type=int, metavar="N", help="how many of the latents are the picture itself, "
+                       "read and drawn linearly (default: the preset's; tiny 384, teacher 0)")  # fmt: skip
+    group.add_argument("--picture-basis", choices=PICTURE_BASES, help="what they are: principal components of a "
+                       "small picture, or the crop's lowest cosine frequencies (default components)")  # fmt: skip
     group.add_argument("--random-init", action="store_true", help="start SAM from random weights")
 
 
@@ -96,6 +102,8 @@ def _model(flags: dict[str, Any]) -> ModelConfig:
         freeze_layers=flags.get("freeze_layers"),
         latent_dim=flags.get("latent_dim"),
         image_size_px=flags.get("image_size"),
+        picture_rank=flags.get("picture_rank"),
+        picture_basis=flags.get("picture_basis"),
     )
 
 
@@ -106,7 +114,8 @@ def _same_shape(flags: dict[str, Any]) -> ModelConfig:
     source: Path = flags["init_from"]
     shape = shape_of(source)
     own = {"preset": shape.preset, "sam_size": shape.sam.image_size_px, "latent_dim": shape.latent_dim,
-           "image_size": shape.image_size_px}  # fmt: skip
+           "image_size": shape.image_size_px, "picture_rank": shape.picture_rank,
+           "picture_basis": shape.picture_basis}  # fmt: skip
     for name, value in own.items():
         if flags.get(name, value) != value:
             raise ConfigError(

@@ -181,7 +181,7 @@ def _convolutions(tensors: dict[str, Tensor], model: EarVAE) -> dict[str, Tensor
 
 
 def _spreads(tensors: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """The components' standard deviations, which the graphs hold only within a constant of their arithmetic."""
+    """The picture's standard deviations, which the graphs hold only within a constant of their arithmetic."""
     if not config.picture_rank:
         return {}
     found: dict[str, Tensor] = {}

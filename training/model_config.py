@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from training.errors import ConfigError
 
+PICTURE_BASES = ("components", "cosines")
 LATENT_SIDE = 4  # the decoder starts from, and the encoder ends at, a 4 x 4 grid
 SAM_SIZES_PX = (1024, 896, 672, 448, 224)
 """Input sizes offered for pretrained SAM ViT-B. Multiples of 224 leave no padding in its 14 x 14 token windows."""
@@ -74,8 +75,11 @@ class ModelConfig:
     coarse_side_px: int = 32
     """Side of the small picture (`training/networks/linear_picture.py`) that lies below the convolutions' detail."""
     picture_rank: int = 0
-    """How many of the latents, the last ones, are principal components of the small picture, read from the crop and
-    drawn again linearly: for small models. 0: none, the whole latent comes from SAM."""
+    """How many of the latents, the last ones, are the picture itself, read from the crop and drawn again linearly: for
+    small models. 0: none, the whole latent comes from SAM."""
+    picture_basis: str = "components"
+    """What they are: `components`, the principal ones of the small picture, or `cosines`, the crop's lowest cosine
+    frequencies (`training/networks/cosine_picture.py`)."""
     decoder_channels: tuple[int, ...] = (512, 512, 512, 256, 128, 64)
     """Channels at 4 x 4, 8 x 8, ... up to `image_size_px`."""
 
@@ -98,8 +102,12 @@ class ModelConfig:
         if not 0 <= self.picture_rank < self.latent_dim:
             raise ConfigError(
                 f"--latent-dim {self.latent_dim}: the {self.preset} preset keeps {self.picture_rank} latents for the "
-                f"picture's principal components; give at least {self.picture_rank + 1}"
+                f"picture itself; give at least {self.picture_rank + 1}, or a smaller --picture-rank"
             )
+        if self.picture_basis not in PICTURE_BASES:
+            raise ConfigError(f"--picture-basis {self.picture_basis!r}: there are {', '.join(PICTURE_BASES)}")
+        if self.picture_basis == "cosines" and self.picture_rank < 8:
+            raise ConfigError(f"--picture-basis cosines: needs --picture-rank 8 or more; given {self.picture_rank}")
         doublings = self.image_size_px // LATENT_SIDE
         if self.image_size_px % LATENT_SIDE or doublings < 2 or doublings & (doublings - 1):
             raise ConfigError(

@@ -46,6 +46,8 @@ def preset(
     freeze_layers: int | None = None,
     latent_dim: int | None = None,
     image_size_px: int | None = None,
+    picture_rank: int | None = None,
+    picture_basis: str | None = None,
 ) -> ModelConfig:
     """The preset `name`, or `base` in its place, with departures from it (None: as the preset has it).
 
@@ -63,6 +65,8 @@ def preset(
         freeze_layers=base.freeze_layers if freeze_layers is None else freeze_layers,
         latent_dim=base.latent_dim if latent_dim is None else latent_dim,
         image_size_px=size,
+        picture_rank=base.picture_rank if picture_rank is None else picture_rank,
+        picture_basis=base.picture_basis if picture_basis is None else picture_basis,
         decoder_channels=_channels_for(base.decoder_channels, size),
     )
 

@@ -4,7 +4,7 @@
 import { address, call } from "./api.js";
 import { $, el } from "./dom.js";
 import { showModels } from "./models.js";
-import { shortId } from "./words.js";
+import { lost, shortId } from "./words.js";
 
 const EVERY_MS = 15_000;
 const CHECKS = {
@@ -61,6 +61,7 @@ async function showFacts(why) {
   }
   const active = models.find((model) => model.state === "active") ?? models[0];
   if (active) $("#facts").replaceChildren(...factsOf(active, why));
+  $("#seen-lost").textContent = lost(active?.training?.metrics);
   dispatchEvent(new CustomEvent("ear-model", { detail: active })); // what the model can do decides what views offer
   showModels($("#models"), models);
 }

@@ -56,6 +56,13 @@ export function likeness(psnr_db, ssim) {
   return { verdict, explanation, figures: `PSNR ${psnr_db.toFixed(1)} dB, SSIM ${ssim.toFixed(2)}` };
 }
 
+/** What every reconstruction loses, and how near it comes to pictures of others; `metrics` of training, or null. */
+export function lost(metrics) {
+  const what = "A reconstruction keeps the ear's shape and loses single hairs, skin texture, small jewellery and sharp edges.";
+  if (!(metrics?.ssim > 0)) return what;
+  return `${what} On the ears it was validated on, this model reaches an SSIM of ${metrics.ssim.toFixed(2)}; 1 would lose nothing.`;
+}
+
 /** What speaks against a picture, in sentences; `quality` as /v1/embed gives it, or null. */
 export function doubts(quality) {
   if (!quality) return [];

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ import yaml
 
 import ear_teacher
 from bundle.manifest import read_manifest
+from export.graph.attention import attention_form
+from export.graph.rewrite import rewrite
+from export.parity.variants import write_variant
 from tests.training.few_ears import few_ears
 from tests.training.shapes import MICRO
 from training.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -63,6 +67,21 @@ def test_settled_batch_norms_compute_the_same_and_know_the_pictures(shipped):
     assert (trained - before["picture"]).abs().mean() < 0.02
 
 
+def test_a_picture_kept_as_cosine_frequencies_comes_back_from_its_graphs(tmp_path):
+    config = replace(MICRO, latent_dim=64, picture_rank=56, picture_basis="cosines")
+    pictures = torch.rand(20, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    model = EarVAE(config).eval()
+    model.start_from_pictures(pictures)
+    rewritten = rewrite(model, attention_form("fp32", 20, False))
+    for graph in ("encoder", "decoder"):
+        write_variant(rewritten, graph, "fp32", tmp_path, 20, ())
+    again = EarVAE(config).eval()
+    again.load_state_dict(rebuild(tmp_path, config))
+    with torch.no_grad():
+        torch.testing.assert_close(again(pictures).mu, model(pictures).mu, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(again(pictures).reconstruction, model(pictures).reconstruction, atol=1e-3, rtol=0)
+
+
 def test_provenance_names_the_bundle(shipped):
     made = load_networks(EarVAE(shipped.config), SHIPPED)
     assert made["kind"] == "bundle"
@@ -76,7 +95,10 @@ def test_shape_comes_from_the_source_and_flags_that_disagree_are_named():
     assert config.sam_weights is None
     frozen = config_from({"data": Path("ears"), "init_from": SHIPPED, "freeze_layers": 1})
     assert frozen.model.freeze_layers == 1
-    for name, value in (("preset", "teacher"), ("latent_dim", 64), ("sam_size", 224), ("image_size", 64)):
+    for name, value in (
+        ("preset", "teacher"), ("latent_dim", 64), ("sam_size", 224), ("image_size", 64), ("picture_rank", 8),
+        ("picture_basis", "cosines"),
+    ):  # fmt: skip
         flag = "--" + name.replace("_", "-")
         with pytest.raises(ConfigError, match=f"{flag} {value}: --init-from .* has .*; leave {flag} out"):
             config_from({"data": Path("ears"), "init_from": SHIPPED, name: value})

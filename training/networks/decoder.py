@@ -9,13 +9,14 @@ from torch.nn import functional as F
 
 from training.model_config import LATENT_SIDE, ModelConfig
 from training.networks.blocks import UpStage
-from training.networks.linear_picture import Components, SmallPicture
+from training.networks.linear_path import linear_path
+from training.networks.linear_picture import Components
 
 
 class EarDecoder(nn.Module):
     """A small picture by linear paths, enlarged, and detail by transposed convolutions from 4 x 4, added to it.
 
-    Where the latent holds principal components (`picture_rank`), the small picture starts from what they draw; a
+    Where the latent holds the picture itself (`picture_rank`), the small picture starts from what that draws; a
     learned linear path adds what the rest of the latent knows, and the convolutions learn what is left.
     """
 
@@ -24,8 +25,7 @@ class EarDecoder(nn.Module):
         channels = config.decoder_channels
         self.grid = (channels[0], LATENT_SIDE, LATENT_SIDE)
         self.rank = config.picture_rank
-        self.small = SmallPicture(config.coarse_side_px, config.image_size_px)
-        self.components = Components(self.small.values, self.rank) if self.rank else None
+        self.small, self.components = linear_path(config)
         self.to_code = nn.Linear(config.latent_dim, config.code_dim)
         self.to_coarse = nn.Linear(config.code_dim, self.small.values)
         self.to_grid = nn.Linear(config.code_dim, channels[0] * LATENT_SIDE**2)
@@ -51,7 +51,7 @@ class EarDecoder(nn.Module):
         return images if self.training else images.clamp(-1, 1)
 
     def coarse(self, latent: Tensor) -> Tensor:
-        """(B, D) float32 -> (B, V) float32: the small picture alone, as `SmallPicture` has it."""
+        """(B, D) float32 -> (B, V) float32: the small picture alone, as `small` has it."""
         return self._coarse(latent, self.to_code(latent))
 
     def _coarse(self, latent: Tensor, code: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from training.model_config import LATENT_SIDE, ModelConfig
 from training.networks.blocks import GridPool, ResidualAttentionBlock, SpatialSoftmax
-from training.networks.linear_picture import Components, SmallPicture
+from training.networks.linear_path import linear_path
 from training.networks.sam import SamEncoder
 
 LOGVAR_RANGE = (-12.0, 8.0)
@@ -52,8 +52,7 @@ class EarEncoder(nn.Module):
         features = channels * LATENT_SIDE**2 + 2 * config.keypoints
         self.norm = nn.BatchNorm1d(features) if config.norm_features else nn.Identity()
         rank = config.picture_rank
-        self.small = SmallPicture(config.coarse_side_px, config.image_size_px) if rank else None
-        self.components = Components(self.small.values, rank) if self.small is not None else None
+        self.small, self.components = linear_path(config) if rank else (None, None)
         self.to_mu = nn.Linear(features, config.latent_dim - rank)
         last = nn.Linear(config.logvar_rank or features, config.latent_dim)
         nn.init.normal_(last.weight, std=1e-3)

@@ -16,7 +16,7 @@ CHROMA_WEIGHT = 2.0
 """Of chroma in the vector, so that principal components do not forget it beside sixteen times as much luma."""
 LATENT_STD = 0.2
 """Of a latent that holds a component: below the learned ones, so that search and eigenears are theirs."""
-_BT601 = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+BT601 = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
 class SmallPicture(nn.Module):
@@ -36,7 +36,7 @@ class SmallPicture(nn.Module):
         super().__init__()
         self.side, self.chroma_side = side, side // CHROMA_STEP
         self.values = side**2 + 2 * self.chroma_side**2
-        colour = torch.tensor(_BT601)
+        colour = torch.tensor(BT601)
         # Neither is learnt nor saved: they follow from the shape.
         self.register_buffer("colour", colour, persistent=False)
         self.register_buffer("to_rgb", torch.linalg.inv(colour), persistent=False)

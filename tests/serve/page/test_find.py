@@ -45,6 +45,7 @@ def test_a_chosen_ear_is_shown_with_its_reconstruction_and_the_nearest_ears(page
     for picture in ("#seen-input", "#seen-output"):
         assert page.locator(picture).evaluate("img => img.decode().then(() => img.naturalWidth)") == 128
     expect(page.locator("#seen-words")).to_contain_text(re.compile(r"PSNR \d+\.\d dB, SSIM \d\.\d\d"))
+    expect(page.locator("#seen-lost")).to_contain_text("loses single hairs, skin texture")
     hits = page.locator(".hit")
     expect(hits).to_have_count(10)
     expect(hits.first).to_contain_text("s101_0000")

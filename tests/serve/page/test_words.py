@@ -55,6 +55,14 @@ def test_a_reconstruction_is_judged_in_plain_words(page: Page, empty: str) -> No
     assert [words["verdict"] for words in judged] == list(verdicts.values())  # type: ignore[index]
 
 
+def test_what_a_reconstruction_loses_is_said_with_the_models_own_figure(page: Page, empty: str) -> None:
+    measured, unmeasured, unknown = each(page, empty, "words", "lost", [[{"ssim": 0.791}], [{}], [None]])
+    assert "loses single hairs, skin texture, small jewellery and sharp edges" in str(measured)
+    assert "SSIM of 0.79" in str(measured)
+    assert unmeasured == unknown
+    assert "SSIM" not in str(unknown)
+
+
 def test_milliseconds_are_written_as_people_read_them(page: Page, empty: str) -> None:
     written = {0.42: "0.4 ms", 12.4: "12 ms", 1204: "1.20 s"}
     assert each(page, empty, "words", "milliseconds", [[value] for value in written]) == list(written.values())
