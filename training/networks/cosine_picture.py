@@ -31,6 +31,8 @@ class CosinePicture(nn.Module):
     colour: Tensor
     to_rgb: Tensor
     cosines: Tensor
+    chosen: Tensor
+    places: Tensor
 
     def __init__(self, values: int, size: int) -> None:
         super().__init__()

@@ -52,7 +52,9 @@ class EarEncoder(nn.Module):
         features = channels * LATENT_SIDE**2 + 2 * config.keypoints
         self.norm = nn.BatchNorm1d(features) if config.norm_features else nn.Identity()
         rank = config.picture_rank
-        self.small, self.components = linear_path(config) if rank else (None, None)
+        path = linear_path(config)
+        self.small = path[0] if rank else None
+        self.components = path[1]
         self.to_mu = nn.Linear(features, config.latent_dim - rank)
         last = nn.Linear(config.logvar_rank or features, config.latent_dim)
         nn.init.normal_(last.weight, std=1e-3)
