@@ -45,6 +45,8 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="detector.ckpt")
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="data sets; their validation rows are "
                         "used, and each gets figures of its own")  # fmt: skip
+    parser.add_argument("--negatives", type=Path, nargs="+", default=(), help="sets of pictures without any ear; their "
+                        "validation rows are used")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="folder for detector.json and ced.png")
     parser.add_argument("--limit", type=int, help="most photos of each data set (default: all)")
     parser.add_argument("--batch-size", type=int, default=4, help="photos at once (default %(default)s)")
@@ -54,7 +56,7 @@ def _train(flags: dict[str, Any]) -> int:
     flags.pop("random_init", None)
     if "data" not in flags:
         raise ConfigError("--data is missing: give tables with ear boxes, crops and whole pictures alike")
-    run = DetectorRun(**{**flags, "data": tuple(flags["data"])})
+    run = DetectorRun(**{**flags, "data": tuple(flags["data"]), "negatives": tuple(flags.get("negatives", ()))})
     from training.detector.trainer import fit_detector
 
     fit_detector(run)
@@ -64,6 +66,7 @@ def _train(flags: dict[str, Any]) -> int:
 def _evaluate(flags: dict[str, Any]) -> int:
     from training.detector.report import evaluate_checkpoint, table
 
-    report = evaluate_checkpoint(flags["checkpoint"], flags["data"], flags["out"], flags["limit"], flags["batch_size"])
+    paths = (flags["checkpoint"], flags["data"], flags["out"])
+    report = evaluate_checkpoint(*paths, flags["limit"], flags["batch_size"], flags["negatives"])
     print(table(report))
     return 0

@@ -73,6 +73,9 @@ class DetectorRun:
         help="tables, teacher files or folders with ear boxes and, where known, landmarks: framed ears and whole heads "
         "together", group="data", metavar="PATH",
     )  # fmt: skip
+    negatives: tuple[Path, ...] = setting(
+        (), "tables or folders of pictures without any ear, for training and validation", "data", metavar="PATH"
+    )
     out: Path = setting(Path("runs/detector"), "folder of the run", "data", metavar="FOLDER")
     labels: float = setting(1.0, "use this share of the training subjects", "data", metavar="SHARE", above=0)
     val_fraction: float = setting(0.1, "share of subjects held out where data has no split", "data")
@@ -115,6 +118,7 @@ class DetectorRun:
         return {
             **values,
             "data": [path.name for path in self.data],
+            "negatives": [path.name for path in self.negatives],
             "out": self.out.name,
             "teacher": None if self.teacher is None else self.teacher.name,
             "resume": None if self.resume is None else self.resume.name,

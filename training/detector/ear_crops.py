@@ -18,6 +18,7 @@ from bundle.errors import BadBox
 from bundle.framing import Box, Framing
 from common.records.record import EarRecord
 from training.data.crops import HIDDEN
+from training.detector.scenes import any_free
 from training.detector.sources import free_picture, read
 
 NO_EAR = 1 / 6
@@ -56,17 +57,21 @@ class CropMaker:
         side: S, pixels.
         landmarks: K.
         context: as in the detector's configuration.
+        free: pictures without ears.
     """
 
-    def __init__(self, records: Sequence[EarRecord], side: int, landmarks: int, context: float) -> None:
+    def __init__(
+        self, records: Sequence[EarRecord], side: int, landmarks: int, context: float, free: Sequence[EarRecord] = ()
+    ) -> None:
+        self._free = free
         self._records, self._landmarks, self._context = records, landmarks, context
         self._framing = Framing(size_px=side, margin=0.0)
 
     def __call__(self, number: int, generator: np.random.Generator) -> FramedCrop:
-        """Record `number`'s ear, or now and then a part of its picture without one."""
+        """Record `number`'s ear, or now and then a part of a picture without one."""
         record = self._records[number]
         if generator.random() < NO_EAR:
-            pixels = free_picture(record, generator)
+            pixels = free_picture(any_free(self._free, generator) or record, generator)
             if pixels is not None:
                 return self._nothing(pixels, generator)
         return self._ear(record, generator)

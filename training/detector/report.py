@@ -24,7 +24,7 @@ from training.detector.evaluation import (
     operating_threshold,
 )
 from training.detector.scenes import is_wide
-from training.detector.sources import load_sources
+from training.detector.sources import load_free, load_sources
 from training.detector.trainer import spread
 
 log = logging.getLogger(__name__)
@@ -36,9 +36,15 @@ COLUMNS = {
 
 
 def evaluate_checkpoint(
-    checkpoint: Path, data: Sequence[Path], out: Path, limit: int | None, batch: int
+    checkpoint: Path,
+    data: Sequence[Path],
+    out: Path,
+    limit: int | None,
+    batch: int,
+    negatives: Sequence[Path] = (),
 ) -> dict[str, Any]:
-    """Judge a detector on the validation rows of each data set, and on the ear-free parts of their pictures.
+    """Judge a detector on the validation rows of each data set, on the ear-free parts of their pictures, and on those
+    of `negatives`, which show no ear.
 
     Returns:
         What `detector.json` holds: the operating threshold, and for each set its figures, by size too, and its CED.
@@ -54,6 +60,8 @@ def evaluate_checkpoint(
         log.info("%s: %d photos", path.name, len(records))
         sets[path.name] = (detect_all(finder, records, batch), records)
         free += detect_free(finder, [record for record in records if is_wide(record)], batch=batch)
+    nothing = load_free(negatives)[1]
+    free += detect_free(finder, nothing if limit is None else spread(nothing, limit), batch=batch)
     threshold = operating_threshold([photo for photos, _ in sets.values() for photo in photos] + free)
     report: dict[str, Any] = {"threshold": threshold, "sets": {}, "ced_at": CED_AT.tolist()}
     for name, (photos, records) in sets.items():

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from bundle import image
 from bundle.framing import Box
-from bundle.landmarks import GREY, LETTERBOX_PX
+from bundle.landmarks import GREY, LETTERBOX_PX, letterbox
 from common.records.record import EarRecord
 from training.detector.sources import free_picture, read
 
@@ -26,6 +27,8 @@ ROTATION_DEG = 12.0
 WITHOUT_EAR = 0.2
 """Share of pictures without any ear; of these, `COVERED` are heads whose ear is hidden."""
 COVERED = 0.4
+FREE = 0.5
+"""Share of pictures and backdrops without an ear that are of records without ears, where there are such."""
 AS_POSTED = 0.35
 """Share of pictures that are a photo as it comes, letterboxed."""
 SECOND_EAR = 0.2
@@ -57,9 +60,11 @@ class SceneMaker:
     Args:
         records: pictures with a box.
         side: of the pictures made, pixels.
+        free: pictures without ears.
     """
 
-    def __init__(self, records: Sequence[EarRecord], side: int = LETTERBOX_PX) -> None:
+    def __init__(self, records: Sequence[EarRecord], side: int = LETTERBOX_PX, free: Sequence[EarRecord] = ()) -> None:
+        self._free = free
         self._records, self._side, self._scale = records, side, side / LETTERBOX_PX
         self._wide = [record for record in records if is_wide(record)] or records
 
@@ -67,7 +72,9 @@ class SceneMaker:
         canvas = self._backdrop(generator)
         ears: list[_Pasted] = []
         if generator.random() < WITHOUT_EAR:
-            if generator.random() < COVERED:
+            if self._free and generator.random() < FREE:
+                canvas = self._whole(generator)
+            elif generator.random() < COVERED:
                 canvas = self._hidden(canvas, generator)
         else:
             ears.append(self._paste(canvas, generator, generator.random() < AS_POSTED))
@@ -136,6 +143,11 @@ class SceneMaker:
             return drawn(self._side, generator)
         return self._texture(generator).resize((self._side, self._side), Image.Resampling.BILINEAR)
 
+    def _whole(self, generator: np.random.Generator) -> Image.Image:
+        """A picture without ears as it comes, perhaps mirrored, letterboxed."""
+        pixels = image.decode(self._free[int(generator.integers(len(self._free)))].read())
+        return Image.fromarray(letterbox(pixels[:, ::-1] if generator.random() < 0.5 else pixels, self._side).picture)
+
     def _draw(self, generator: np.random.Generator) -> EarRecord:
         """Whole heads and framed ears in equal parts, however many there are of each."""
         records = self._wide if generator.random() < WIDE else self._records
@@ -143,8 +155,13 @@ class SceneMaker:
 
     def _texture(self, generator: np.random.Generator) -> Image.Image:
         """Something real that is no ear, or something drawn where that is hard to find."""
-        pixels = free_picture(self._draw(generator), generator)
+        pixels = free_picture(any_free(self._free, generator) or self._draw(generator), generator)
         return drawn(64, generator) if pixels is None else Image.fromarray(pixels)
+
+
+def any_free(free: Sequence[EarRecord], generator: np.random.Generator) -> EarRecord | None:
+    """Now and then a record without ears; None: take a part of a picture with an ear."""
+    return free[int(generator.integers(len(free)))] if free and generator.random() < FREE else None
 
 
 def is_wide(record: EarRecord) -> bool:

@@ -76,6 +76,23 @@ def load_sources(paths: Sequence[Path], num_landmarks: int | None = None, val_fr
     return Sources(train, val, names, unusable)
 
 
+def load_free(paths: Sequence[Path], val_fraction: float = 0.1) -> tuple[list[EarRecord], list[EarRecord]]:
+    """Pictures without any ear, for training and for validation, split as `load_sources` splits.
+
+    Raises:
+        DataError: a picture has an ear box, or cannot be read.
+    """
+    splits = [load_splits(path, None, val_fraction) for path in paths]
+    for record in (record for split in splits for record in (*split.train, *split.val)):
+        if record.box is not None:
+            raise DataError(
+                f"--negatives: {record.name} has an ear box; give pictures without ears, the others as --data"
+            )
+        if (problem := _header_problem(record)) is not None:
+            raise DataError(f"--negatives: {record.name}: {problem}")
+    return [r for split in splits for r in split.train], [r for split in splits for r in split.val]
+
+
 def _with_centre(record: EarRecord) -> EarRecord:
     """The record with its box's centre in place of landmarks."""
     assert record.box is not None
@@ -98,14 +115,17 @@ def _usable(records: Sequence[EarRecord], unusable: list[UnusableRow]) -> list[E
 
 def _problem(record: EarRecord) -> str | None:
     """Why a picture cannot be used, in few words; opens the file's header only."""
-    if record.box is None:
-        return "no ear box"
+    return "no ear box" if record.box is None else _header_problem(record)
+
+
+def _header_problem(record: EarRecord) -> str | None:
     try:
         with Image.open(io.BytesIO(record.read())) as picture:
             width, height = picture.size
             if picture.getexif().get(ExifTags.Base.Orientation, 1) > 4:  # lying on its side
                 width, height = height, width
-        check_box(record.box, width, height)
+        if record.box is not None:
+            check_box(record.box, width, height)
     except BadBox:
         return "box outside the picture or too small"
     except (OSError, ValueError, Image.DecompressionBombError):
@@ -150,7 +170,12 @@ def free_windows(box: Box, width: int, height: int) -> list[tuple[int, int, int,
 
 
 def free_picture(record: EarRecord, generator: np.random.Generator) -> NDArray[np.uint8] | None:
-    """A part of the picture without its ear, (h, w, 3) uint8; None where the ear fills the picture."""
+    """A part of the picture without its ear, (h, w, 3) uint8; None where the ear fills the picture.
+
+    All of the picture, where the record is of one without ears.
+    """
+    if record.box is None:
+        return image.decode(record.read())
     picture, box = read(record)
     strips = free_windows(box, picture.shape[1], picture.shape[0])
     if not strips:

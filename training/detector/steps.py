@@ -66,11 +66,13 @@ class ValBatch(NamedTuple):
 
 
 class Steps(Dataset[StepBatch]):
-    """Steps of a run by number."""
+    """Steps of a run by number. free: pictures without ears."""
 
-    def __init__(self, records: Sequence[EarRecord], config: DetectorConfig, run: DetectorRun) -> None:
-        self._scenes = SceneMaker(records, min(config.coarse_px, LETTERBOX_PX))
-        self._crops = CropMaker(records, config.model.image_size_px, config.num_landmarks, config.context)
+    def __init__(
+        self, records: Sequence[EarRecord], config: DetectorConfig, run: DetectorRun, free: Sequence[EarRecord] = ()
+    ) -> None:
+        self._scenes = SceneMaker(records, min(config.coarse_px, LETTERBOX_PX), free)
+        self._crops = CropMaker(records, config.model.image_size_px, config.num_landmarks, config.context, free)
         self._records, self._run = records, run
 
     def __len__(self) -> int:

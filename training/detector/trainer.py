@@ -24,7 +24,7 @@ from training.detector.checkpoint import DetectorCheckpoint, write_detector
 from training.detector.config import DetectorConfig, DetectorRun
 from training.detector.detector import EarDetector
 from training.detector.module import RUN_KEY, DetectorModule
-from training.detector.sources import CENTRE, Sources, load_sources, some_subjects
+from training.detector.sources import CENTRE, Sources, load_free, load_sources, some_subjects
 from training.detector.steps import DetectorData, Steps
 from training.errors import ConfigError, OutOfMemory
 from training.fit.callbacks import last_checkpoint
@@ -65,11 +65,14 @@ def fit_detector(run: DetectorRun, shape: DetectorConfig | None = None) -> Path:
     lightning.seed_everything(run.seed, verbose=False)
     sources = load_sources(run.data, val_fraction=run.val_fraction)
     train = some_subjects(sources.train, run.labels, run.seed)
+    free, _ = load_free(run.negatives, run.val_fraction)
     detector = build(run, len(sources.landmark_names), shape)
     for part in (detector.blocks, detector.first, detector.second):
         part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # what convolutions like best
     _announce(run, train, sources, detector)
-    steps = Steps(train, detector.config, run)
+    if free:
+        log.info("%d training pictures without ears", len(free))
+    steps = Steps(train, detector.config, run, free)
     module = DetectorModule(run, detector)
     data = DetectorData(steps, spread(sources.val, VAL_PHOTOS), detector.config.num_landmarks, run.num_workers)
     epochs = run.epochs if run.max_steps is None else -(-run.max_steps // len(steps))
@@ -89,7 +92,7 @@ def fit_detector(run: DetectorRun, shape: DetectorConfig | None = None) -> Path:
             logger.log_hyperparams(run.to_dict())
         trainer.fit(module, data, ckpt_path=run.resume, weights_only=True)
     if trainer.is_global_zero:
-        _finish(run, detector, train, sources, trainer, clock.elapsed_s)
+        _finish(run, detector, train, sources, trainer, clock.elapsed_s, len(free))
     return run.out / DETECTOR_FILE
 
 
@@ -167,10 +170,12 @@ def _finish(
     sources: Sources,
     trainer: lightning.Trainer,
     seconds: float,
+    negatives: int,
 ) -> None:
     made: dict[str, Any] = {
         "train_pictures": len(train),
         "train_subjects": subjects(train),
+        "train_negatives": negatives,
         "val_pictures": len(sources.val),
         "left_out": len(sources.unusable),
         "steps": trainer.global_step,

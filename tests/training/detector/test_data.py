@@ -7,12 +7,15 @@ import pytest
 import torch
 from PIL import Image
 
+from bundle.image import to_jpeg
+from synth.pictures.picture import Picture
+from synth.records import rows, write_metadata
 from tests.training.detector.shapes import LANDMARKS, TINY
 from training.data.records import EarRecord
 from training.detector.config import DetectorRun
 from training.detector.ear_crops import CropMaker
 from training.detector.scenes import SceneMaker, turned_box
-from training.detector.sources import CENTRE, free_windows, landmark_names, load_sources, some_subjects
+from training.detector.sources import CENTRE, free_windows, landmark_names, load_free, load_sources, some_subjects
 from training.detector.steps import Photos, Steps, order
 from training.errors import DataError
 
@@ -174,6 +177,58 @@ def test_data_without_any_box_names_the_first_picture(photos, tmp_path):
     table = rewritten(photos, tmp_path, lambda row: row | {"x1": "", "y1": "", "x2": "", "y2": ""})
     with pytest.raises(DataError, match=r"no training picture has an ear box.*p0_0\.png: no ear box"):
         load_sources([table])
+
+
+VIOLET = (200, 0, 200)
+
+
+@pytest.fixture
+def negatives(tmp_path):
+    """What `ear-teacher synth --mode negatives` writes: a row a picture, no ear in it."""
+    (tmp_path / "negatives").mkdir()
+    table = []
+    for number in range(12):
+        name = f"s1_{number:04d}_00"
+        jpeg = to_jpeg(np.full((48, 64, 3), VIOLET, np.uint8))
+        (tmp_path / "negatives" / f"{name}.jpg").write_bytes(jpeg)
+        picture = Picture(f"s1_{number:04d}", name, jpeg, (), {})
+        table += rows(picture, "negatives", "train" if number < 8 else "val")
+    write_metadata(tmp_path / "metadata.csv", table)
+    return tmp_path / "metadata.csv"
+
+
+def is_violet(pixels):
+    middle = pixels[pixels.shape[0] // 2, pixels.shape[1] // 2].astype(int)
+    return middle[0] - middle[1] > 60 and middle[2] - middle[1] > 60
+
+
+def test_rendered_pictures_without_ears_are_read_with_their_split(negatives):
+    train, val = load_free([negatives])
+    assert (len(train), len(val)) == (8, 4)
+    assert {record.box for record in train + val} == {None}
+
+
+def test_pictures_without_ears_become_scenes_and_crops_that_say_so(photos, negatives):
+    records, free = load_sources([photos]).train, load_free([negatives])[0]
+    scenes = SceneMaker(records, 160, free)
+    empty = [scene for number in range(80) if not len((scene := scenes(augment_params(number))).boxes)]
+    assert sum(is_violet(scene.picture) for scene in empty) >= 3
+    crops = CropMaker(records, 64, LANDMARKS, 0.25, free)
+    violet = [crop for number in range(80) if is_violet((crop := crops(0, augment_params(number))).crop)]
+    assert len(violet) >= 3
+    assert {crop.ear for crop in violet} == {0.0}
+
+
+def test_without_such_pictures_scenes_and_crops_are_as_ever(photos):
+    records = load_sources([photos]).train
+    for number in range(12):
+        ever, now = SceneMaker(records, 80), SceneMaker(records, 80, [])
+        np.testing.assert_array_equal(ever(augment_params(number)).picture, now(augment_params(number)).picture)
+
+
+def test_picture_with_an_ear_is_no_negative(photos):
+    with pytest.raises(DataError, match=r"--negatives: p0_0\.png has an ear box"):
+        load_free([photos])
 
 
 def test_tight_crop_gives_a_crop_however_little_of_its_square_is_inside(tmp_path):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 import ear_teacher
 from tests.training.conftest import logged
@@ -40,6 +41,18 @@ def test_a_run_leaves_a_detector_and_its_metrics(photos, tmp_path):
     assert {"train_loss_epoch", "train_landmark_epoch", "val_nme"} <= set(header.split(","))
     assert any("12 training pictures of 6 subjects" in line for line in lines)
     EarDetector.load_from_checkpoint(path)
+
+
+def test_a_run_counts_its_pictures_without_ears(photos, tmp_path):
+    (tmp_path / "nothing").mkdir()
+    for number in range(8):
+        Image.new("RGB", (64, 48), (200, number, 200)).save(tmp_path / "nothing" / f"n{number}.png")
+    with logged() as lines:
+        path = fit_detector(
+            micro_run(photos, tmp_path / "run", negatives=(tmp_path / "nothing",), epochs=1), shape=TINY
+        )
+    assert read_detector(path).provenance["train_negatives"] == 4  # and 4 held out
+    assert any("4 training pictures without ears" in line for line in lines)
 
 
 def test_a_run_does_not_overwrite_a_detector(photos, tmp_path):
