@@ -112,6 +112,19 @@ def mirror_box(box: Box, width: int) -> Box:
     return (width - x2, y1, width - x1, y2)
 
 
+def turn(picture: Picture, turns: int) -> Picture:
+    """Turn (H, W, 3) uint8 by quarter turns anticlockwise."""
+    return np.ascontiguousarray(np.rot90(picture, turns))
+
+
+def turn_box(box: Box, turns: int, width: int, height: int) -> Box:
+    """The box in the picture of `width` x `height` pixels after quarter turns anticlockwise."""
+    for _ in range(turns % 4):
+        x1, y1, x2, y2 = box
+        box, width, height = (y1, width - x2, y2, width - x1), height, width
+    return box
+
+
 def source_window(width: int, height: int, box: Box | None) -> tuple[int, int, int, int]:
     """What a source crop shows of a picture of that size: the ear with half a box of surroundings. Raises BadBox."""
     if box is None:

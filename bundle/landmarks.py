@@ -6,7 +6,7 @@ the graph computes inside, and no HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +27,8 @@ INPUT = "image"
 OUTPUTS = ("boxes", "scores", "points", "visibilities", "sides")
 MAX_OVERLAP = 0.45
 """Of two boxes that share more of their union, the less certain one is the same ear again."""
+MAX_INSIDE = 0.7
+"""Of a box that lies within another by more than this share: a part of that ear, seen in another look at the photo."""
 THRESHOLD = 0.35
 """Least score of an ear, where the bundle states none."""
 
@@ -34,18 +36,43 @@ Arrays = Mapping[str, NDArray[Any]]
 
 
 class Letterboxed(NamedTuple):
-    """A photo in its square, and how it came there: square = photo * scale + (left, top)."""
+    """A photo in its square, and how it came there: square = photo * scale + (left, top), then turned."""
 
     picture: Picture
     """(640, 640, 3) uint8 RGB."""
     scale: float
     left: float
     top: float
+    turns: int = 0
+    """Quarter turns anticlockwise that the square was given, 0 to 3."""
+
+    def turned(self, turns: int) -> Letterboxed:
+        """The square turned by quarter turns anticlockwise; no pixel changes its value."""
+        return self._replace(
+            picture=np.ascontiguousarray(np.rot90(self.picture, turns)), turns=(self.turns + turns) % 4
+        )
+
+    def without(self, boxes: Iterable[Box]) -> Letterboxed:
+        """The square with boxes, in the photo's pixels, covered by grey."""
+        picture = np.rot90(self.picture, -self.turns).copy()
+        shift = (self.left, self.top) * 2
+        for box in boxes:
+            x1, y1, x2, y2 = (round(max(edge * self.scale + by, 0.0)) for edge, by in zip(box, shift, strict=True))
+            picture[y1:y2, x1:x2] = GREY
+        return self._replace(picture=np.ascontiguousarray(np.rot90(picture, self.turns)))
 
     def undo(self, places: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(..., 2) x, y in pixels of the square -> pixels of the photo."""
+        """(..., 2) x, y in pixels of the square -> pixels of the photo as it was before any turn."""
+        for _ in range(self.turns):
+            places = np.stack([self.picture.shape[0] - places[..., 1], places[..., 0]], -1)
         shift = np.array([self.left, self.top])
         return np.asarray((places - shift) / self.scale, np.float32)
+
+    def undo_box(self, box: NDArray[np.float32]) -> Box:
+        """x1, y1, x2, y2 in pixels of the square -> pixels of the photo."""
+        corners = self.undo(box.reshape(2, 2))
+        (x1, y1), (x2, y2) = corners.min(0).tolist(), corners.max(0).tolist()
+        return x1, y1, x2, y2
 
 
 @dataclass(frozen=True)
@@ -62,6 +89,8 @@ class FoundEar:
     """(K, 2) x, y."""
     visibility: NDArray[np.float32]
     """(K,) probability that the landmark is seen rather than covered."""
+    turns: int = 0
+    """Quarter turns anticlockwise, 0 to 3, of the photo after which the ear was seen upright."""
 
 
 def letterbox(photo: Picture | Part, size: int = LETTERBOX_PX) -> Letterboxed:
@@ -114,16 +143,16 @@ def ears_of(candidates: Arrays, square: Letterboxed, threshold: float) -> list[F
     """Candidates of one square, (N, ...) each output -> the ears among them, in the photo's pixels."""
     found = []
     for number in nms(candidates["boxes"], candidates["scores"], threshold):
-        corners = square.undo(candidates["boxes"][number].reshape(2, 2)).ravel()
         right = float(candidates["sides"][number])
         found.append(
             FoundEar(
-                box=(float(corners[0]), float(corners[1]), float(corners[2]), float(corners[3])),
+                box=square.undo_box(candidates["boxes"][number]),
                 score=float(candidates["scores"][number]),
                 side="right" if right > 0.5 else "left",
                 side_probability=max(right, 1 - right),
                 landmarks=square.undo(candidates["points"][number]),
                 visibility=np.asarray(candidates["visibilities"][number], np.float32),
+                turns=square.turns,
             )
         )
     return found
@@ -138,6 +167,24 @@ def nms(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> list[int
         if all(overlap(boxes[number], boxes[other]) <= MAX_OVERLAP for other in kept):
             kept.append(int(number))
     return kept
+
+
+def distinct(boxes: Sequence[Box]) -> list[int]:
+    """Numbers of the boxes of different ears: what overlaps an earlier one, or lies mostly within it, is left out."""
+    kept: list[int] = []
+    places = [np.array(box) for box in boxes]
+    for number, box in enumerate(places):
+        others = [places[other] for other in kept]
+        if all(overlap(box, other) <= MAX_OVERLAP and inside(box, other) <= MAX_INSIDE for other in others):
+            kept.append(number)
+    return kept
+
+
+def inside(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """How much of the smaller of two boxes lies within the other."""
+    wide, high = np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2])
+    areas = [float((box[2] - box[0]) * (box[3] - box[1])) for box in (a, b)]
+    return float(max(wide, 0) * max(high, 0)) / max(min(areas), 1e-9)
 
 
 def overlap(a: NDArray[Any], b: NDArray[Any]) -> float:

@@ -37,7 +37,7 @@ def add_words(words: Any) -> None:
     add_flags(many, gallery_options.EnrolManyChoices)
     near = words.add_parser("near", help="a stored ear -> the nearest others, or persons")
     near.add_argument("item", help="id of the item")
-    add_flags(near, SearchOptions, ("item", "side", "box", "detect"))
+    add_flags(near, SearchOptions, ("item", "side", "box", "detect", "tiles"))
     near.add_argument("--json", action="store_true", help="the whole answer")
     vectors = words.add_parser("vectors", help="the stored vectors of an item")
     vectors.add_argument("item", help="id of the item")

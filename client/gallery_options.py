@@ -9,6 +9,7 @@ from client.options import (
     BOX,
     DETECT,
     SIDE,
+    TILES,
     Box,
     CopyKind,
     Detect,
@@ -58,6 +59,7 @@ class EnrolManyChoices(LimitOptions, DuplicateOptions, total=False):
     """What may be left out of a call of POST /v1/gallery/items/batch, and holds for every picture."""
 
     detect: Annotated[Detect, Param(DETECT, default=False)]
+    tiles: Annotated[bool, Param(TILES, default=False)]
 
 
 class EnrolManyOptions(EnrolManyChoices, total=False):

@@ -40,6 +40,10 @@ DETECT = (
     "the picture is a photo: find its ears first. true: take the most certain one (of `side`, where that is given); "
     "all: answer for each"
 )
+TILES = (
+    "with detect: look at overlapping tiles of the photo at several scales, too, for ears that are small in it; takes "
+    "some 100 runs of the detector for 12 megapixels in place of one"
+)
 MIN_QUALITY = (
     "least likeness to an ear, as `quality` gives it; a picture below it is refused (422), with detect=all an ear is "
     "passed over"
@@ -59,6 +63,7 @@ class FramingOptions(TypedDict, total=False):
     side: Annotated[Side, Param(SIDE, default="unknown")]
     box: Annotated[Box, Param(BOX)]
     detect: Annotated[Detect, Param(DETECT, default=False)]
+    tiles: Annotated[bool, Param(TILES, default=False)]
 
 
 class LimitOptions(TypedDict, total=False):
@@ -96,6 +101,7 @@ class LandmarksOptions(TypedDict, total=False):
         float,
         Param("least score of an ear, which then alone decides; none: the one that the bundle states", ge=0, le=1),
     ]
+    tiles: Annotated[bool, Param(TILES.removeprefix("with detect: "), default=False)]
 
 
 class DecodeOptions(SpaceOptions, total=False):
@@ -154,6 +160,7 @@ class VerifyOptions(CentredOptions, LimitOptions, SpaceOptions, total=False):
         Detect,
         Param("both are photos: find their ears first. all: the best pair of all their ears counts", default=False),
     ]
+    tiles: Annotated[bool, Param(TILES, default=False)]
     far: Annotated[
         float,
         Param(

@@ -16,9 +16,9 @@ from typing import TypeVar
 
 from bundle.decoding import ImageLimits, Picture
 from bundle.framing import Box, Framing
-from bundle.image import frame, mirror, part_for, source_crop, to_jpeg, to_png
+from bundle.image import frame, mirror, part_for, source_crop, to_jpeg, to_png, turn, turn_box
 from bundle.landmarks import Letterboxed, letterbox
-from bundle.photo import Part, PictureFile
+from bundle.photo import EXACT_PIXELS, Part, PictureFile
 from serve.errors import BodyTooLarge, DeadlineExceeded, Overloaded
 from serve.inference.fair_limit import FairLimit, Held
 from serve.inference.orientation import Side, is_mirrored
@@ -110,13 +110,19 @@ class DecodePool:
         return await self._decoded(trace, data, framing, job)
 
     @asynccontextmanager
-    async def photo(self, trace: Trace, data: bytes, framing: Framing) -> AsyncIterator[Photo]:
-        """A picture file as a photo in which ears are to be found, in one job; its memory is kept until the end."""
+    async def photo(
+        self, trace: Trace, data: bytes, framing: Framing, most_pixels: int = EXACT_PIXELS
+    ) -> AsyncIterator[Photo]:
+        """A picture file as a photo in which ears are to be found, in one job; its memory is kept until the end.
+
+        most_pixels: of the copy from which ears are cut.
+        """
         with trace.timed("decode"):
             file = await self._run(trace, lambda: self._opened(data, framing))
-        async with self._memory_for(trace, file) as held:
+        more_bytes = 3 * max(min(file.pixels, most_pixels) - EXACT_PIXELS, 0)
+        async with self._memory_for(trace, file, more_bytes) as held:
             with trace.timed("decode"):
-                photo = await self._run(trace, lambda: _photo(file))
+                photo = await self._run(trace, lambda: _photo(file, most_pixels))
             held.reduce(photo.part.pixels.nbytes + photo.square.picture.nbytes)
             yield photo
 
@@ -146,14 +152,14 @@ class DecodePool:
         return file
 
     @asynccontextmanager
-    async def _memory_for(self, trace: Trace, file: PictureFile) -> AsyncIterator[Held]:
+    async def _memory_for(self, trace: Trace, file: PictureFile, more_bytes: int = 0) -> AsyncIterator[Held]:
         trace.pixels += file.pixels
         if trace.pixels > self.limits.request_pixels:
             raise BodyTooLarge(
                 f"the pictures of this request have {trace.pixels:,} pixels or more; at most "
                 f"{self.limits.request_pixels:,} are taken at once: send fewer in one request"
             )
-        async with self._memory.hold(trace.turn, file.cost_bytes + SMALL_BYTES, trace.deadline) as held:
+        async with self._memory.hold(trace.turn, file.cost_bytes + more_bytes + SMALL_BYTES, trace.deadline) as held:
             yield held
 
     async def _run(self, trace: Trace, job: Callable[[], ResultT]) -> ResultT:
@@ -180,8 +186,8 @@ def _framed(file: PictureFile, box: Box | None, framing: Framing) -> Picture:
     return frame(part_for(file, box, framing), box, framing)
 
 
-def _photo(file: PictureFile) -> Photo:
-    part = file.whole()
+def _photo(file: PictureFile, most_pixels: int) -> Photo:
+    part = file.whole(most_pixels)
     return Photo(letterbox(part), part)
 
 
@@ -190,8 +196,13 @@ def oriented(crop: Picture, side: Side) -> Picture:
     return mirror(crop) if is_mirrored(side) else crop
 
 
-def stored_crop(picture: Picture | Part, box: Box | None) -> StoredCrop:
-    """The posted ear with its surroundings, at most 512 px, encoded anew (so no EXIF, no place, no time is kept)."""
+def stored_crop(picture: Picture | Part, box: Box | None, turns: int = 0) -> StoredCrop:
+    """The posted ear with its surroundings, at most 512 px, encoded anew (so no EXIF, no place, no time is kept).
+
+    turns: quarter turns anticlockwise that make the ear upright.
+    """
     crop, crop_box = source_crop(picture, box)
+    if turns and crop_box is not None:
+        crop, crop_box = turn(crop, turns), turn_box(crop_box, turns, crop.shape[1], crop.shape[0])
     lossless = max(crop.shape[:2]) <= LOSSLESS_SIDE_PX
     return StoredCrop(to_png(crop) if lossless else to_jpeg(crop, STORED_QUALITY), crop_box)

@@ -112,31 +112,34 @@ async def framed_ears(
     detect: Detect = False,
     keep: bool = False,
     limits: Limits = NO_LIMITS,
+    tiles: bool = False,
 ) -> FramedEars:
     """The ears of a picture file that a call is about.
 
     side: of the ear where the caller knows it: with detect, ears of the other side are passed over. Where nobody knows
     it and the encoder tells how sure it is, the surer orientation is taken. keep: make what a gallery stores, too.
-    limits: ears below them are passed over.
+    limits: ears below them are passed over. tiles: detect in parts of the photo as well.
     Raises BadRequest where box and detect are both given, or no ear was found, PictureRefused where all are below the
     limits, and what decoding and encoding raise.
     """
     if not detect:
         if limits.min_score is not None:
             raise BadRequest("min_score is of the detector's score: say detect too", "min_score")
+        if tiles:
+            raise BadRequest("tiles are what ears are looked for in: say detect too", "tiles")
         ear = await _whole(pool, engine, trace, data, side, box, keep)
         if side == "unknown" and engine.has_spread:
             ear = await _surer(engine, trace, ear)
         return await _of_quality(pool, engine, trace, FramedEars((ear,)), limits)
     if box is not None:
         raise BadRequest("detect finds the box itself; give one or the other", "detect")
-    async with seen_ears(pool, engine, trace, data) as (photo, seen):
+    async with seen_ears(pool, engine, trace, data, tiles=tiles) as (photo, seen):
         chosen = [one for one in seen if side in ("unknown", one.ear.side)]
         if not chosen:
             raise BadRequest(_nothing(side, len(seen)), "detect")
 
         def framed_ear(one: SeenEar) -> FramedEar:
-            ear, stored = one.ear, stored_crop(photo.part, one.ear.box) if keep else None
+            ear, stored = one.ear, stored_crop(photo.part, one.ear.box, one.ear.turns) if keep else None
             crop = crop_of(photo, ear, engine.framing) if one.crop is None else one.crop
             return FramedEar(crop, ear.side, ear.box, ear, stored, one.encoded)
 

@@ -44,7 +44,10 @@ async def infer(
     detect = options["detect"]
     check_room(engine, len(files), detect)
     jobs = (
-        framed_ears(decode_pool, engine, trace, file, options["side"], options.get("box"), detect) for file in files
+        framed_ears(
+            decode_pool, engine, trace, file, options["side"], options.get("box"), detect, tiles=options["tiles"]
+        )
+        for file in files
     )
     framed = await together(jobs)
     ears = [ear for picture in framed for ear in picture.ears]

@@ -47,6 +47,7 @@ async def embed(request: Request) -> Answer:
         options.get("box"),
         options["detect"],
         limits=limits_of(options),
+        tiles=options["tiles"],
     )
     framed = await attended(request, work)
     encoded = await attended(request, encoded_ears(engine, trace, framed.ears))

@@ -107,7 +107,7 @@ async def _picture(
     side, box, detect = options["side"], options.get("box"), options["detect"]
     try:
         file = await service.fetcher.fetch(source.url) if isinstance(source, Remote) else source
-        return await framed_ears(service.decode_pool, engine, trace, file, side, box, detect)
+        return await framed_ears(service.decode_pool, engine, trace, file, side, box, detect, tiles=options["tiles"])
     except ImageError as error:
         raise type(error)(f"{where}: {error}") from None
     except BadRequest as error:

@@ -49,7 +49,9 @@ async def enrol(request: Request) -> Answer:
     check_room(engine, 1, detect)
     data = asked.picture()
     side, box, limits = options["side"], options.get("box"), limits_of(options)
-    work = framed_ears(service.decode_pool, engine, trace, data, side, box, detect, keep=True, limits=limits)
+    work = framed_ears(
+        service.decode_pool, engine, trace, data, side, box, detect, keep=True, limits=limits, tiles=options["tiles"]
+    )
     framed = await attended(request, work)
     encoded = await attended(request, encoded_ears(engine, trace, framed.ears))
     new = [
@@ -159,7 +161,18 @@ async def _framed(
     engine, side, box = active.engine, labels["side"], labels.get("box")
     limits, detect = limits_of(options), options["detect"]
     try:
-        return await framed_ears(service.decode_pool, engine, trace, file, side, box, detect, keep=True, limits=limits)
+        return await framed_ears(
+            service.decode_pool,
+            engine,
+            trace,
+            file,
+            side,
+            box,
+            detect,
+            keep=True,
+            limits=limits,
+            tiles=options["tiles"],
+        )
     except Exception as error:
         return _of_the_picture(error)
 

@@ -40,7 +40,9 @@ async def explain_match(request: Request) -> Answer:
     check_room(engine, 1, options["detect"])
     stored, vectors = await stored_vectors(active, trace, item_id)
     side, box = options["side"], options.get("box")
-    work = framed_ears(service.decode_pool, engine, trace, asked.picture(), side, box, options["detect"])
+    work = framed_ears(
+        service.decode_pool, engine, trace, asked.picture(), side, box, options["detect"], tiles=options["tiles"]
+    )
     framed = await attended(request, work)
     ear = framed.first
     # The stored vector cannot be turned: where a side is unknown, the query is compared in both orientations.

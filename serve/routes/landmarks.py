@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from bundle.landmarks import FoundEar
 from client import models
 from client.operations import LANDMARKS
+from client.options import LandmarksOptions
 from serve.http.responses import Answer
 from serve.inference.decode_pool import DecodePool, Photo
 from serve.inference.detection import described, seen_ears
@@ -31,8 +32,7 @@ async def landmarks(request: Request) -> Answer:
     finder = engine.finder
     engine.check_room_to_find()
     asked = await received(request, LANDMARKS)
-    threshold = asked.options.get("threshold")
-    photo, ears = await attended(request, _found(service.decode_pool, engine, trace, asked.picture(), threshold))
+    photo, ears = await attended(request, _found(service.decode_pool, engine, trace, asked.picture(), asked.options))
     space_id, bundle_id = engine.ids
     return Answer(
         models.Photo(
@@ -47,7 +47,7 @@ async def landmarks(request: Request) -> Answer:
 
 
 async def _found(
-    pool: DecodePool, engine: Engine, trace: Trace, data: bytes, threshold: float | None
+    pool: DecodePool, engine: Engine, trace: Trace, data: bytes, options: LandmarksOptions
 ) -> tuple[Photo, list[FoundEar]]:
-    async with seen_ears(pool, engine, trace, data, threshold) as (photo, seen):
+    async with seen_ears(pool, engine, trace, data, options.get("threshold"), options["tiles"]) as (photo, seen):
         return photo, [one.ear for one in seen]

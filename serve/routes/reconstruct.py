@@ -34,7 +34,16 @@ async def reconstruct(request: Request) -> Response:
     engine = service.use(request, options.get("space_id")).engine
     detect = options["detect"]
     check_room(engine, 1, detect)
-    work = framed_ears(service.decode_pool, engine, trace, asked.picture(), options["side"], options.get("box"), detect)
+    work = framed_ears(
+        service.decode_pool,
+        engine,
+        trace,
+        asked.picture(),
+        options["side"],
+        options.get("box"),
+        detect,
+        tiles=options["tiles"],
+    )
     framed = await attended(request, work)
     encoded = await attended(request, encoded_ears(engine, trace, framed.ears))
     decoded = await attended(request, engine.decode(trace, [one.mu for one in encoded]))

@@ -60,7 +60,9 @@ async def _search_picture(request: Request, active: ServedModel, asked: Received
     engine, side, detect = active.engine, options["side"], options["detect"]
     check_room(engine, 1 if side != "unknown" else 2, detect)
     data, box, limits = asked.picture(), options.get("box"), limits_of(options)
-    work = framed_ears(service.decode_pool, engine, trace, data, side, box, detect, limits=limits)
+    work = framed_ears(
+        service.decode_pool, engine, trace, data, side, box, detect, limits=limits, tiles=options["tiles"]
+    )
     framed = await attended(request, work)
     question = await _question(active, trace, options, _filter(options))
     found = [await _nearest(request, active, trace, ear, question, options) for ear in framed.ears]
@@ -113,7 +115,7 @@ async def _search_item(request: Request, active: ServedModel, asked: Received[Se
     service, trace, options = service_of(request), trace_of(request), asked.options
     engine, pool, item_id = active.engine, active.required_pool, options["item"]
     beside = [name for name in ("box", "embedding", "embeddings") if name in options] + list(asked.pictures)
-    beside += [name for name in ("side", "detect") if options[name] not in ("unknown", False)]
+    beside += [name for name in ("side", "detect", "tiles") if options[name] not in ("unknown", False)]
     if beside:
         raise BadRequest(f"a search with a stored ear takes no {beside[0]}; give one or the other", beside[0])
     item, stored = await stored_vectors(active, trace, item_id)

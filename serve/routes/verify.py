@@ -99,7 +99,9 @@ async def _framed(
         data = asked.picture(name)
         try:
             detect, limits = options["detect"], limits_of(options)
-            return await framed_ears(service.decode_pool, engine, trace, data, side, box, detect, limits=limits)
+            return await framed_ears(
+                service.decode_pool, engine, trace, data, side, box, detect, limits=limits, tiles=options["tiles"]
+            )
         except ImageError as error:
             raise type(error)(f"{name}: {error}") from None
         except BadRequest as error:

@@ -14,7 +14,7 @@ from PIL import Image
 from bundle.decoding import decode
 from bundle.errors import BadBox, ContractError, ImageTooSmall
 from bundle.framing import DEFAULT_FRAMING, Framing
-from bundle.image import frame, mirror, mirror_box, source_crop, to_jpeg, to_png
+from bundle.image import frame, mirror, mirror_box, source_crop, to_jpeg, to_png, turn, turn_box
 from tests.bundle.pictures import scene
 
 
@@ -85,6 +85,15 @@ def test_framing_commutes_with_mirroring() -> None:
 def test_mirroring_twice_is_nothing() -> None:
     assert (mirror(mirror(scene())) == scene()).all()
     assert mirror_box(mirror_box((1, 2, 30, 40), 96), 96) == (1, 2, 30, 40)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3, 5])
+def test_a_box_turns_with_its_picture(turns: int) -> None:
+    picture = np.zeros((30, 50, 3), np.uint8)
+    picture[4:9, 20:45] = 255
+    rows, columns = np.nonzero(turn(picture, turns)[..., 0])
+    box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert turn_box((20, 4, 45, 9), turns, 50, 30) == box
 
 
 def test_a_strip_is_refused_and_a_long_picture_with_a_box_is_not() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bundle.errors import ContractError
-from bundle.landmarks import EarFinder, ears_of, letterbox, nms
+from bundle.landmarks import EarFinder, distinct, ears_of, letterbox, nms
 from bundle.session import FakeSession
 
 
@@ -21,6 +21,24 @@ def test_a_letterbox_is_undone_exactly(height, width):
     assert placed.min() >= -1
     assert placed.max() <= 641
     np.testing.assert_allclose(square.undo(placed.astype(np.float32)), corners, atol=1e-2 * max(height, width) / 640)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_places_in_a_turned_square_are_told_in_the_photo_that_was_not_turned(turns):
+    picture = np.zeros((300, 400, 3), np.uint8)
+    picture[50:110, 280:360] = 255
+    square = letterbox(picture).turned(turns)
+    rows, columns = np.nonzero(square.picture[..., 0] > 128 + 60)
+    box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float32)
+    np.testing.assert_allclose(square.undo_box(box), (280, 50, 360, 110), atol=1)
+    covered = square.without([(280, 50, 360, 110)])
+    assert covered.picture.max() <= 200
+    assert (covered.turns, covered.picture.min()) == (turns, 0)
+
+
+def test_part_of_an_ear_that_was_seen_whole_is_no_ear_of_its_own():
+    whole, part, beside = (10, 10, 70, 110), (15, 60, 65, 112), (65, 10, 125, 110)
+    assert distinct([whole, part, beside, whole]) == [0, 2]
 
 
 def test_a_wide_photo_has_grey_above_and_below():
