@@ -55,7 +55,7 @@ def see(photos: Sequence[Photo], model: EarModel, finder: EarFinder) -> Ears:
 
 
 def detect(picture: Picture, model: EarModel, finder: EarFinder) -> list[FoundEar]:
-    """The ears of a photo as `detect=true` finds them: the detector's, as far as they look like ears to the encoder."""
+    """The ears that `detect=true` finds in an upright photo: what the detector and the encoder take for one."""
     (ears,) = finder.find([letterbox(picture)])
     expected = model.manifest.ear_spread
     if not ears or expected is None:
