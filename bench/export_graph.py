@@ -66,13 +66,13 @@ def contenders(vae: EarVAE, folder: Path, threads: int) -> dict[str, Callable[[n
         with torch.inference_mode():
             return graph(torch.from_numpy(crops))
 
-    found: dict[str, Callable[[np.ndarray], Any]] = {EAGER: eager}
+    graphs: dict[str, Callable[[np.ndarray], Any]] = {EAGER: eager}
     side = vae.config.image_size_px
     for name, changed in networks.items():
         spec = GraphSpec("encoder", ENCODER_INPUT, (side, side, 3), torch.uint8, ENCODER_OUTPUTS, OPSETS[name])
         export_onnx(EncoderGraph(changed), spec, folder / f"{name}.onnx")
-        found[name] = _runner(folder / f"{name}.onnx", threads)
-    return found
+        graphs[name] = _runner(folder / f"{name}.onnx", threads)
+    return graphs
 
 
 def _runner(path: Path, threads: int) -> Callable[[np.ndarray], Any]:
@@ -83,14 +83,16 @@ def _runner(path: Path, threads: int) -> Callable[[np.ndarray], Any]:
     return lambda crops: session.run(None, {ENCODER_INPUT: crops})
 
 
-def race(found: dict[str, Callable[[np.ndarray], Any]], crops: np.ndarray, rounds: int, threads: int) -> dict[str, Any]:
+def race(
+    graphs: dict[str, Callable[[np.ndarray], Any]], crops: np.ndarray, rounds: int, threads: int
+) -> dict[str, Any]:
     """Best seconds of each contender over interleaved rounds, and the best peak measured between them."""
-    best = dict.fromkeys(found, float("inf"))
+    best = dict.fromkeys(graphs, float("inf"))
     peaks = []
     for _ in range(rounds):
         peak = measure_peak(CPU, "fp32", threads)
         peaks.append(peak.gflops if peak else float("nan"))
-        for name, run in found.items():
+        for name, run in graphs.items():
             start = time.perf_counter()
             run(crops)
             best[name] = min(best[name], time.perf_counter() - start)
@@ -124,16 +126,16 @@ def measure(config: ModelConfig, batch: int, rounds: int, threads: int) -> dict[
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = race(contenders(vae, folder, threads), crops, rounds, threads)
+        graphs = race(contenders(vae, folder, threads), crops, rounds, threads)
         shares = profile(vae, folder, crops, threads)
-    limit_s = matmul_gflop(vae)["encoder"] * batch / found["peak_gflops"]
+    limit_s = matmul_gflop(vae)["encoder"] * batch / graphs["peak_gflops"]
     return {
         "preset": config.preset,
         "sam_size_px": config.sam.image_size_px,
         "batch": batch,
-        **found,
+        **graphs,
         "limit_s": limit_s,
-        "over_limit": {name: seconds / limit_s for name, seconds in found["seconds"].items()},
+        "over_limit": {name: seconds / limit_s for name, seconds in graphs["seconds"].items()},
         "profile": shares,
     }
 

@@ -29,38 +29,42 @@ from common.machine import usable_cpus
 Row = dict[str, Any]
 Part = Callable[[Vectors, Path, argparse.Namespace], Row]
 PARTS: dict[str, Part] = {
-    "enrol": lambda vectors, folder, given: gallery_parts.enrol(vectors, folder),
-    "embed": lambda vectors, folder, given: gallery_parts.enrol_pictures(given.bundle, folder.with_name("pictures")),
-    "exact": lambda vectors, folder, given: gallery_parts.build(
-        folder, vectors.dim, "exact", given.threads, given.recall
+    "enrol": lambda vectors, folder, options: gallery_parts.enrol(vectors, folder),
+    "embed": lambda vectors, folder, options: gallery_parts.enrol_pictures(
+        options.bundle, folder.with_name("pictures")
     ),
-    "hnsw": lambda vectors, folder, given: gallery_parts.build(
-        folder, vectors.dim, "hnsw", given.threads, given.recall
+    "exact": lambda vectors, folder, options: gallery_parts.build(
+        folder, vectors.dim, "exact", options.threads, options.recall
     ),
-    "ivf": lambda vectors, folder, given: gallery_parts.build(folder, vectors.dim, "ivf", given.threads, given.recall),
-    "hnswlib": lambda vectors, folder, given: gallery_rivals.hnswlib_f32(vectors, given.threads, given.recall),
-    "usearch": lambda vectors, folder, given: gallery_rivals.usearch_f16(vectors, given.threads, given.recall),
+    "hnsw": lambda vectors, folder, options: gallery_parts.build(
+        folder, vectors.dim, "hnsw", options.threads, options.recall
+    ),
+    "ivf": lambda vectors, folder, options: gallery_parts.build(
+        folder, vectors.dim, "ivf", options.threads, options.recall
+    ),
+    "hnswlib": lambda vectors, folder, options: gallery_rivals.hnswlib_f32(vectors, options.threads, options.recall),
+    "usearch": lambda vectors, folder, options: gallery_rivals.usearch_f16(vectors, options.threads, options.recall),
 }
 KINDS = ("exact", "hnsw", "ivf")
 
 
 def main() -> int:
     """Run the parts and print a row of each."""
-    given = parser().parse_args()
-    work = Path(tempfile.mkdtemp(prefix="ear-teacher-bench-", dir=given.work))
-    asked = {"count": given.count, "dim": given.dim, "rank": given.rank}
+    options = parser().parse_args()
+    work = Path(tempfile.mkdtemp(prefix="ear-teacher-bench-", dir=options.work))
+    asked = {"count": options.count, "dim": options.dim, "rank": options.rank}
     report: dict[str, Any] = {"machine": machine(), **asked, "rows": []}
     try:
-        vectors = prepare(work, given.count, given.dim, given.queries, given.rank)
-        for name in given.parts.split(","):
-            row = alone(run_part, name, vectors, work / "gallery", given)
+        vectors = prepare(work, options.count, options.dim, options.queries, options.rank)
+        for name in options.parts.split(","):
+            row = alone(run_part, name, vectors, work / "gallery", options)
             if name in KINDS:
                 row |= alone(gallery_parts.ask, vectors, work / "gallery", name)
             row |= {"load": round(os.getloadavg()[0], 1)}
             report["rows"].append(row)
             print(json.dumps(row), flush=True)
-            if given.out:
-                given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            if options.out:
+                options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     finally:
         shutil.rmtree(work)
     return 0
@@ -81,8 +85,8 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run_part(name: str, vectors: Vectors, folder: Path, given: argparse.Namespace) -> Row:
-    return PARTS[name](vectors, folder, given)
+def run_part(name: str, vectors: Vectors, folder: Path, options: argparse.Namespace) -> Row:
+    return PARTS[name](vectors, folder, options)
 
 
 def alone(job: Callable[..., Row], *arguments: Any) -> Row:

@@ -49,8 +49,8 @@ def enrol_pictures(bundle: Path, folder: Path) -> dict[str, Any]:
     with open_gallery(folder, model.latent_dim, model.space_id) as gallery:
         started = time.perf_counter()
         for start in range(0, PICTURES, 32):
-            found = model.encode(crops[start : start + 32])
-            pairs = zip(found.mu, found.embedding, strict=True)
+            encoded = model.encode(crops[start : start + 32])
+            pairs = zip(encoded.mu, encoded.embedding, strict=True)
             gallery.enrol([NewItem(CROP, mu, embedding) for mu, embedding in pairs])
         taken = time.perf_counter() - started
     model.close()

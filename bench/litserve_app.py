@@ -50,9 +50,9 @@ if __name__ == "__main__":
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--max-batch", type=int, default=16)
     parser.add_argument("--timeout-s", type=float, default=0.002, help="how long a batch waits for company")
-    given = parser.parse_args()
-    api = EarApi(max_batch_size=given.max_batch, batch_timeout=given.timeout_s)
-    api.bundle, api.threads = given.bundle, given.threads  # the worker is another process: no global reaches it
+    options = parser.parse_args()
+    api = EarApi(max_batch_size=options.max_batch, batch_timeout=options.timeout_s)
+    api.bundle, api.threads = options.bundle, options.threads  # the worker is another process: no global reaches it
     litserve.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=True).run(
-        port=given.port, host="127.0.0.1", log_level="error", generate_client_file=False
+        port=options.port, host="127.0.0.1", log_level="error", generate_client_file=False
     )

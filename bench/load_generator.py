@@ -118,14 +118,14 @@ def main() -> int:
     parser.add_argument("--files", type=Path, required=True, help="folder of pictures")
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=3.0)
-    given = parser.parse_args()
-    if not ipaddress.ip_address(given.host).is_loopback:
+    options = parser.parse_args()
+    if not ipaddress.ip_address(options.host).is_loopback:
         sys.exit("only loopback addresses are loaded")
-    files = [path.read_bytes() for path in sorted(given.files.glob("*.jpg"))[:64]]
-    requests = [form(given.path, data) if given.form else post(given.path, data, "image/jpeg") for data in files]
+    files = [path.read_bytes() for path in sorted(options.files.glob("*.jpg"))[:64]]
+    requests = [form(options.path, data) if options.form else post(options.path, data, "image/jpeg") for data in files]
     import uvloop
 
-    result = uvloop.run(load(given.host, given.port, requests, given.connections, given.seconds))
+    result = uvloop.run(load(options.host, options.port, requests, options.connections, options.seconds))
     print(json.dumps(result))
     return 0
 

@@ -43,18 +43,22 @@ class Exact:
         for bundle in bundles:
             with load(bundle) as model:
                 crops = [frame(decode(one), None, model.manifest.framing) for one in pictures]
-                found = [model.encode(np.stack(crops[n : n + 8])).embedding for n in range(0, len(crops), 8)]
-                embeddings = np.concatenate(found)
+                parts = [model.encode(np.stack(crops[n : n + 8])).embedding for n in range(0, len(crops), 8)]
+                embeddings = np.concatenate(parts)
                 self.cosines[model.space_id] = embeddings @ embeddings.T
 
     def agrees(self, query: int, answer: dict[str, Any]) -> bool:
         """Whether the hits are the K nearest with their similarities; equally near ones may change places."""
         cosines = self.cosines[answer["space_id"]][query]
         hits = answer["hits"]
-        told = np.array([hit["similarity"] for hit in hits])
+        similarities = np.array([hit["similarity"] for hit in hits])
         own = np.array([cosines[self.ids.index(hit["item_id"])] for hit in hits])
         best = np.sort(cosines)[::-1][:K]
-        return len(hits) == K and np.allclose(told, own, atol=TOLERANCE) and np.allclose(told, best, atol=TOLERANCE)
+        return (
+            len(hits) == K
+            and np.allclose(similarities, own, atol=TOLERANCE)
+            and np.allclose(similarities, best, atol=TOLERANCE)
+        )
 
 
 @dataclass
@@ -158,23 +162,23 @@ def main() -> int:
     parser.add_argument("--ears", type=int, default=64, help="enrolled before, of demo/ears")
     parser.add_argument("--seconds", type=float, default=10.0, help="least length of a phase")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
-    given = parser.parse_args()
-    pictures = [path.read_bytes() for path in sorted(EARS.glob("*.jpg"))[: given.ears]]
-    exact = Exact([given.old, given.new], pictures)
-    with tempfile.TemporaryDirectory() as gallery, running(given.old, Path(gallery)) as service:
+    options = parser.parse_args()
+    pictures = [path.read_bytes() for path in sorted(EARS.glob("*.jpg"))[: options.ears]]
+    exact = Exact([options.old, options.new], pictures)
+    with tempfile.TemporaryDirectory() as gallery, running(options.old, Path(gallery)) as service:
         service.wait("/health/ready")
         address = f"http://127.0.0.1:{service.port}"
         enrol_fixed(address, pictures, exact)
-        clients = Clients(address, pictures, exact, given.clients)
+        clients = Clients(address, pictures, exact, options.clients)
         try:
-            promote_under_load(address, given.new, clients, given.seconds)
+            promote_under_load(address, options.new, clients, options.seconds)
         finally:
             heard = clients.stop()
-    facts = {"clients": given.clients, "enrolled": len(heard.enrolled), "phases": heard.phases()}
+    facts = {"clients": options.clients, "enrolled": len(heard.enrolled), "phases": heard.phases()}
     facts |= {"failures": heard.failures, "wrong": heard.wrong, "spaces": sorted({one[1] for one in heard.searches})}
     print(json.dumps(facts, indent=1))
-    if given.out:
-        given.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    if options.out:
+        options.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return 1 if heard.failures or heard.wrong else 0
 
 

@@ -142,43 +142,43 @@ def drive(port: int, connections: int, seconds: float, *flags: str) -> dict[str,
     return result
 
 
-def measure(given: argparse.Namespace) -> dict[str, Any]:
+def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All windows of all rounds; medians by number of connections."""
     files = [path.read_bytes() for path in sorted(EARS.glob("*.jpg"))[:64]]
-    limit = Limit(given.bundle, files)
+    limit = Limit(options.bundle, files)
     print(
-        f"limit: {limit.threads} threads, batch {limit.batch}, {limit.rate(given.seconds):.0f} pictures/s", flush=True
+        f"limit: {limit.threads} threads, batch {limit.batch}, {limit.rate(options.seconds):.0f} pictures/s", flush=True
     )
     with ExitStack() as stack:
         servers = {
             name: stack.enter_context(server([*command, "--threads", str(limit.threads)], ready))
-            for name, (command, ready) in commands(given).items()
+            for name, (command, ready) in commands(options).items()
         }
-        rows = [_row(limit, servers, connections, given) for connections in given.connections]
+        rows = [_row(limit, servers, connections, options) for connections in options.connections]
     machine = {"cores": len(cores()), "load_average": os.getloadavg()[0]}
     return {"limit": {"threads": limit.threads, "batch": limit.batch}, "machine": machine, "rows": rows}
 
 
-def commands(given: argparse.Namespace) -> dict[str, tuple[list[str], str]]:
+def commands(options: argparse.Namespace) -> dict[str, tuple[list[str], str]]:
     """Command and readiness path of each server; both are given the threads that were best for the limit."""
-    shared = ["--bundle", str(given.bundle), "--port", "PORT"]
-    known = {"service": ([sys.executable, "-m", "ear_teacher", "serve", *shared, "--log-format", "json"], READY)}
-    if given.litserve_python:
-        known["litserve"] = ([given.litserve_python, "-m", "bench.litserve_app", *shared], "/health")
-    return known
+    shared = ["--bundle", str(options.bundle), "--port", "PORT"]
+    servers = {"service": ([sys.executable, "-m", "ear_teacher", "serve", *shared, "--log-format", "json"], READY)}
+    if options.litserve_python:
+        servers["litserve"] = ([options.litserve_python, "-m", "bench.litserve_app", *shared], "/health")
+    return servers
 
 
-def _row(limit: Limit, servers: dict[str, Server], connections: int, given: argparse.Namespace) -> dict[str, Any]:
+def _row(limit: Limit, servers: dict[str, Server], connections: int, options: argparse.Namespace) -> dict[str, Any]:
     windows: dict[str, list[dict[str, float]]] = {name: [] for name in servers}
     limits, singles = [], []
-    for _ in range(given.rounds):
-        limits.append(limit.rate(given.seconds))
-        singles.append(limit.single_ms(given.seconds))
+    for _ in range(options.rounds):
+        limits.append(limit.rate(options.seconds))
+        singles.append(limit.single_ms(options.seconds))
         for name, one in servers.items():
             flags = ("--path", "/predict", "--form") if name == "litserve" else ()
             with one.measured() as port:
                 drive(port, connections, 0.5, *flags)  # warm again
-                windows[name].append(drive(port, connections, given.seconds, *flags))
+                windows[name].append(drive(port, connections, options.seconds, *flags))
     row: dict[str, Any] = {"connections": connections, "limit_per_s": statistics.median(limits)}
     for name, taken in windows.items():
         row[name] = {key: statistics.median(window[key] for window in taken) for key in taken[0]}
@@ -225,10 +225,10 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--litserve-python", help="a Python that has litserve; none: no comparison")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
-    given = parser.parse_args()
-    figures = measure(given)
-    if given.out:
-        given.out.write_text(json.dumps(figures, indent=1) + "\n")
+    options = parser.parse_args()
+    figures = measure(options)
+    if options.out:
+        options.out.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
 
 

@@ -76,8 +76,8 @@ class Torment:
             number = self.whole % len(files)
             answered, text = await wire.ask(post("/v1/embed?side=left", files[number], "image/jpeg"))
             vector = json.loads(text)["embedding"] if answered == 200 else []
-            known = expected.setdefault(number, vector)
-            cosine = sum(a * b for a, b in zip(vector, known, strict=False))
+            first_vector = expected.setdefault(number, vector)
+            cosine = sum(a * b for a, b in zip(vector, first_vector, strict=False))
             self.harmed += not cosine > 0.9999
             self.whole += 1
 
@@ -89,11 +89,11 @@ def _damaged(rng: random.Random, files: list[bytes]) -> tuple[str, bytes, str]:
     return path, mutated(JSON_BODIES[path], rng), "application/json"
 
 
-async def torment(port: int, state: Torment, given: argparse.Namespace, until: int) -> None:
+async def torment(port: int, state: Torment, options: argparse.Namespace, until: int) -> None:
     """Send damaged requests over the connections until so many have been sent in all."""
     state.requests = until
     beside = asyncio.create_task(state.accompany(port))
-    await asyncio.gather(*(state.damage(port, hash((given.seed, until, n))) for n in range(given.connections)))
+    await asyncio.gather(*(state.damage(port, hash((options.seed, until, n))) for n in range(options.connections)))
     beside.cancel()
     await asyncio.gather(beside, return_exceptions=True)
     if beside.done() and not beside.cancelled():
@@ -108,19 +108,19 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--allowed-mb", type=float, default=16.0, help="growth of resident memory, MiB")
-    given = parser.parse_args()
+    options = parser.parse_args()
     state = Torment(0)
-    with running(given.bundle, None) as service:
+    with running(options.bundle, None) as service:
         service.wait("/health/ready")
-        asyncio.run(torment(service.port, state, given, round(given.requests * SETTLED)))
+        asyncio.run(torment(service.port, state, options, round(options.requests * SETTLED)))
         settled_mb = service.memory_mb
-        asyncio.run(torment(service.port, state, given, given.requests))
+        asyncio.run(torment(service.port, state, options, options.requests))
         growth_mb = service.memory_mb - settled_mb
         service.wait("/health/ready")
     figures: dict[str, Any] = {"sent": state.sent, "statuses": dict(sorted(state.statuses.items()))}
     figures |= {"whole": state.whole, "harmed": state.harmed, "growth_mb": round(growth_mb, 1), "faults": state.faults}
     print(json.dumps(figures, indent=1))
-    return int(bool(state.faults) or state.harmed > 0 or not growth_mb <= given.allowed_mb)
+    return int(bool(state.faults) or state.harmed > 0 or not growth_mb <= options.allowed_mb)
 
 
 if __name__ == "__main__":

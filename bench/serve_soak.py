@@ -52,11 +52,11 @@ def cases(files: list[bytes]) -> list[Case]:
         gone = f"DELETE /v1/gallery/subjects/s{number} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
         return [(form("/v1/gallery/items", {"file": one(number)}, subject=f"s{number}", side="left"), 201), (gone, 200)]
 
-    def raw(path: str, wanted: int) -> Callable[[int], list[tuple[bytes, int]]]:
-        return lambda number: [(post(path, one(number), "image/jpeg"), wanted)]
+    def raw(path: str, status: int) -> Callable[[int], list[tuple[bytes, int]]]:
+        return lambda number: [(post(path, one(number), "image/jpeg"), status)]
 
-    def fixed(path: str, body: bytes, kind: str, wanted: int) -> Callable[[int], list[tuple[bytes, int]]]:
-        return lambda number: [(post(path, body, kind), wanted)]
+    def fixed(path: str, body: bytes, kind: str, status: int) -> Callable[[int], list[tuple[bytes, int]]]:
+        return lambda number: [(post(path, body, kind), status)]
 
     header = b"IHDR" + struct.pack(">IIBBBBB", 65536, 65536, 8, 2, 0, 0, 0)
     huge = b"\x89PNG\r\n\x1a\n\x00\x00\x00\r" + header + struct.pack(">I", zlib.crc32(header))
@@ -87,17 +87,17 @@ class Soak:
     wrong: Counter[str] = field(default_factory=Counter)
     memory: list[dict[str, float]] = field(default_factory=list)
 
-    async def drive(self, port: int, known: list[Case], seed: int) -> None:
+    async def drive(self, port: int, mix: list[Case], seed: int) -> None:
         """One connection's share: cases in random order until all have been sent."""
         rng, wire = random.Random(seed), Wire(port)
         while self.sent < self.requests:
-            name, made = rng.choice(known)
-            for request, wanted in made(self.sent):
+            name, made = rng.choice(mix)
+            for request, status in made(self.sent):
                 self.sent += 1
-                if not wanted:
+                if not status:
                     await wire.vanish(request)
-                elif (answered := (await wire.ask(request))[0]) != wanted:
-                    self.wrong[f"{name}: {answered} in place of {wanted}"] += 1
+                elif (answered := (await wire.ask(request))[0]) != status:
+                    self.wrong[f"{name}: {answered} in place of {status}"] += 1
         wire.close()
 
     async def watch(self, service: Running, every_s: float) -> None:
@@ -121,14 +121,14 @@ class Soak:
         return settled[-1] - settled[0] if settled else float("nan")
 
 
-async def soak(service: Running, given: argparse.Namespace) -> Soak:
+async def soak(service: Running, options: argparse.Namespace) -> Soak:
     """Send everything over the connections."""
-    state, known = Soak(given.requests), cases(demo_pictures())
-    watching = asyncio.create_task(state.watch(service, given.every_s))
-    await asyncio.gather(*(state.drive(service.port, known, seed) for seed in range(given.connections)))
+    state, mix = Soak(options.requests), cases(demo_pictures())
+    watching = asyncio.create_task(state.watch(service, options.every_s))
+    await asyncio.gather(*(state.drive(service.port, mix, seed) for seed in range(options.connections)))
     watching.cancel()
     await asyncio.sleep(1.0)  # what callers left behind is dropped by now
-    watching = asyncio.create_task(state.watch(service, given.every_s))
+    watching = asyncio.create_task(state.watch(service, options.every_s))
     await asyncio.sleep(0.1)
     watching.cancel()
     return state
@@ -143,16 +143,16 @@ def main() -> int:
     parser.add_argument("--every-s", type=float, default=10.0, help="seconds between two looks at memory")
     parser.add_argument("--allowed-mb", type=float, default=16.0, help="growth after the first tenth, MiB")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, running(given.bundle, Path(folder) / "gallery") as service:
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, running(options.bundle, Path(folder) / "gallery") as service:
         service.wait("/health/ready")
-        state = asyncio.run(soak(service, given))
+        state = asyncio.run(soak(service, options))
         service.wait("/health/ready")
     figures: dict[str, Any] = {"sent": state.sent, "wrong": dict(state.wrong), "growth_mb": state.growth_mb()}
     print(json.dumps(figures, indent=1))
-    if given.out:
-        given.out.write_text(json.dumps(figures | {"memory": state.memory}, indent=1) + "\n")
-    return int(bool(state.wrong) or not state.growth_mb() <= given.allowed_mb)
+    if options.out:
+        options.out.write_text(json.dumps(figures | {"memory": state.memory}, indent=1) + "\n")
+    return int(bool(state.wrong) or not state.growth_mb() <= options.allowed_mb)
 
 
 if __name__ == "__main__":

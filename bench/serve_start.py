@@ -59,21 +59,21 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--requests", type=int, default=200, help="pictures before memory is read")
     parser.add_argument("--out", type=Path, help="write the figures as JSON")
-    given = parser.parse_args()
-    start(given.bundle, None, 1)  # the files are in the page cache from here on
-    helps = [help_s() for _ in range(given.runs)]
+    options = parser.parse_args()
+    start(options.bundle, None, 1)  # the files are in the page cache from here on
+    helps = [help_s() for _ in range(options.runs)]
     print(told("ear-teacher --help", helps, "s"), flush=True)
     figures: dict[str, object] = {"help_s": helps}
     with tempfile.TemporaryDirectory() as folder:
         for name, gallery in (("without a gallery", None), ("with an empty gallery", Path(folder) / "gallery")):
-            runs = [start(given.bundle, gallery, given.requests) for _ in range(given.runs)]
+            runs = [start(options.bundle, gallery, options.requests) for _ in range(options.runs)]
             columns = {key: [run[key] for run in runs] for key in runs[0]}
             for key, values in columns.items():
                 measure, unit = key.rsplit("_", 1)
                 print(told(f"{measure}, {name}", values, unit.replace("mb", "MiB")), flush=True)
             figures[name] = columns
-    if given.out:
-        given.out.write_text(json.dumps(figures, indent=1) + "\n")
+    if options.out:
+        options.out.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
 
 

@@ -72,9 +72,9 @@ def main(argv: list[str] | None = None) -> None:
         "ear-teacher, the frozen half from --cache-frozen-gib": lambda x: encoder(x, kept),
     }
     for name, forward in forwards.items():
-        found = count(encoder, forward, images)
-        cells = [f"{found.calls[key]} ({found.written_bytes[key] / 1e6:.0f} MB)" for key in SHOWN]
-        total = f"{sum(found.calls.values())} | {sum(found.written_bytes.values()) / 1e6:.0f}"
+        counts = count(encoder, forward, images)
+        cells = [f"{counts.calls[key]} ({counts.written_bytes[key] / 1e6:.0f} MB)" for key in SHOWN]
+        total = f"{sum(counts.calls.values())} | {sum(counts.written_bytes.values()) / 1e6:.0f}"
         print(f"| {name} | {total} | {' | '.join(cells)} |")
 
 

@@ -163,21 +163,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--num-workers", type=int, default=0)
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args(argv)
-    model = preset(given.preset, sam_size_px=given.sam_size, freeze_layers=given.freeze_layers)
+    options = parser.parse_args(argv)
+    model = preset(options.preset, sam_size_px=options.sam_size, freeze_layers=options.freeze_layers)
     with tempfile.TemporaryDirectory() as folder:
         config = TrainConfig(
-            given.data, Path(folder), model, batch_size=given.batch_size, views=given.views, sam_weights=None,
-            decode_every=given.decode_every, optimizer=given.optimizer, num_workers=given.num_workers,
+            options.data, Path(folder), model, batch_size=options.batch_size, views=options.views, sam_weights=None,
+            decode_every=options.decode_every, optimizer=options.optimizer, num_workers=options.num_workers,
             losses=LossWeights(perceptual=0), precision=resolve_precision("auto"), fast_dev_run=True,
         )  # fmt: skip
-        speeds = measure(config, given.steps)
+        speeds = measure(config, options.steps)
     machine = this_machine().to_dict()
-    print(f"{given.preset}, SAM at {model.sam.image_size_px} px, batches of {given.batch_size}, commit {commit()}")
+    print(f"{options.preset}, SAM at {model.sam.image_size_px} px, batches of {options.batch_size}, commit {commit()}")
     print(json.dumps(machine))
     print(speeds.table())
-    if given.json:
-        given.json.write_text(json.dumps({"machine": machine, "commit": commit(), **vars(speeds)}, indent=1) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine, "commit": commit(), **vars(speeds)}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

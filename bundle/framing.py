@@ -56,10 +56,10 @@ class Framing:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Framing:
         """Raises ManifestError on a name that this version does not know."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
+        allowed = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - allowed):
             raise ManifestError(
-                f"framing has unknown entries {unknown}; known are {sorted(known)}. Update ear-teacher."
+                f"framing has unknown entries {unknown}; known are {sorted(allowed)}. Update ear-teacher."
             )
         return cls(**values)
 
@@ -69,23 +69,27 @@ DEFAULT_FRAMING = Framing()
 
 def check_box(box: Box, width: int, height: int) -> Box:
     """The box as floats, or BadBox: it must be finite, ordered, at least 2 px wide and high, and a quarter inside."""
-    given = f"({', '.join(str(value) for value in box)})"
+    coordinates = f"({', '.join(str(value) for value in box)})"
     try:
         values = tuple(float(value) for value in box)
     except (TypeError, ValueError):
         values = ()
     if len(values) != 4 or not all(map(math.isfinite, values)):
-        raise BadBox(f"box {given} is not four finite numbers x1, y1, x2, y2 in pixels")
+        raise BadBox(f"box {coordinates} is not four finite numbers x1, y1, x2, y2 in pixels")
     x1, y1, x2, y2 = values
     if x2 <= x1 or y2 <= y1:
-        raise BadBox(f"box {given} is empty or reversed: x2 must exceed x1 and y2 exceed y1, in pixels")
+        raise BadBox(f"box {coordinates} is empty or reversed: x2 must exceed x1 and y2 exceed y1, in pixels")
     if min(x2 - x1, y2 - y1) < MIN_BOX_SIDE_PX:
-        raise BadBox(f"box {given} is under {MIN_BOX_SIDE_PX:g} px wide or high; boxes are in pixels, not in fractions")
+        raise BadBox(
+            f"box {coordinates} is under {MIN_BOX_SIDE_PX:g} px wide or high; boxes are in pixels, not in fractions"
+        )
     inside = max(0.0, min(x2, width) - max(x1, 0.0)) * max(0.0, min(y2, height) - max(y1, 0.0))
     if inside <= 0.0:
-        raise BadBox(f"box {given} lies wholly outside the picture of {width}x{height} px")
+        raise BadBox(f"box {coordinates} lies wholly outside the picture of {width}x{height} px")
     if inside < MIN_SHARE_INSIDE * (x2 - x1) * (y2 - y1):
-        raise BadBox(f"box {given} lies mostly outside the picture of {width}x{height} px; a quarter must be inside")
+        raise BadBox(
+            f"box {coordinates} lies mostly outside the picture of {width}x{height} px; a quarter must be inside"
+        )
     return (x1, y1, x2, y2)
 
 

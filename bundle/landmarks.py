@@ -141,10 +141,10 @@ class EarFinder:
 
 def ears_of(candidates: Arrays, square: Letterboxed, threshold: float) -> list[FoundEar]:
     """Candidates of one square, (N, ...) each output -> the ears among them, in the photo's pixels."""
-    found = []
+    ears = []
     for number in nms(candidates["boxes"], candidates["scores"], threshold):
         right = float(candidates["sides"][number])
-        found.append(
+        ears.append(
             FoundEar(
                 box=square.undo_box(candidates["boxes"][number]),
                 score=float(candidates["scores"][number]),
@@ -155,7 +155,7 @@ def ears_of(candidates: Arrays, square: Letterboxed, threshold: float) -> list[F
                 turns=square.turns,
             )
         )
-    return found
+    return ears
 
 
 def nms(boxes: NDArray[Any], scores: NDArray[Any], threshold: float) -> list[int]:

@@ -73,11 +73,13 @@ def check_golden_ears(session: Session, folder: str | Path) -> tuple[float, floa
             golden = {name: archive[name] for name in OUTPUTS}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise GoldenMismatch(f"{path} cannot be read: {error}") from error
-    found = [session.run({INPUT: one[None]}) for one in golden_pictures()]  # one by one: memory that is taken stays
-    given = {name: np.concatenate([each[name] for each in found]) for name in OUTPUTS}
-    rows, best, mine = np.arange(GOLDEN_COUNT), golden["scores"].argmax(1), given["scores"].argmax(1)
-    place = max(float(np.abs(golden[name][rows, best] - given[name][rows, mine]).max()) for name in ("boxes", "points"))
-    chance = float(np.abs(golden["scores"][rows, best] - given["scores"][rows, mine]).max())
+    runs = [session.run({INPUT: one[None]}) for one in golden_pictures()]  # one by one: memory that is taken stays
+    computed = {name: np.concatenate([each[name] for each in runs]) for name in OUTPUTS}
+    rows, best, mine = np.arange(GOLDEN_COUNT), golden["scores"].argmax(1), computed["scores"].argmax(1)
+    place = max(
+        float(np.abs(golden[name][rows, best] - computed[name][rows, mine]).max()) for name in ("boxes", "points")
+    )
+    chance = float(np.abs(golden["scores"][rows, best] - computed["scores"][rows, mine]).max())
     if not (place <= PLACE_PX and chance <= CHANCE):  # a NaN fails too
         raise GoldenMismatch(
             f"{session.runtime} does not find the ears of {GOLDEN_EARS}: places are off by {place:.3g} px (limit "

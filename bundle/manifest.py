@@ -168,8 +168,10 @@ def read_manifest(folder: str | Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise ManifestError(f"{path} cannot be read: {error}") from error
     if not isinstance(values, dict) or values.get("schema_version") != SCHEMA_VERSION:
-        given = values.get("schema_version") if isinstance(values, dict) else type(values).__name__
-        raise ManifestError(f"{path} has schema_version {given!r}; this version of ear-teacher reads {SCHEMA_VERSION}")
+        version = values.get("schema_version") if isinstance(values, dict) else type(values).__name__
+        raise ManifestError(
+            f"{path} has schema_version {version!r}; this version of ear-teacher reads {SCHEMA_VERSION}"
+        )
     try:
         manifest = Manifest.model_validate(values)
         actual = bundle_id(values)

@@ -38,8 +38,8 @@ def _read(kind: Any, value: Any) -> Any:
     if kind is bytes:
         return base64.b64decode(value.partition(",")[2])
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        known = {name: _read(hint, value[name]) for name, hint in fields_of(kind).items() if name in value}
-        return kind(**known)
+        values = {name: _read(hint, value[name]) for name, hint in fields_of(kind).items() if name in value}
+        return kind(**values)
     return value
 
 

@@ -141,23 +141,23 @@ def _counts(state: Import) -> str:
 
 
 WORDS: dict[str, Callable[[Any, argparse.Namespace], Any]] = {
-    "enrol": lambda ears, given: ears.enrol(picture_of(given), **options_of(given, gallery_options.EnrolOptions)),
+    "enrol": lambda ears, parsed: ears.enrol(picture_of(parsed), **options_of(parsed, gallery_options.EnrolOptions)),
     "enrol-many": _enrol_many,
     "near": _near,
-    "vectors": lambda ears, given: ears.vectors(given.item, **options_of(given, SpaceOptions)),
+    "vectors": lambda ears, parsed: ears.vectors(parsed.item, **options_of(parsed, SpaceOptions)),
     "items": _items,
-    "item": lambda ears, given: ears.item(given.item),
+    "item": lambda ears, parsed: ears.item(parsed.item),
     "image": _image,
-    "change": lambda ears, given: ears.change(given.item, **options_of(given, gallery_options.ChangeOptions)),
-    "delete": lambda ears, given: ears.delete(given.item),
-    "delete-subject": lambda ears, given: {"deleted": ears.delete_subject(given.subject)},
+    "change": lambda ears, parsed: ears.change(parsed.item, **options_of(parsed, gallery_options.ChangeOptions)),
+    "delete": lambda ears, parsed: ears.delete(parsed.item),
+    "delete-subject": lambda ears, parsed: {"deleted": ears.delete_subject(parsed.subject)},
     "duplicates": _duplicates,
-    "drift": lambda ears, given: ears.drift(**options_of(given, gallery_options.DriftOptions)),
-    "calibrate": lambda ears, given: ears.calibrate(**options_of(given, CalibrateOptions)),
-    "calibrations": lambda ears, given: ears.calibrations(),
+    "drift": lambda ears, parsed: ears.drift(**options_of(parsed, gallery_options.DriftOptions)),
+    "calibrate": lambda ears, parsed: ears.calibrate(**options_of(parsed, CalibrateOptions)),
+    "calibrations": lambda ears, parsed: ears.calibrations(),
     "import": _import,
     "imports": _imports,
-    "export": lambda ears, given: ears.export_gallery(
-        os.path.abspath(given.target), **options_of(given, gallery_options.ExportChoices)
+    "export": lambda ears, parsed: ears.export_gallery(
+        os.path.abspath(parsed.target), **options_of(parsed, gallery_options.ExportChoices)
     ),
 }

@@ -104,11 +104,13 @@ def _explain(ears: EarTeacher, arguments: argparse.Namespace) -> Any:
 
 
 WORDS: dict[str, Callable[[Any, argparse.Namespace], Any]] = {
-    "embed": lambda ears, given: ears.embed(picture_of(given), **options_of(given, options.EmbedOptions)),
-    "landmarks": lambda ears, given: ears.landmarks(picture_of(given), **options_of(given, options.LandmarksOptions)),
+    "embed": lambda ears, parsed: ears.embed(picture_of(parsed), **options_of(parsed, options.EmbedOptions)),
+    "landmarks": lambda ears, parsed: ears.landmarks(
+        picture_of(parsed), **options_of(parsed, options.LandmarksOptions)
+    ),
     "reconstruct": _reconstruct,
     "decode": _decode,
     "search": _search,
-    "verify": lambda ears, given: ears.verify(given.a, given.b, **options_of(given, options.VerifyOptions)),
+    "verify": lambda ears, parsed: ears.verify(parsed.a, parsed.b, **options_of(parsed, options.VerifyOptions)),
     "explain": _explain,
 }

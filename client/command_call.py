@@ -37,27 +37,27 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run one call. A refusal is one line on stderr and exit status 2; an import that did not reach its end is 1."""
-    given = parser().parse_args(argv)
+    parsed = parser().parse_args(argv)
     from client.client import EarTeacher
     from client.errors import CallError
     from client.gallery_models import Import
 
-    with EarTeacher(given.url, given.api_key) as ears:
+    with EarTeacher(parsed.url, parsed.api_key) as ears:
         try:
-            answer = CALLS[given.call](ears, given)
+            answer = CALLS[parsed.call](ears, parsed)
         except OSError as error:
             raise CallError(f"{error.filename}: {error.strerror}") from None
     if answer is not None:
-        print(answer if isinstance(answer, str) else _text(answer, given.full))
+        print(answer if isinstance(answer, str) else _text(answer, parsed.full))
     return int(isinstance(answer, Import) and answer.ended and not answer.complete)
 
 
 CALLS: dict[str, Callable[[Any, argparse.Namespace], Any]] = {
     **cli_pictures.WORDS,
     **cli_gallery.WORDS,
-    "models": lambda ears, given: ears.models() if given.id is None else ears.model(given.id),
-    "ready": lambda ears, given: ears.ready(),
-    "metrics": lambda ears, given: ears.metrics().rstrip(),
+    "models": lambda ears, parsed: ears.models() if parsed.id is None else ears.model(parsed.id),
+    "ready": lambda ears, parsed: ears.ready(),
+    "metrics": lambda ears, parsed: ears.metrics().rstrip(),
 }
 
 

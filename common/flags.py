@@ -111,7 +111,7 @@ def _kind(hint: Any) -> tuple[type, bool]:
 
 def _help(item: dataclasses.Field[Any]) -> str:
     text: str = item.metadata["help"]
-    told = item.metadata.get("default_help")
-    if told is None and not isinstance(item.default, (bool, type(None))) and item.default is not dataclasses.MISSING:
-        told = f"{item.default:g}" if isinstance(item.default, float) else str(item.default)
-    return (f"{text} (default {told})" if told else text).replace("%", "%%")
+    shown = item.metadata.get("default_help")
+    if shown is None and not isinstance(item.default, (bool, type(None))) and item.default is not dataclasses.MISSING:
+        shown = f"{item.default:g}" if isinstance(item.default, float) else str(item.default)
+    return (f"{text} (default {shown})" if shown else text).replace("%", "%%")

@@ -17,8 +17,8 @@ def commit() -> str:
 
     An archive of the tree without git has it in a file.
     """
-    if told := os.environ.get("EAR_TEACHER_COMMIT"):
-        return told
+    if from_environment := os.environ.get("EAR_TEACHER_COMMIT"):
+        return from_environment
     here = Path(__file__).resolve().parents[1]
     if (here / COMMIT_FILE).is_file():
         return (here / COMMIT_FILE).read_text().strip()
@@ -31,13 +31,13 @@ def commit() -> str:
 
 def installed(packages: Iterable[str]) -> dict[str, str]:
     """The versions of those packages that are installed."""
-    found = {}
+    versions = {}
     for name in packages:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def utc_now() -> str:

@@ -154,8 +154,8 @@ def _record(options: argparse.Namespace, branch: TrainedOn | None) -> TrainedOn 
 
     bundle = read_trained_on(options.bundle)
     if options.trained_on:
-        known = declared(options.trained_on).after(*(part for part in (bundle, branch) if part is not None))
-        return replace(known, incomplete=False)
+        stated = declared(options.trained_on).after(*(part for part in (bundle, branch) if part is not None))
+        return replace(stated, incomplete=False)
     if bundle is None:
         return branch and branch.after(None)
     return bundle.after(branch)

@@ -91,20 +91,20 @@ def attach_branch(
         )
     if len(crops) < 3:
         raise NoCrops(f"--crops: {len(crops)} pictures; at least 3 different ones are needed")
-    given = _of_torch(branch, crops.pixels)
+    reference = _of_torch(branch, crops.pixels)
     with staging(out) as folder:
         shutil.copytree(bundle, folder, dirs_exist_ok=True)
         rows: list[ParityRow] = []
         for variant in _encoders(manifest):
             logger.info("%s: replacing the embedding", variant.file)
             replace_embedding(bundle / variant.file, branch, folder / variant.file)
-            rows += _judge(bundle / variant.file, folder / variant.file, variant.precision, given, crops)
+            rows += _judge(bundle / variant.file, folder / variant.file, variant.precision, reference, crops)
         if refused := [row for row in rows if not row.passed]:
             raise ParityError(f"no bundle was written: {'; '.join(refused[0].refusals)}", tuple(rows))
         _write_golden(folder, branch)
         _write_record(folder, trained_on)
-        manifest = _manifest(manifest, folder, branch, rows, given[SPREAD])
-        manifest = _described(manifest, facts, photographs, _judged(given[EMBEDDING], crops, measured))
+        manifest = _manifest(manifest, folder, branch, rows, reference[SPREAD])
+        manifest = _described(manifest, facts, photographs, _judged(reference[EMBEDDING], crops, measured))
         manifest = write_manifest(folder, write_papers(folder, manifest))
         move_into_place(folder, out, force)
     return manifest
@@ -118,11 +118,11 @@ def _of_torch(branch: EarBranch, pixels: np.ndarray[Any, Any]) -> Outputs:
     return run_torch(BranchGraph(branch.eval()), pixels, OWN, 16)
 
 
-def _judge(old: Path, new: Path, precision: Precision, given: Outputs, crops: Crops) -> list[ParityRow]:
+def _judge(old: Path, new: Path, precision: Precision, reference: Outputs, crops: Crops) -> list[ParityRow]:
     """Rows of the new file: embedding and spread against torch's, mu and logvar against the file it replaces."""
     before, after = (open_session(path, RUNTIME, precision=precision) for path in (old, new))
     try:
-        expected: Outputs = run_session(before, ENCODER_INPUT, crops.pixels, 16) | given
+        expected: Outputs = run_session(before, ENCODER_INPUT, crops.pixels, 16) | reference
         rows = []
         for batch, count in batches(len(crops), 32):
             outputs = run_session(after, ENCODER_INPUT, crops.pixels[:count], batch)

@@ -117,9 +117,9 @@ def _slices(rows: Sequence[Mapping[str, Any]], judged_on: Mapping[str, Any]) -> 
         for row in rows
     ]
     head = ["| attribute | value | subjects | queries | rank-1 | EER |", "|---|---|---|---|---|---|"]
-    told = f"{judged_on.get('pictures', '?')} pictures of {judged_on.get('subjects', '?')} subjects"
+    counted = f"{judged_on.get('pictures', '?')} pictures of {judged_on.get('subjects', '?')} subjects"
     exposed = judged_on.get("trained_on", "Whether they were trained on was not recorded.")
-    return "\n".join([f"{exposed} On {told}; {judged_on.get('protocol', '')}.", "", *head, *lines])
+    return "\n".join([f"{exposed} On {counted}; {judged_on.get('protocol', '')}.", "", *head, *lines])
 
 
 def _facts(manifest: Manifest) -> str:

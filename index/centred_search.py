@@ -61,9 +61,9 @@ def centred_subjects(
 
 def _rescored(gallery: Gallery, probe: Probe, mean: Matrix, count: int, space_id: str) -> list[Hit]:
     query = centred(np.asarray(probe.embedding, np.float32), mean)
-    found = gallery.search_probes([replace(probe, embedding=query)], count, space_id)
-    stored = gallery.vectors_of([hit.item.id for hit in found], space_id)
-    kept = [hit for hit in found if hit.item.id in stored]  # others were deleted meanwhile
+    nearest = gallery.search_probes([replace(probe, embedding=query)], count, space_id)
+    stored = gallery.vectors_of([hit.item.id for hit in nearest], space_id)
+    kept = [hit for hit in nearest if hit.item.id in stored]  # others were deleted meanwhile
     if not kept:
         return []
     vectors = centred(np.stack([stored[hit.item.id].embedding for hit in kept]), mean)

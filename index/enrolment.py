@@ -35,10 +35,10 @@ def without_retired(item: NewItem, dims: Dims) -> NewItem:
     return replace(item, also={space_id: pair for space_id, pair in item.also.items() if space_id in dims})
 
 
-def check_covers(given: Mapping[str, Columns], active: str, count: int) -> None:
+def check_covers(columns: Mapping[str, Columns], active: str, count: int) -> None:
     """Every item needs vectors in the active space, or it would not be found. Raises SpaceMismatch."""
-    if active not in given or len(given[active].rows) != count:
-        raise SpaceMismatch(active, ", ".join(given))
+    if active not in columns or len(columns[active].rows) != count:
+        raise SpaceMismatch(active, ", ".join(columns))
 
 
 def column(pairs: Sequence[tuple[int, Vectors]], dim: int) -> Columns:
@@ -60,11 +60,11 @@ def replacement(vectors: Mapping[str, Vectors], active: str, dims: Dims) -> dict
     return {space_id: Vectors(some.mu[0], some.embeddings[0]) for space_id, some in checked.items()}
 
 
-def patched(item: Item, given: Mapping[str, Any], with_vectors: bool) -> Patch:
+def patched(item: Item, changes: Mapping[str, Any], with_vectors: bool) -> Patch:
     """An item's labels with what is given in their place. Raises BadItem."""
-    side = given.get("side", item.side)
-    subject, tags = check_labels(given.get("subject", item.subject), side, given.get("tags", item.tags))
-    patch = Patch(subject, side, tags, check_text("source", given.get("source", item.source), SOURCE_LIMIT))
+    side = changes.get("side", item.side)
+    subject, tags = check_labels(changes.get("subject", item.subject), side, changes.get("tags", item.tags))
+    patch = Patch(subject, side, tags, check_text("source", changes.get("source", item.source), SOURCE_LIMIT))
     if (patch.side == "right") != (item.side == "right") and not with_vectors:
         raise BadItem(
             f"side cannot change from {item.side or 'unknown'} to {patch.side or 'unknown'} alone: the stored "

@@ -91,21 +91,21 @@ class Gallery(GalleryReader):
         """
         if not items:
             return []
-        items, given = self._prepared(items, space_id)
+        items, by_space = self._prepared(items, space_id)
         with self._changing:
-            given = self._of_live_spaces(given, len(items))
+            by_space = self._of_live_spaces(by_space, len(items))
             with self._truth.write() as connection:
                 earlier = {} if on_duplicate == "add" else changes.find_duplicates(connection, items)
                 if earlier and on_duplicate == "reject":
                     raise DuplicateItem(*next(iter(earlier.items())))
                 new = [n for n in range(len(items)) if n not in earlier]
-                given = {name: columns.of(new) for name, columns in given.items()}
-                stored = changes.enrol(connection, [items[n] for n in new], given)
+                by_space = {name: columns.of(new) for name, columns in by_space.items()}
+                stored = changes.enrol(connection, [items[n] for n in new], by_space)
                 outcomes = {n: Outcome(item, True) for n, (_, item) in zip(new, stored, strict=True)}
                 for n, twin in earlier.items():
                     item = outcomes[twin].item if isinstance(twin, int) else rows.get(connection, twin)[1]
                     outcomes[n] = Outcome(item, False)
-            self._replication.publish(lambda: self._put(stored, given))
+            self._replication.publish(lambda: self._put(stored, by_space))
         self._maintenance.note(len(stored))
         return [outcomes[n] for n in range(len(items))]
 
@@ -114,12 +114,12 @@ class Gallery(GalleryReader):
 
         space_id: of the item's `mu` and `embedding`, as of `enrol_once`. Raises what `enrol_once` raises.
         """
-        (item,), given = self._prepared([item], space_id)
+        (item,), by_space = self._prepared([item], space_id)
         with self._changing:
-            given = self._of_live_spaces(given, 1)
+            by_space = self._of_live_spaces(by_space, 1)
             with self._truth.write() as connection:
-                gone, stored = changes.put(connection, item, given)
-            self._replication.publish(lambda: self._replace(gone, stored, given))
+                gone, stored = changes.put(connection, item, by_space)
+            self._replication.publish(lambda: self._replace(gone, stored, by_space))
         self._maintenance.note(1)
         return Outcome(stored[1], gone is None)
 
@@ -132,10 +132,10 @@ class Gallery(GalleryReader):
         items = [enrolment.without_retired(item, dims) for item in items]
         return items, enrolment.columns(items, space_id or self.space_id, dims)
 
-    def _of_live_spaces(self, given: Mapping[str, changes.Columns], count: int) -> dict[str, changes.Columns]:
+    def _of_live_spaces(self, by_space: Mapping[str, changes.Columns], count: int) -> dict[str, changes.Columns]:
         """Vectors of the spaces that are live still, now that nobody else changes them."""
         self._truth.check_writable()
-        live = {name: some for name, some in given.items() if name in self._live.dims()}
+        live = {name: some for name, some in by_space.items() if name in self._live.dims()}
         enrolment.check_covers(live, self.space_id, count)
         return live
 
@@ -155,13 +155,13 @@ class Gallery(GalleryReader):
         `vectors` (space id -> vectors of the picture in its new orientation) must be given. Raises ItemNotFound,
         BadItem, BadVector, SpaceMismatch, GalleryReadOnly.
         """
-        given = {"subject": subject, "side": side, "tags": tags, "source": source}
-        given = {name: value for name, value in given.items() if value is not KEEP}
+        labels = {"subject": subject, "side": side, "tags": tags, "source": source}
+        labels = {name: value for name, value in labels.items() if value is not KEEP}
         with self._changing:
             fresh = None if vectors is None else enrolment.replacement(vectors, self.space_id, self._live.dims())
             with self._truth.write() as connection:
                 old, item = rows.get(connection, item_id)
-                patch = enrolment.patched(item, given, fresh is not None)
+                patch = enrolment.patched(item, labels, fresh is not None)
                 if fresh is None:
                     key, item = changes.relabel(connection, old, patch)
                 else:
@@ -266,14 +266,14 @@ class Gallery(GalleryReader):
     ) -> None:
         self.close()
 
-    def _put(self, stored: Sequence[tuple[int, Item]], given: Mapping[str, changes.Columns]) -> None:
-        for space_id, some in given.items():
+    def _put(self, stored: Sequence[tuple[int, Item]], by_space: Mapping[str, changes.Columns]) -> None:
+        for space_id, some in by_space.items():
             self._live.put(space_id, [stored[n] for n in some.rows], some.embeddings)
 
-    def _replace(self, gone: int | None, stored: tuple[int, Item], given: Mapping[str, changes.Columns]) -> None:
+    def _replace(self, gone: int | None, stored: tuple[int, Item], by_space: Mapping[str, changes.Columns]) -> None:
         if gone is not None:
             self._live.remove([gone])
-        self._put([stored], given)
+        self._put([stored], by_space)
 
     def _delete(self, which: Callable[[Connection], Sequence[int]]) -> int:
         with self._changing:

@@ -59,8 +59,8 @@ class GalleryReader:
         """An item's vectors by space, in every live space where it has any. Raises ItemNotFound."""
         dims = self._live.dims()
         with self._truth.read() as connection:
-            found = {name: rows.vectors_of(connection, item_id, name, dim) for name, dim in dims.items()}
-        return {name: pair for name, pair in found.items() if pair is not None}
+            by_space = {name: rows.vectors_of(connection, item_id, name, dim) for name, dim in dims.items()}
+        return {name: pair for name, pair in by_space.items() if pair is not None}
 
     def vectors_of(self, item_ids: Sequence[str], space_id: str | None = None) -> dict[str, Vectors]:
         """The vectors of several items by id, in a space (the active one by default), where they have any."""

@@ -118,8 +118,8 @@ class FakeNeighbours:
 
     def put(self, entries: Entries) -> None:
         for key, label, vector in zip(entries.keys.tolist(), entries.labels, entries.embeddings, strict=True):
-            known = self._rows.get(key)
-            self._rows[key] = (label, known[1] if known else vector.copy())
+            kept = self._rows.get(key)
+            self._rows[key] = (label, kept[1] if kept else vector.copy())
 
     def relabel(self, key: int, label: Label) -> None:
         if key in self._rows:

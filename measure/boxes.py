@@ -44,9 +44,9 @@ def precision_curve(
         least_overlap: what a match needs.
     """
     hits: list[float] = []
-    for boxes, certainty, wanted in zip(found, scores, truth, strict=True):
-        overlaps = iou(np.reshape(boxes, (-1, 4)), np.reshape(wanted, (-1, 4)))
-        free = np.ones(len(wanted), bool)
+    for boxes, certainty, true_boxes in zip(found, scores, truth, strict=True):
+        overlaps = iou(np.reshape(boxes, (-1, 4)), np.reshape(true_boxes, (-1, 4)))
+        free = np.ones(len(true_boxes), bool)
         hit = np.zeros(len(boxes))
         for number in np.argsort(-np.asarray(certainty), kind="stable"):
             left = np.where(free, overlaps[number], -1.0)
@@ -57,7 +57,7 @@ def precision_curve(
     ranked = np.concatenate([np.zeros(0), *scores])
     order = np.argsort(-ranked, kind="stable")
     right = np.cumsum(np.array(hits)[order]) if hits else np.zeros(0)
-    total = sum(len(wanted) for wanted in truth)
+    total = sum(len(true_boxes) for true_boxes in truth)
     return Precision(right / max(total, 1), right / np.arange(1, len(right) + 1), ranked[order])
 
 

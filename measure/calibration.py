@@ -64,8 +64,8 @@ class Calibration:
         for point in self.points:
             if math.isclose(point.far, far, rel_tol=1e-6):
                 return point
-        known = ", ".join(f"{point.far:g}" for point in self.points) or "none"
-        raise MeasureError(f"no threshold was calibrated for a false-accept rate of {far:g}; there are: {known}")
+        rates = ", ".join(f"{point.far:g}" for point in self.points) or "none"
+        raise MeasureError(f"no threshold was calibrated for a false-accept rate of {far:g}; there are: {rates}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` gives the same Calibration back."""

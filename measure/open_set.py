@@ -41,9 +41,9 @@ def open_set(
     names = list(dict.fromkeys(gallery_ids))
     enrolled, strangers = set(names[::2]), set(names[1::2])
     columns = np.array([name in enrolled for name in gallery_ids])
-    known = np.array([name in enrolled for name in query_ids])
+    is_enrolled = np.array([name in enrolled for name in query_ids])
     foreign = np.array([name in strangers for name in query_ids])
-    if not known.any() or not foreign.any():
+    if not is_enrolled.any() or not foreign.any():
         raise MeasureError(
             f"{len(names)} identities: an open set needs some in the gallery and some outside, with queries"
         )
@@ -51,10 +51,10 @@ def open_set(
     owners = [name for name in gallery_ids if name in enrolled]
     best, top = kept.argmax(axis=1), kept.max(axis=1)
     right = np.array([owners[column] == name for column, name in zip(best, query_ids, strict=True)])
-    found = {}
+    rate_of = {}
     for rate in rates:
         allowed = int(np.floor(rate * foreign.sum()))
         worst_first = np.sort(top[foreign])[::-1]
         threshold = worst_first[allowed] if allowed < len(worst_first) else -np.inf
-        found[rate] = float((right & (top > threshold))[known].mean())
-    return OpenSet(found, len(enrolled), len(strangers))
+        rate_of[rate] = float((right & (top > threshold))[is_enrolled].mean())
+    return OpenSet(rate_of, len(enrolled), len(strangers))

@@ -35,35 +35,35 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the verb; status 1 where the report speaks against an activation that was asked for."""
-    given = parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     from client.client import EarTeacher
 
-    with EarTeacher(given.url, given.api_key) as ears:
-        if given.what == "status":
+    with EarTeacher(arguments.url, arguments.api_key) as ears:
+        if arguments.what == "status":
             print(summary(_newest(ears)))
             return 0
-        if given.what in STEPS:
+        if arguments.what in STEPS:
             promotion = _newest(ears).id
-            step = {"activate": lambda one: ears.activate(one, force=given.force)}.get(given.what)
-            print(summary(step(promotion) if step else getattr(ears, given.what)(promotion)))
+            step = {"activate": lambda one: ears.activate(one, force=arguments.force)}.get(arguments.what)
+            print(summary(step(promotion) if step else getattr(ears, arguments.what)(promotion)))
             return 0
-        return _promote(ears, given)
+        return _promote(ears, arguments)
 
 
-def _promote(ears: EarTeacher, given: argparse.Namespace) -> int:
-    promotion = _watched(ears, _begun(ears, Path(given.what).resolve()))
+def _promote(ears: EarTeacher, arguments: argparse.Namespace) -> int:
+    promotion = _watched(ears, _begun(ears, Path(arguments.what).resolve()))
     print(summary(promotion))
     if promotion.state == "active":
         return 0
     if promotion.state != "ready":
         return 1
-    if not given.activate:
+    if not arguments.activate:
         print("It answers nothing yet: ear-teacher promote activate")
         return 0
-    if promotion.objections and not given.force:
+    if promotion.objections and not arguments.force:
         print("Not activated. To do it all the same: ear-teacher promote activate --force", file=sys.stderr)
         return 1
-    print(summary(ears.activate(promotion.id, force=given.force)))
+    print(summary(ears.activate(promotion.id, force=arguments.force)))
     return 0
 
 
@@ -95,10 +95,10 @@ def _watched(ears: EarTeacher, promotion: Promotion) -> Promotion:
 def _newest(ears: EarTeacher) -> Promotion:
     from client.errors import Missing
 
-    known = ears.promotions()
-    if not known:
+    promotions = ears.promotions()
+    if not promotions:
         raise Missing("the service knows of no promotion; begin one with: ear-teacher promote NEW_BUNDLE")
-    return known[-1]
+    return promotions[-1]
 
 
 def summary(promotion: Promotion) -> str:

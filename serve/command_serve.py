@@ -47,12 +47,12 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str]) -> int:
     """Run the verb; returns when the service has stopped."""
-    given = vars(parser().parse_args(argv))
+    arguments = vars(parser().parse_args(argv))
     from serve.lifecycle.gallery_store import check_stores
     from serve.server import run
     from serve.settings import read_settings
 
-    settings = read_settings(given)
+    settings = read_settings(arguments)
     check_stores(settings)
     settings.check_exposure()
     run(settings)

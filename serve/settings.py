@@ -257,10 +257,10 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
 
 def _check_names(environment: Mapping[str, str]) -> None:
     """Refuse variables that look like settings and are none: a misspelt one would be dropped in silence."""
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
+    variables = {PREFIX + name.upper() for name in Settings.model_fields} | OTHER_VARIABLES
     for name in map(str.upper, environment):
-        if name.startswith(PREFIX) and name not in known and not FROM_KUBERNETES.fullmatch(name):
-            near = difflib.get_close_matches(name, known, n=1)
+        if name.startswith(PREFIX) and name not in variables and not FROM_KUBERNETES.fullmatch(name):
+            near = difflib.get_close_matches(name, variables, n=1)
             hint = f"; is {near[0]} meant?" if near else "; docs/operations.md lists the settings"
             raise ConfigurationError(f"the environment has {name}, which is no setting{hint}")
 

@@ -61,8 +61,8 @@ class FolderTree:
 
     @cached_property
     def names(self) -> list[str]:
-        found = self._local() if "://" not in self.address else self._remote()
-        return sorted(name for name in found if not _hidden(name))
+        everything = self._local() if "://" not in self.address else self._remote()
+        return sorted(name for name in everything if not _hidden(name))
 
     def tables(self) -> list[str]:
         return [TABLE] if self.location(TABLE).exists() else []

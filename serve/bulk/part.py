@@ -94,11 +94,11 @@ class PartEmbedder:
 
     def _embedded(self, some: list[Read], job: Job) -> list[dict[str, Any]]:
         kept = [(one.crop, one.row["side"] == "unknown") for one in some if one.crop is not None]
-        found = iter(embedded(self.model, [crop for crop, _ in kept], [is_unknown for _, is_unknown in kept]))
+        vectors_of_each = iter(embedded(self.model, [crop for crop, _ in kept], [is_unknown for _, is_unknown in kept]))
         names = ("embedding", "mu") if job.terms.with_mu else ("embedding",)
         rows = []
         for one in some:
-            vectors = None if one.crop is None else next(found)
+            vectors = None if one.crop is None else next(vectors_of_each)
             rows.append(_told(one) | {name: None if vectors is None else getattr(vectors, name) for name in names})
         return rows
 

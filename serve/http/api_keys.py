@@ -60,9 +60,11 @@ class Keyring:
     """The keys of this service; without any, everyone may do everything (the service is then bound to loopback)."""
 
     def __init__(self, settings: Settings) -> None:
-        given = settings.api_key
+        api_key = settings.api_key
         self._fixed = (
-            [Key(name="default", sha256=hashed(given.get_secret_value()), scopes=SCOPES)] if given is not None else []
+            [Key(name="default", sha256=hashed(api_key.get_secret_value()), scopes=SCOPES)]
+            if api_key is not None
+            else []
         )
         self._path = settings.api_key_file
         self._listed: list[Key] = []
@@ -85,11 +87,11 @@ class Keyring:
         if not shown:  # whatever is listed: the hash of nothing opens nothing
             raise Unauthorized("an API key is needed: send the header 'Authorization: Bearer KEY' (or X-API-Key)")
         digest = hashed(shown)
-        known = [*self._fixed, *self._listed]
-        found = [key for key in known if hmac.compare_digest(key.sha256, digest)]  # all of them: constant time
-        if not found:
+        all_keys = [*self._fixed, *self._listed]
+        matching = [key for key in all_keys if hmac.compare_digest(key.sha256, digest)]  # all of them: constant time
+        if not matching:
             raise Unauthorized("this API key is not known")
-        return found[0]
+        return matching[0]
 
     def _refresh(self) -> None:
         """Read the key file anew where it changed; while running, an unreadable one leaves the keys as they were."""

@@ -34,15 +34,15 @@ Source = bytes | Remote
 
 def picture_sources(body: dict[str, Any]) -> list[tuple[str, Source]]:
     """(where in the body, picture) for each picture asked about: one embedding each, in this order."""
-    given = [name for name in ("input", "inputs", "images", "messages") if body.get(name) is not None]
-    if len(given) != 1:
-        raise BadRequest(f"give exactly one of input, inputs, images and messages; given: {given or 'none'}", "input")
-    name = given[0]
+    fields = [name for name in ("input", "inputs", "images", "messages") if body.get(name) is not None]
+    if len(fields) != 1:
+        raise BadRequest(f"give exactly one of input, inputs, images and messages; given: {fields or 'none'}", "input")
+    name = fields[0]
     value = body[name]
-    found = list(_conversations(value, name) if name == "messages" else _entries(value, name))
-    if not found:
+    pictures_found = list(_conversations(value, name) if name == "messages" else _entries(value, name))
+    if not pictures_found:
         raise BadRequest(f"{name} has no picture; give {ALLOWED}", name)
-    return found
+    return pictures_found
 
 
 def _entries(value: Any, where: str) -> Iterator[tuple[str, Source]]:
@@ -74,7 +74,11 @@ def _is_conversation(entry: Any) -> bool:
 
 def _single(messages: list[Any], where: str) -> Source:
     """The one picture of a conversation."""
-    pictures = [found for index, message in enumerate(messages) for found in _content(message, f"{where}[{index}]")]
+    pictures = [
+        pictures_found
+        for index, message in enumerate(messages)
+        for pictures_found in _content(message, f"{where}[{index}]")
+    ]
     if len(pictures) != 1:
         raise BadRequest(f"{where} has {len(pictures)} pictures; a conversation with exactly 1 gives one vector", where)
     return pictures[0]

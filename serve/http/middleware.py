@@ -139,5 +139,5 @@ def error_answer(error: BaseException, request_id: str, path: str) -> Answer:
 
 
 def _request_id(headers: Headers) -> str:
-    given = headers.get("x-request-id", "")
-    return given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    request_id = headers.get("x-request-id", "")
+    return request_id if REQUEST_ID.fullmatch(request_id) else uuid.uuid4().hex

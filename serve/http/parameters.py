@@ -42,8 +42,8 @@ def checked(options: type[OptionsT], places: Mapping[str, Mapping[str, Any]], ot
     """
     parameters = parameters_of(options)
     values: dict[str, Any] = {}
-    for place, given in places.items():
-        for name, value in given.items():
+    for place, values_here in places.items():
+        for name, value in values_here.items():
             if name not in parameters:
                 allowed = ", ".join([*others, *parameters]) or "none"
                 raise BadRequest(f"the {place} has {name[:80]!r}, which is not read here; allowed are {allowed}", name)

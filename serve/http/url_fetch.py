@@ -123,8 +123,8 @@ def is_public(address: str) -> bool:
 
 async def resolve_host(host: str, port: int) -> list[str]:
     """All addresses of a name. Raises OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(entry[4][0]) for entry in found]
+    resolved = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in resolved]
 
 
 def _header(answer: Any, name: bytes) -> str:

@@ -56,8 +56,8 @@ class BatchSize:
         """Learn that a batch of `size` items took `seconds`."""
         bucket = self._bucket(size)
         cost = seconds if self.padded else seconds * bucket / size
-        known = self._seconds.get(bucket)
-        self._seconds[bucket] = cost if known is None else known + SMOOTHING * (cost - known)
+        earlier = self._seconds.get(bucket)
+        self._seconds[bucket] = cost if earlier is None else earlier + SMOOTHING * (cost - earlier)
 
     def stop_before(self, size: int) -> None:
         """Never run as many as `size` again, unless it is the smallest there is."""
@@ -74,7 +74,7 @@ class BatchSize:
         bucket = self._bucket(size)
         if not self._seconds:
             return 0.0
-        measured = bucket if bucket in self._seconds else min(self._seconds, key=lambda known: abs(known - bucket))
+        measured = bucket if bucket in self._seconds else min(self._seconds, key=lambda earlier: abs(earlier - bucket))
         seconds = self._seconds[measured] * bucket / measured  # unmeasured: taken as linear, so it gets tried
         return seconds if self.padded else seconds * size / bucket
 

@@ -86,10 +86,10 @@ class Imports:
         with self._changing:
             if self._worker is not None and self._worker.is_alive():
                 raise ImportConflict(f"import {self._records[-1].id} is running: wait until it has ended")
-            found = open_source(source)
+            vectors_of_each = open_source(source)
             record = ImportRecord(id="im_" + secrets.token_hex(8), source=str(source))
             self._records.append(record)
-            rows = takewhile(lambda _: not self._stop.is_set(), found)
+            rows = takewhile(lambda _: not self._stop.is_set(), vectors_of_each)
             job = (record, rows, self._models.active.engine.ids[0], update_labels)
             self._worker = threading.Thread(target=self._work, args=job, name="import", daemon=True)
             self._worker.start()
@@ -107,7 +107,7 @@ class Imports:
                 log.warning("the import is left: its batch did not end within %g s", self._settings.drain_s)
 
     def _work(
-        self, record: ImportRecord, found: Iterable[Picture | UnusableRow], space_id: str, update_labels: bool
+        self, record: ImportRecord, vectors_of_each: Iterable[Picture | UnusableRow], space_id: str, update_labels: bool
     ) -> None:
         from index.tools.bulk_import import ImportOptions, import_pictures
 
@@ -126,7 +126,7 @@ class Imports:
         try:
             gallery = self._models.gallery
             options = ImportOptions(space_id, BATCH, update_labels)
-            for report in import_pictures(gallery, found, lambda some: self._embed(space_id, some), options):
+            for report in import_pictures(gallery, vectors_of_each, lambda some: self._embed(space_id, some), options):
                 progress(report)
             record.state = "stopped" if self._stop.is_set() else "done"
         except Exception as error:
@@ -137,11 +137,19 @@ class Imports:
         """The items of some pictures, with vectors in every live space; an exception where a picture is none."""
         live = self._models.of_space(space_id)  # asked anew: a faster runtime may have taken over
         seen = [self._seen(one, live.engine.framing) for one in pictures]
-        kept = [(one, found) for one, found in zip(pictures, seen, strict=True) if not isinstance(found, Exception)]
-        own = embedded(live.engine.model, [found.crop for _, found in kept], [one.side is None for one, _ in kept])
-        also = self._elsewhere(live, [(one, found.part) for one, found in kept])
+        kept = [
+            (one, vectors_of_each)
+            for one, vectors_of_each in zip(pictures, seen, strict=True)
+            if not isinstance(vectors_of_each, Exception)
+        ]
+        own = embedded(
+            live.engine.model,
+            [vectors_of_each.crop for _, vectors_of_each in kept],
+            [one.side is None for one, _ in kept],
+        )
+        also = self._elsewhere(live, [(one, vectors_of_each.part) for one, vectors_of_each in kept])
         items = iter(_item(*each, own[row], also[row]) for row, each in enumerate(kept))
-        return [found if isinstance(found, Exception) else next(items) for found in seen]
+        return [vectors_of_each if isinstance(vectors_of_each, Exception) else next(items) for vectors_of_each in seen]
 
     def _seen(self, one: Picture, framing: Framing) -> DecodedPicture | Exception:
         try:
@@ -158,11 +166,11 @@ class Imports:
         for other in self._models.others(live):
             try:
                 crops = [_crop(one, part, other.engine.framing) for one, part in kept]
-                found = embedded(other.engine.model, crops, [one.side is None for one, _ in kept])
+                vectors_of_each = embedded(other.engine.model, crops, [one.side is None for one, _ in kept])
             except Exception as error:
                 log.warning("import: no vectors in space %s: %s", other.engine.ids[0], error)
                 continue
-            for vectors, one in zip(found, also, strict=True):
+            for vectors, one in zip(vectors_of_each, also, strict=True):
                 one[other.engine.ids[0]] = vectors
         return also
 

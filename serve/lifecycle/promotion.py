@@ -52,9 +52,9 @@ class Promotions:
                 raise PromotionConflict(f"promotion {other.id} is {other.state}: activate or retire it first")
             if (kept := self._ledger.live()) is not None:
                 raise PromotionConflict(f"promotion {kept.id} still keeps its old model: retire it first")
-            active, known = self._models.active, read_manifest(bundle).bundle_id
-            if any(known == live.engine.ids[1] for live in self._models.all()):
-                raise PromotionConflict(f"{known} answers already: promote another bundle")
+            active, bundle_id = self._models.active, read_manifest(bundle).bundle_id
+            if any(bundle_id == live.engine.ids[1] for live in self._models.all()):
+                raise PromotionConflict(f"{bundle_id} answers already: promote another bundle")
             staged = self._models.open(bundle)
             record = _record(active, staged)
             record.objections = lost_abilities(active.engine, staged.engine)
@@ -79,11 +79,11 @@ class Promotions:
 
     def resume(self) -> None:
         """Take up a promotion that a restart interrupted; spaces that no model and no promotion has are let go."""
-        known = {live.engine.ids[0] for live in self._models.all()}
+        spaces = {live.engine.ids[0] for live in self._models.all()}
         if (kept := self._ledger.live()) is not None:
-            known |= {kept.space_id, kept.from_space_id}  # one of its bundles may be away for now
+            spaces |= {kept.space_id, kept.from_space_id}  # one of its bundles may be away for now
         for space in self._models.gallery.spaces.all():
-            if space.space_id not in known:
+            if space.space_id not in spaces:
                 log.warning(
                     "space %s is %s and no promotion knows its model: it is retired", space.space_id, space.state
                 )

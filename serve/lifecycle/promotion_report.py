@@ -65,12 +65,12 @@ def objections(report: dict[str, Any], limits: Settings) -> list[str]:
         if report["sample"] and overlap < limits.promotion_min_overlap10:
             return [f"neighbour overlap at 10 is {overlap:.2f}; at least {limits.promotion_min_overlap10:g} is asked"]
         return []
-    found = []
+    reasons = []
     if (drop := before["rank1"] - after["rank1"]) > limits.promotion_max_rank1_drop:
-        found.append(f"rank-1 falls by {drop:.3f}; at most {limits.promotion_max_rank1_drop:g} is allowed")
+        reasons.append(f"rank-1 falls by {drop:.3f}; at most {limits.promotion_max_rank1_drop:g} is allowed")
     if (rise := after["eer"] - before["eer"]) > limits.promotion_max_eer_rise:
-        found.append(f"EER rises by {rise:.3f}; at most {limits.promotion_max_eer_rise:g} is allowed")
-    return found
+        reasons.append(f"EER rises by {rise:.3f}; at most {limits.promotion_max_eer_rise:g} is allowed")
+    return reasons
 
 
 def _identities(items: Sequence[Item]) -> tuple[list[int], list[tuple[str, str | None]]]:

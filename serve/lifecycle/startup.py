@@ -44,10 +44,10 @@ def _other(kept: PromotionRecord) -> Path | None:
     """The bundle that does not answer, if it is still what the promotion knows: the service starts without it, too."""
     folder = Path(kept.other_bundle)
     manifest = _manifest(folder)
-    wanted = kept.from_bundle_id if kept.state == "active" else kept.bundle_id
-    if manifest is not None and manifest.bundle_id == wanted:
+    bundle_id = kept.from_bundle_id if kept.state == "active" else kept.bundle_id
+    if manifest is not None and manifest.bundle_id == bundle_id:
         return folder
-    log.error("promotion %s goes on without %s: %s holds it no more", kept.id, wanted, folder)
+    log.error("promotion %s goes on without %s: %s holds it no more", kept.id, bundle_id, folder)
     return None
 
 

@@ -82,8 +82,8 @@ def open_audit(settings: Settings) -> Audit:
     try:
         if path is not None:
             _append(path, b"")
-        given = settings.audit_key.get_secret_value().encode() if settings.audit_key else b""
-        key = given or (_key(folder) if folder is not None else b"")
+        from_settings = settings.audit_key.get_secret_value().encode() if settings.audit_key else b""
+        key = from_settings or (_key(folder) if folder is not None else b"")
     except OSError as error:
         raise ConfigurationError(f"the audit log {path} cannot be written: {error.strerror}") from None
     log.info("the audit log is %s", path or f"here: lines of the logger {lines.name}")

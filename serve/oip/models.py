@@ -80,8 +80,8 @@ class OipModel:
     def read_input(self, request: InferRequest) -> Tensor:
         """The one input of a request, checked against what this model takes."""
         if set(request.inputs) != {self.input.name}:
-            given = sorted(request.inputs)
-            raise BadRequest(f"{self.name} takes the one input {self.input.name!r}; given are {given}", "inputs")
+            names = sorted(request.inputs)
+            raise BadRequest(f"{self.name} takes the one input {self.input.name!r}; given are {names}", "inputs")
         tensor = request.inputs[self.input.name]
         if tensor.datatype != self.input.datatype:
             raise BadRequest(
@@ -89,8 +89,10 @@ class OipModel:
             )
         flat_files = self.input.shape == (1,) and len(tensor.shape) == 1
         if not flat_files and (not tensor.shape or tensor.shape[1:] != self.input.shape):
-            wanted = [-1, *self.input.shape]
-            raise BadRequest(f"{tensor.name!r} has shape {list(tensor.shape)}; {self.name} takes {wanted}", tensor.name)
+            expected_shape = [-1, *self.input.shape]
+            raise BadRequest(
+                f"{tensor.name!r} has shape {list(tensor.shape)}; {self.name} takes {expected_shape}", tensor.name
+            )
         if not 1 <= tensor.shape[0] <= self.max_batch:
             raise BadRequest(
                 f"{tensor.name!r} has a batch of {tensor.shape[0]}; 1 to {self.max_batch} are taken", tensor.name
@@ -99,12 +101,12 @@ class OipModel:
 
     def asked_outputs(self, request: InferRequest) -> dict[str, bool]:
         """Output name -> whether it is asked for as binary, in the order asked."""
-        known = [edge.name for edge in self.outputs]
+        allowed_names = [edge.name for edge in self.outputs]
         if self.name == "ear-image" and request.parameters.get("detect"):
-            known += DETECTED
-        if unknown := sorted(set(request.wanted) - set(known)):
-            raise BadRequest(f"{self.name} has no output {unknown}; it has {', '.join(known)}", "outputs")
-        return dict(request.wanted) or dict.fromkeys(known, request.binary_default)
+            allowed_names += DETECTED
+        if unknown := sorted(set(request.wanted) - set(allowed_names)):
+            raise BadRequest(f"{self.name} has no output {unknown}; it has {', '.join(allowed_names)}", "outputs")
+        return dict(request.wanted) or dict.fromkeys(allowed_names, request.binary_default)
 
 
 def models_of(engine: Engine, max_batch: int) -> Mapping[str, OipModel]:

@@ -51,15 +51,15 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: Any) -> Tens
         flat = np.array([_text(entry, where) for entry in _flat(data)], dtype=object)
         return Tensor(name, datatype, tuple(shape), _shaped(flat, shape, name))
     try:
-        given = np.asarray(data)
+        numbers = np.asarray(data)
     except ValueError:
         raise BadRequest(f"{where} is ragged: every row must be as long as the others", name) from None
-    if given.dtype.kind not in "buif":
+    if numbers.dtype.kind not in "buif":
         raise BadRequest(f"{where} holds something that is no number", name)
-    wanted = DTYPES[datatype]
+    dtype = DTYPES[datatype]
     with np.errstate(all="ignore"):
-        array = given.astype(wanted)
-    if wanted.kind in "ui?" and not np.array_equal(array, given):
+        array = numbers.astype(dtype)
+    if dtype.kind in "ui?" and not np.array_equal(array, numbers):
         raise BadRequest(f"{where} holds numbers that are no {datatype}", name)
     return Tensor(name, datatype, tuple(shape), _shaped(array.reshape(-1), shape, name))
 

@@ -114,10 +114,10 @@ async def received(request: Request, operation: Operation[OptionsT, Any]) -> Rec
     options = checked(operation.options, {"query": query, body.place: {**named, **unknown_files}}, names)
     for name in texts.keys() & files.keys():
         raise BadRequest(f"{name} is given as a file and as text; give it once", name)
-    given = _written(operation, texts)
-    service.rates.count_more(request, sum(map(len, files.values())) + len(given) - 1)
-    decoded = await together(_picture(service, text, where) for _, where, text in given)
-    for (name, _, _), file in zip(given, decoded, strict=True):
+    written = _written(operation, texts)
+    service.rates.count_more(request, sum(map(len, files.values())) + len(written) - 1)
+    decoded = await together(_picture(service, text, where) for _, where, text in written)
+    for (name, _, _), file in zip(written, decoded, strict=True):
         files.setdefault(name, []).append(file)
     return Received(options, files)
 

@@ -133,14 +133,14 @@ async def enrol_many(request: Request) -> Answer:
             results.append(_refused(DuplicateItem(number, own[0].item.id)))
         else:
             stored = [described(outcome.item) for outcome in own]
-            found = picture.found if isinstance(picture, FramedEars) else None
-            results.append(answers.EnrolledPicture(_status(own), stored, found))
+            detection = picture.found if isinstance(picture, FramedEars) else None
+            results.append(answers.EnrolledPicture(_status(own), stored, detection))
     space_id, bundle_id = engine.ids
     statuses = [one.status for one in results]
-    enrolled, known = statuses.count(201), statuses.count(200)
-    failed = len(results) - enrolled - known
+    enrolled, repeated = statuses.count(201), statuses.count(200)
+    failed = len(results) - enrolled - repeated
     timing_ms = trace.timing_ms("index")
-    return Answer(answers.EnrolledMany(results, enrolled, known, failed, space_id, bundle_id, timing_ms))
+    return Answer(answers.EnrolledMany(results, enrolled, repeated, failed, space_id, bundle_id, timing_ms))
 
 
 def _labelled(asked: Received[EnrolManyOptions], most: int) -> tuple[Sequence[bytes], Sequence[PictureLabels]]:
@@ -205,8 +205,8 @@ def _of_the_picture(error: Exception) -> Exception:
 
 def _refused(error: Exception) -> answers.EnrolledPicture:
     problem = problem_of(error)
-    told = answers.PictureRefusal(message_of(error), problem.type, problem.code, getattr(error, "param", None))
-    return answers.EnrolledPicture(problem.status, [], error=told)
+    refusal = answers.PictureRefusal(message_of(error), problem.type, problem.code, getattr(error, "param", None))
+    return answers.EnrolledPicture(problem.status, [], error=refusal)
 
 
 def _status(outcomes: Sequence[Outcome]) -> int:

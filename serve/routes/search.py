@@ -65,14 +65,14 @@ async def _search_picture(request: Request, active: ServedModel, asked: Received
     )
     framed = await attended(request, work)
     question = await _question(active, trace, options, _filter(options))
-    found = [await _nearest(request, active, trace, ear, question, options) for ear in framed.ears]
-    shown: dict[str, Any] = {**_shown(found[0]), **framed.detected()}
+    hits_of = [await _nearest(request, active, trace, ear, question, options) for ear in framed.ears]
+    shown: dict[str, Any] = {**_shown(hits_of[0]), **framed.detected()}
     if detect or framed.first.guess is not None:
         shown["side"] = framed.first.side
     if detect == "all":
-        pairs = zip(framed.ears, found, strict=True)
+        pairs = zip(framed.ears, hits_of, strict=True)
         shown["ears"] = [models.EarNeighbours(**ear.place(), **_shown(one)) for ear, one in pairs]
-    return await _answer(request, active, trace, found, question, shown)
+    return await _answer(request, active, trace, hits_of, question, shown)
 
 
 async def _nearest(
@@ -130,8 +130,8 @@ async def _search_item(request: Request, active: ServedModel, asked: Received[Se
             vector = (await attended(request, engine.encode(trace, [mirror(crop)])))[0].embedding
         queries.append((probe, vector))
     question = await _question(active, trace, options, _filter(options))
-    found = await _asked(request, active, trace, queries, question, options)
-    return await _answer(request, active, trace, [found], question, _shown(found))
+    hits_of = await _asked(request, active, trace, queries, question, options)
+    return await _answer(request, active, trace, [hits_of], question, _shown(hits_of))
 
 
 async def _probes(pool: GalleryPool, trace: Trace, side: Side, cross_ear: bool) -> tuple[Probe, ...]:
@@ -149,14 +149,14 @@ async def _search_vectors(request: Request, active: ServedModel, asked: Received
     vectors = _vectors(options, active.engine.model.latent_dim, service_of(request).settings.max_inputs)
     sides = vector_sides(options["side"], cross_ear=options["cross_ear"])
     question = await _question(active, trace, options, replace(_filter(options), sides=sides))
-    found: Sequence[Found]
+    hits_of: Sequence[Found]
     if options["group"] == "subject":
-        found = await attended(request, pool.search_subjects_vectors(trace, vectors, space_id, question))
+        hits_of = await attended(request, pool.search_subjects_vectors(trace, vectors, space_id, question))
     else:
-        found = await attended(request, pool.search_vectors(trace, vectors, space_id, question))
-    several = {"results": [models.Neighbours(**_shown(one)) for one in found]}
+        hits_of = await attended(request, pool.search_vectors(trace, vectors, space_id, question))
+    several = {"results": [models.Neighbours(**_shown(one)) for one in hits_of]}
     return await _answer(
-        request, active, trace, found, question, several if "embeddings" in options else _shown(found[0])
+        request, active, trace, hits_of, question, several if "embeddings" in options else _shown(hits_of[0])
     )
 
 
@@ -192,12 +192,12 @@ async def _answer(
     request: Request,
     active: ServedModel,
     trace: Trace,
-    found: Sequence[Found],
+    hits_of: Sequence[Found],
     question: GalleryQuery,
     shown: dict[str, Any],
 ) -> Answer:
     """found: of each query. shown: the part of the answer that lists it."""
-    hits = [hit for some in found for one in some for hit in (one.hits if isinstance(one, SubjectHit) else (one,))]
+    hits = [hit for some in hits_of for one in some for hit in (one.hits if isinstance(one, SubjectHit) else (one,))]
     service_of(request).audit.note(request, "search", found=[hit.item.id for hit in hits])
     pool, (space_id, bundle_id) = active.required_pool, active.engine.ids
     searched = await pool.run(trace, pool.gallery.count)
@@ -214,10 +214,10 @@ async def _answer(
     )
 
 
-def _shown(found: Found) -> dict[str, Any]:
+def _shown(hits_of: Found) -> dict[str, Any]:
     """The fields of `client.models.Neighbours`."""
-    persons = [one for one in found if isinstance(one, SubjectHit)]
-    hits = [one for one in found if isinstance(one, Hit)]
+    persons = [one for one in hits_of if isinstance(one, SubjectHit)]
+    hits = [one for one in hits_of if isinstance(one, Hit)]
     return {"hits": _hits(hits), "subjects": [_person(rank, one) for rank, one in enumerate(persons, start=1)]}
 
 

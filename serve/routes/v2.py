@@ -159,7 +159,7 @@ async def _infer(request: Request, live: ServedModel, model: OipModel, trace: Tr
     limit = service.settings.max_body_bytes
     body = inflate(await request.body(), request.headers.get("content-encoding", ""), limit)
     parsed = parse_request(body, request.headers.get(LENGTH_HEADER), model.raw_input)
-    wanted = model.asked_outputs(parsed)
+    outputs = model.asked_outputs(parsed)
     tensor = model.read_input(parsed)
     service.rates.count_more(request, len(tensor.array) - 1)
     work = run_inference(trace, engine, service.decode_pool, model, tensor, options_of(parsed))
@@ -168,8 +168,8 @@ async def _infer(request: Request, live: ServedModel, model: OipModel, trace: Tr
     head: dict[str, Any] = {"model_name": model.name, "model_version": model.version, "parameters": model.parameters}
     if parsed.id:
         head["id"] = parsed.id
-    chosen = [tensor for name in wanted for tensor in tensors if tensor.name == name]
-    document, json_length = build_response(head, chosen, wanted)
+    chosen = [tensor for name in outputs for tensor in tensors if tensor.name == name]
+    document, json_length = build_response(head, chosen, outputs)
     trace.add("serialise", (time.perf_counter() - started) * 1e3)
     return _packed(request, document, json_length), tensors[0].shape[0]
 

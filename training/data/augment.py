@@ -149,11 +149,11 @@ def _affine(signed: Tensor, strength: AugmentStrength) -> tuple[Tensor, Tensor]:
 def _forward(points: Tensor, matrix: Tensor, shift: Tensor, field: Tensor) -> Tensor:
     """Where the warp, which is given from view to crop, puts points of the crop: a few fixed-point steps."""
     inverse = torch.linalg.inv(matrix).transpose(1, 2)
-    found: Tensor = (points - shift[:, None]) @ inverse
+    points_before: Tensor = (points - shift[:, None]) @ inverse
     for _ in range(3):
-        here = F.grid_sample(field, found[:, None], mode="bilinear", padding_mode="border", align_corners=False)
-        found = (points - shift[:, None] - here[:, :, 0].transpose(1, 2)) @ inverse
-    return found
+        here = F.grid_sample(field, points_before[:, None], mode="bilinear", padding_mode="border", align_corners=False)
+        points_before = (points - shift[:, None] - here[:, :, 0].transpose(1, 2)) @ inverse
+    return points_before
 
 
 def _relight(images: Tensor, params: _Params, strength: AugmentStrength) -> Tensor:

@@ -142,8 +142,8 @@ def exposure(trained_on: TrainedOn | None, records: Sequence[EarRecord], digests
         return _of_pictures(picture_seen, "the subjects of these pictures are not known")
     seen = {
         record.subject
-        for record, known in zip(records, picture_seen, strict=True)
-        if known or subject_digest(str(record.subject)) in trained_on.train.people
+        for record, was_seen in zip(records, picture_seen, strict=True)
+        if was_seen or subject_digest(str(record.subject)) in trained_on.train.people
     }
     people = {record.subject for record in records}
     if not seen:
@@ -164,7 +164,7 @@ def _of_pictures(seen: Sequence[bool], why: str) -> Exposure:
     counted = f"{sum(seen)} of {len(seen)} pictures were trained on"
     if all(seen):
         return Exposure([True] * len(seen), f"{counted}: the figures flatter the model.", False)
-    return Exposure([not known for known in seen], f"{counted} and are left out; {cannot}", False)
+    return Exposure([not was_seen for was_seen in seen], f"{counted} and are left out; {cannot}", False)
 
 
 def check_disjoint(train: Mapping[Digest, str], val: Mapping[Digest, str]) -> None:

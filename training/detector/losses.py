@@ -79,14 +79,14 @@ def fine_terms(outputs: Fine, points: Tensor, weights: Tensor, visible: Tensor, 
     """
     places, axes = points[:, :-4], points[:, -4:]
     mirrored, ear, oriented = labels.unbind(1)
-    known = (weights > 0).float()
+    has_weight = (weights > 0).float()
     seen = F.binary_cross_entropy_with_logits(outputs.visible, visible, reduction="none")
     box = F.smooth_l1_loss(outputs.box, target_box(axes), beta=BOX_BETA, reduction="none").sum(1)
     turned = F.binary_cross_entropy_with_logits(outputs.mirrored, mirrored, reduction="none")
     return {
         "landmark": landmark(outputs.points, places, weights),
         "heat": HEAT_SHARE * heatmap(outputs.heat, places, weights),
-        "visible": (seen * known).sum() / known.sum().clamp(min=1),
+        "visible": (seen * has_weight).sum() / has_weight.sum().clamp(min=1),
         "box": (box * ear).sum() / ear.sum().clamp(min=1),
         "mirrored": (turned * oriented).sum() / oriented.sum().clamp(min=1),
         "ear": F.binary_cross_entropy_with_logits(outputs.ear, ear),

@@ -68,7 +68,7 @@ def evaluate_checkpoint(
         visible = [record.visible for record in records]
         report["sets"][name] = {
             **figures(photos, threshold, visible).to_dict(),
-            "by_ear_height": {size: found.to_dict() for size, found in by_size(photos, threshold).items()},
+            "by_ear_height": {size: result.to_dict() for size, result in by_size(photos, threshold).items()},
             "ced": ced_curve(photos, threshold).tolist(),
         }
     everything = [photo for photos, _ in sets.values() for photo in photos] + free
@@ -82,9 +82,9 @@ def evaluate_checkpoint(
 
 def _remember(checkpoint: Path, report: dict[str, Any]) -> None:
     saved = read_detector(checkpoint)
-    chief = {name: {key: found[key] for key in COLUMNS} for name, found in report["sets"].items()}
-    found = {"threshold": report["threshold"], "evaluation": chief}
-    write_detector(checkpoint, replace(saved, metrics={**saved.metrics, **found}))
+    chief = {name: {key: result[key] for key in COLUMNS} for name, result in report["sets"].items()}
+    result = {"threshold": report["threshold"], "evaluation": chief}
+    write_detector(checkpoint, replace(saved, metrics={**saved.metrics, **result}))
 
 
 def write(report: dict[str, Any], out: Path) -> None:
@@ -95,8 +95,8 @@ def write(report: dict[str, Any], out: Path) -> None:
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for name, found in report["sets"].items():
-        axes.plot([100 * at for at in report["ced_at"]], found["ced"], label=name)
+    for name, result in report["sets"].items():
+        axes.plot([100 * at for at in report["ced_at"]], result["ced"], label=name)
     axes.set_xlabel("landmark error, % of the box diagonal")
     axes.set_ylabel("share of ears")
     axes.set_ylim(0, 1)
@@ -108,9 +108,9 @@ def write(report: dict[str, Any], out: Path) -> None:
 def table(report: dict[str, Any]) -> str:
     """Markdown: a row for each set, and the share of false alarms."""
     lines = ["| set | " + " | ".join(COLUMNS.values()) + " |", "|" + "---|" * (len(COLUMNS) + 1)]
-    for name, found in report["sets"].items():
-        lines.append(f"| {name} | " + " | ".join(_cell(found[key]) for key in COLUMNS) + " |")
-        for size, part in found["by_ear_height"].items():
+    for name, result in report["sets"].items():
+        lines.append(f"| {name} | " + " | ".join(_cell(result[key]) for key in COLUMNS) + " |")
+        for size, part in result["by_ear_height"].items():
             lines.append(f"| {name}, {size} | " + " | ".join(_cell(part[key]) for key in COLUMNS) + " |")
     alarms = report["with ear-free pictures"]["false_alarms"]
     lines.append(f"\nfalse alarms on {report['ear-free pictures']} ear-free pictures: {_cell(alarms)}; "

@@ -47,11 +47,11 @@ def anatomy(scores: Table, items: Sequence[Framed], records: Sequence[EarRecord]
     brightness = np.stack([appearance(item.crop) for item in items])
     angles, lights = pose_of(records), one_hot([record.attributes.get("light") for record in records])
     nuisance = np.concatenate([brightness, lights, *([angles] if angles is not None else [])], axis=1)
-    known = np.array([item.weights.min() > 0 if len(item.weights) else False for item in items])
+    is_labelled = np.array([item.weights.min() > 0 if len(item.weights) else False for item in items])
     shape = None
-    if len(set(groups[known])) >= 2 * FOLDS:
-        points = np.stack([item.landmarks.ravel() for item, keep in zip(items, known, strict=True) if keep])
-        shape = held_out_r2(points.astype(np.float64), scores[known], groups[known], nuisance[known])
+    if len(set(groups[is_labelled])) >= 2 * FOLDS:
+        points = np.stack([item.landmarks.ravel() for item, keep in zip(items, is_labelled, strict=True) if keep])
+        shape = held_out_r2(points.astype(np.float64), scores[is_labelled], groups[is_labelled], nuisance[is_labelled])
     return Anatomy(
         shape,
         held_out_r2(brightness, scores, groups),

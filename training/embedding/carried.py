@@ -66,11 +66,11 @@ def _tensors(encoder: Path) -> dict[str, Tensor]:
 
     if not encoder.is_file():
         raise CheckpointError(f"{encoder.parent}: has no float32 {encoder.name}")
-    found = {}
+    by_name = {}
     for tensor in onnx.load(str(encoder)).graph.initializer:
         if tensor.name.startswith(PREFIX):
             array = onnx.numpy_helper.to_array(tensor)
             if array.dtype.kind == "f":
                 name = tensor.name.removeprefix(PREFIX).removeprefix("branch.").removesuffix(".float16")
-                found[name] = torch.from_numpy(np.array(array, np.float32))
-    return found
+                by_name[name] = torch.from_numpy(np.array(array, np.float32))
+    return by_name

@@ -104,7 +104,7 @@ def _identity_metrics(
     try:
         scores = evaluate(embedding, labels)
         pairs = compare(embedding, labels)
-        found = calibrate(
+        fit = calibrate(
             pairs.similarity[pairs.same],
             pairs.similarity[~pairs.same],
             calibrated_on=set_in_words(f"validation part of {config.data.resolve().name}", labels),
@@ -116,7 +116,7 @@ def _identity_metrics(
         log.info("no calibration is kept: %s", held.sentence)
         return figures
     people = {"pictures": len(labels), "subjects": len(set(labels)), "trained_on": held.sentence}
-    return {**figures, "calibration": found.to_dict(), "calibrated_on": people}
+    return {**figures, "calibration": fit.to_dict(), "calibrated_on": people}
 
 
 @torch.no_grad()
@@ -143,7 +143,7 @@ def encode(
     count = len(dataset) if limit is None else min(limit, len(dataset))
     size = max(config.batch_size, 16)
     strength = AugmentStrength().scaled(config.augment)
-    found = []
+    latents = []
     for start in range(0, count, size):
         items = range(start, min(start + size, count))
         images = to_unit(dataset.images(items.start, items.stop).to(device))
@@ -153,5 +153,5 @@ def encode(
                 images, images.new_zeros(len(items), 0, 2), torch.from_numpy(drawn).to(device), strength
             ).input
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
-            found.append(model.encoder(images)[0].float())
-    return torch.cat(found)
+            latents.append(model.encoder(images)[0].float())
+    return torch.cat(latents)

@@ -28,8 +28,8 @@ def make_loggers(folder: Path, resumed_step: int | None) -> list[Logger]:
 
 def _last_version(folder: Path) -> int:
     """The highest number of `folder/version_<number>`, 0 where there is none."""
-    found = [int(path.name[8:]) for path in folder.glob("version_*") if path.name[8:].isdigit()]
-    return max(found, default=0)
+    versions = [int(path.name[8:]) for path in folder.glob("version_*") if path.name[8:].isdigit()]
+    return max(versions, default=0)
 
 
 class ContinuedCsv(CSVLogger):

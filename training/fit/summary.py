@@ -40,8 +40,8 @@ def announcement(config: TrainConfig, model: EarVAE, prepared: Prepared) -> Iter
 
 def memory_line(memory: StepMemory, config: TrainConfig) -> str:
     """What a step is expected to take, beside what the device has."""
-    wanted = memory.total_bytes(config.batch_size)
-    line = f"about {wanted / 2**30:.1f} GiB expected for a batch of {config.batch_size}"
+    needed_bytes = memory.total_bytes(config.batch_size)
+    line = f"about {needed_bytes / 2**30:.1f} GiB expected for a batch of {config.batch_size}"
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
         line += f" of {total / 2**30:.0f} GiB on the GPU (a batch of {memory.largest_batch(total)} would fit)"
@@ -52,9 +52,9 @@ def labels_line(config: TrainConfig, prepared: Prepared) -> str:
     """Which of the optional labels the data has, and so which terms act."""
     people = subjects(prepared.train.records)
     sides = sum(record.side is not None for record in prepared.train.records)
-    known = f"{people} subjects" if people else "no subjects (only views of one picture attract)"
+    counted = f"{people} subjects" if people else "no subjects (only views of one picture attract)"
     points = f"{prepared.landmarks} landmarks" if prepared.landmarks else "no landmarks"
-    return f"{known}, side known for {sides} of {len(prepared.train.records)} training pictures, {points}"
+    return f"{counted}, side known for {sides} of {len(prepared.train.records)} training pictures, {points}"
 
 
 def check_data(config: TrainConfig) -> None:

@@ -45,7 +45,7 @@ def heatmap(logits: Tensor, landmarks: Tensor, weights: Tensor) -> Tensor:
     centres = torch.arange(side, device=logits.device) + 0.5
     distance = (centres - landmarks[..., None] * side) ** 2  # (B, K, 2, G): along x, along y
     across, down = torch.exp(-distance / (2 * SIGMA**2)).unbind(2)
-    wanted = (down[..., :, None] * across[..., None, :]).flatten(2)
-    wanted = wanted / wanted.sum(2, keepdim=True).clamp(min=1e-6)
-    entropy = -(wanted * F.log_softmax(logits.flatten(2), dim=2)).sum(2)
+    target_map = (down[..., :, None] * across[..., None, :]).flatten(2)
+    target_map = target_map / target_map.sum(2, keepdim=True).clamp(min=1e-6)
+    entropy = -(target_map * F.log_softmax(logits.flatten(2), dim=2)).sum(2)
     return (entropy * weights).sum() / weights.sum().clamp(min=1e-6)

@@ -57,22 +57,22 @@ class Vgg16Features(nn.Module):
             WeightsMissing: a tensor is absent or misshapen; the message has the file's `name`.
         """
         model = cls()
-        wanted = model.state_dict()
-        wrong = [key for key, own in wanted.items() if key not in state or state[key].shape != own.shape]
+        expected = model.state_dict()
+        wrong = [key for key, own in expected.items() if key not in state or state[key].shape != own.shape]
         if wrong:
             raise WeightsMissing(f"{name}: not VGG16's published weights: {wrong[0]} is absent or of another shape")
-        model.load_state_dict({key: state[key] for key in wanted})
+        model.load_state_dict({key: state[key] for key in expected})
         return model
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) float32 in [-1, 1], RGB -> features at the four `TAPS`, fine to coarse."""
         hidden = ((images + 1) / 2 - self.mean) / self.std
-        found = []
+        taps = []
         for number, layer in enumerate(self.features):
             hidden = layer(hidden)
             if number in TAPS:
-                found.append(hidden)
-        return found
+                taps.append(hidden)
+        return taps
 
 
 def perceptual(features: Vgg16Features, reconstruction: Tensor, target: Tensor) -> Tensor:
@@ -81,6 +81,6 @@ def perceptual(features: Vgg16Features, reconstruction: Tensor, target: Tensor) 
     Both pictures (B, 3, H, W) float32 in [-1, 1], RGB; returns a scalar >= 0. No gradient goes to the target.
     """
     with torch.no_grad():
-        wanted = features(target)
-    differences = [F.l1_loss(a, b) for a, b in zip(features(reconstruction), wanted, strict=True)]
+        expected = features(target)
+    differences = [F.l1_loss(a, b) for a, b in zip(features(reconstruction), expected, strict=True)]
     return torch.stack(differences).mean()

@@ -71,7 +71,7 @@ class EarDecoder(nn.Module):
         if self.components is not None:
             self.components.fit(vectors)
             return
-        found = Components(self.small.values, min(self.to_coarse.in_features, self.small.values))
-        found.fit(vectors)
-        self.to_coarse.bias.copy_(found.mean)
-        self.to_coarse.weight[:, : found.std.numel()] = found.axes * found.std
+        components = Components(self.small.values, min(self.to_coarse.in_features, self.small.values))
+        components.fit(vectors)
+        self.to_coarse.bias.copy_(components.mean)
+        self.to_coarse.weight[:, : components.std.numel()] = components.axes * components.std

@@ -42,8 +42,8 @@ class EarEncoder(nn.Module):
         self.sam = SamEncoder(config.sam, config.freeze_layers)
         blocks: list[nn.Module] = []
         channels, side = config.sam.output_channels, config.sam.grid_side
-        for width, wanted in zip(config.block_channels, config.block_strides, strict=True):
-            stride = wanted if side > LATENT_SIDE else 1
+        for width, widest_stride in zip(config.block_channels, config.block_strides, strict=True):
+            stride = widest_stride if side > LATENT_SIDE else 1
             blocks.append(ResidualAttentionBlock(channels, width, stride))
             channels, side = width, -(-side // stride)
         self.blocks = nn.Sequential(*blocks)

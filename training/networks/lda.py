@@ -47,8 +47,8 @@ def _best_shrinkage(latents: NDArray[np.float64], labels: NDArray[np.int64]) -> 
 
     def score(shrinkage: float) -> float:
         weights = _lda(latents[fitted], labels[fitted], shrinkage)
-        found = evaluate((latents[judged] - latents[fitted].mean(0)) @ weights.T, labels[judged].tolist())
-        return found.rank1 - found.eer
+        scores = evaluate((latents[judged] - latents[fitted].mean(0)) @ weights.T, labels[judged].tolist())
+        return scores.rank1 - scores.eer
 
     try:
         return max(SHRINKAGES, key=score)

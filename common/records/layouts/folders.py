@@ -48,11 +48,11 @@ def read_plain(source: Source, options: ReadOptions) -> Iterator[Row]:
     yield from _read(source, ("split",))
 
 
-def _read(source: Source, known: tuple[str, ...]) -> Iterator[Row]:
+def _read(source: Source, columns: tuple[str, ...]) -> Iterator[Row]:
     if source.file is not None:
         raise RecordsError(f"{source.name}: this layout reads a folder or a tar archive, not a single file")
     for name in pictures(source.tree):
-        row = {key: value for key, value in labels(name).items() if key in known}
+        row = {key: value for key, value in labels(name).items() if key in columns}
         yield to_record(name, record_path(source.tree, name), row, (), source.tree.location(name))
 
 

@@ -21,8 +21,8 @@ AMI_SHARE = 0.9
 
 def matched(name: str, pattern: re.Pattern[str]) -> dict[str, Any] | None:
     """The named groups of a picture's name; None where the pattern is not in it."""
-    found = pattern.search(name)
-    return None if found is None else {key: value for key, value in found.groupdict().items() if value is not None}
+    match = pattern.search(name)
+    return None if match is None else {key: value for key, value in match.groupdict().items() if value is not None}
 
 
 def read_pattern(source: Source, options: ReadOptions) -> Iterator[Row]:
