@@ -116,7 +116,7 @@ def wait_until_loaded(app):
         raise service.failure
 
 
-def until(condition, timeout_s=20.0):
+def until(condition, timeout_s=60.0):
     """Wait for something that another thread does."""
     end = time.monotonic() + timeout_s
     while not condition():

@@ -95,13 +95,13 @@ def test_provenance_names_the_bundle(shipped):
 
 def test_shape_comes_from_the_source_and_flags_that_disagree_are_named():
     config = config_from({"data": Path("ears"), "init_from": SHIPPED})
-    assert config.model == preset("tiny")
+    assert config.model == preset("tiny", picture_basis="cosines", picture_rank=960)
     assert config.sam_weights is None
     frozen = config_from({"data": Path("ears"), "init_from": SHIPPED, "freeze_layers": 1})
     assert frozen.model.freeze_layers == 1
     for name, value in (
         ("preset", "teacher"), ("latent_dim", 64), ("sam_size", 224), ("image_size", 64), ("picture_rank", 8),
-        ("picture_basis", "cosines"),
+        ("picture_basis", "components"),
     ):  # fmt: skip
         flag = "--" + name.replace("_", "-")
         with pytest.raises(ConfigError, match=f"{flag} {value}: --init-from .* has .*; leave {flag} out"):
