@@ -24,7 +24,7 @@ def tensorrt_here(monkeypatch):
     built = threading.Event()
     monkeypatch.setattr(TensorrtBuilds, "_build", lambda self, folder, flavour: built.wait(PATIENCE_S))
 
-    def load_what_is_there(folder, runtime, precision, threads, build=True):
+    def load_what_is_there(folder, runtime, precision, threads, build=True, slots=1):
         model = load(folder, "onnxruntime-cpu", precision, threads)
         if built.is_set():
             model.runtime = "tensorrt"
