@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from bench.real_ears_features import Ears, embed
 from bundle.model import EarModel
+from index.calibration import FEWEST_SUBJECTS
 from index.vectors import centred
 from measure.calibration import Calibration, calibrate
 
@@ -40,8 +41,13 @@ def surer_orientation(ears: Ears, model: EarModel) -> Vectors:
 
 
 def decisions(name: str, vectors: Vectors, subjects: Sequence[str], shipped: Calibration | None) -> list[str]:
-    """Markdown rows under `HEADING`: of (N, D) unit-length vectors of N pictures, with `subjects` (N,)."""
+    """Markdown rows under `HEADING`: of (N, D) unit-length vectors of N pictures, with `subjects` (N,).
+
+    None of fewer people than `ear-teacher calibrate` takes.
+    """
     people, number = np.unique(np.asarray(subjects), return_inverse=True)
+    if len(people) < FEWEST_SUBJECTS:
+        return []
     group = np.arange(len(people))[number] * GROUPS // len(people)
     rows = []
     for label, is_centred in (("these photographs' other people", False), ("the same, centred on their mean", True)):
