@@ -44,11 +44,13 @@ LEFT_OUT_OF_PROJECT = {
 LEFT_OUT_OF_WHEELS = (
     "providers_tensorrt",
     "onnxruntime/datasets/",
-    "onnxruntime/transformers/models/",
+    *(f"onnxruntime/{part}/" for part in ("backend", "quantization", "tools", "transformers")),
     "ThirdPartyNotices",
     *(f"cuda/bindings/{part}" for part in ("nvml", "cufile", "cudla", "_internal/nvml", "_internal/cufile")),
     ".pxd",
 )
+OTHER_LANGUAGES = re.compile(r"^pygments/lexers/(?!__init__|_mapping|diff|python)")
+"""pytest colours Python and diffs."""
 MIXTURE_OF_EXPERTS = re.compile(rb"moe|MoE|Moe")
 """Two thirds of onnxruntime-gpu's kernels; no graph of ours calls one."""
 
@@ -89,8 +91,11 @@ def unpack(wheels: Path, site: Path) -> None:
     """What pip would install, less what no graph of ours needs."""
     for wheel in sorted(wheels.glob("*.whl")):
         with zipfile.ZipFile(wheel) as archive:
-            names = [name for name in archive.namelist() if not any(part in name for part in LEFT_OUT_OF_WHEELS)]
-            archive.extractall(site, names)
+            archive.extractall(site, filter(_is_needed, archive.namelist()))
+
+
+def _is_needed(name: str) -> bool:
+    return not (OTHER_LANGUAGES.match(name) or any(part in name for part in LEFT_OUT_OF_WHEELS))
 
 
 def copy_project(project: Path, to: Path, left_out: Sequence[str]) -> None:
