@@ -91,7 +91,7 @@ def unpack(wheels: Path, site: Path) -> None:
     """What pip would install, less what no graph of ours needs."""
     for wheel in sorted(wheels.glob("*.whl")):
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(site, filter(_is_needed, archive.namelist()))
+            archive.extractall(site, [name for name in archive.namelist() if _is_needed(name)])
 
 
 def _is_needed(name: str) -> bool:
