@@ -142,7 +142,7 @@ def _png(report: Report) -> bytes:
     right.set_ylabel("images/s")
     for axes in (left, right):
         axes.set_xticks(list(places), names, rotation=30, ha="right", fontsize=8)
-        axes.legend()
+        axes.legend(loc="upper left")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     pyplot.close(figure)

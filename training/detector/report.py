@@ -101,7 +101,7 @@ def write(report: dict[str, Any], out: Path) -> None:
     axes.set_ylabel("share of ears")
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3)
-    axes.legend()
+    axes.legend(loc="lower right")
     figure.savefig(out / "ced.png", dpi=120)
 
 

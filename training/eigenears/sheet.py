@@ -51,7 +51,7 @@ def write_variance(ears: Eigenears, path: Path) -> None:
         axes.bar(numbers, ears.share, color=COLOURS[0], label="this component")
         axes.plot(numbers, np.cumsum(ears.share), color=COLOURS[1], marker=".", label="all up to it")
         axes.set(xlabel="component", ylabel="share of the latents' variance", ylim=(0, 1))
-        axes.legend(frameon=False)
+        axes.legend(loc="center right", frameon=False)
 
 
 def rows_of(ears: Eigenears, explained: Anatomy | None) -> list[dict[str, float]]:

@@ -71,7 +71,7 @@ def plot_cmc(comparisons: Mapping[str, Comparison], path: Path) -> None:
             )
         axes.set(xlabel="rank k", ylabel="right person among the first k", ylim=(0, 1.01))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.legend(frameon=False)
+        axes.legend(loc="lower right", frameon=False)
 
 
 def plot_roc(comparisons: Mapping[str, Comparison], path: Path) -> None:
@@ -82,7 +82,7 @@ def plot_roc(comparisons: Mapping[str, Comparison], path: Path) -> None:
             shown = curve.far > 0
             axes.plot(curve.far[shown], curve.tar[shown], label=name, color=colour)
         axes.set(xscale="log", xlabel="false-accept rate", ylabel="true-accept rate", ylim=(0, 1.01))
-        axes.legend(frameon=False)
+        axes.legend(loc="lower right", frameon=False)
 
 
 def plot_similarities(comparisons: Mapping[str, Comparison], path: Path) -> None:
@@ -93,7 +93,7 @@ def plot_similarities(comparisons: Mapping[str, Comparison], path: Path) -> None
         for label, chosen, colour in (("two people", ~pairs.same, COLOURS[4]), ("one person", pairs.same, COLOURS[0])):
             axes.hist(pairs.similarity[chosen], bins, density=True, alpha=0.6, label=label, color=colour)
         axes.set(xlabel="cosine similarity of the embedding", ylabel="density of pairs")
-        axes.legend(frameon=False)
+        axes.legend(loc="upper left", frameon=False)
 
 
 def plot_slices(slices: Sequence[Mapping[str, Any]], path: Path) -> None:
