@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bundle.framing import Box
-from bundle.image import Picture, part_of
+from bundle.image import Picture, part_of, turn
 from bundle.photo import Part
 from bundle.session import Session
 
@@ -48,9 +48,7 @@ class Letterboxed(NamedTuple):
 
     def turned(self, turns: int) -> Letterboxed:
         """The square turned by quarter turns anticlockwise; no pixel changes its value."""
-        return self._replace(
-            picture=np.ascontiguousarray(np.rot90(self.picture, turns)), turns=(self.turns + turns) % 4
-        )
+        return self._replace(picture=turn(self.picture, turns), turns=(self.turns + turns) % 4)
 
     def without(self, boxes: Iterable[Box]) -> Letterboxed:
         """The square with boxes, in the photo's pixels, covered by grey."""
@@ -59,7 +57,7 @@ class Letterboxed(NamedTuple):
         for box in boxes:
             x1, y1, x2, y2 = (round(max(edge * self.scale + by, 0.0)) for edge, by in zip(box, shift, strict=True))
             picture[y1:y2, x1:x2] = GREY
-        return self._replace(picture=np.ascontiguousarray(np.rot90(picture, self.turns)))
+        return self._replace(picture=turn(picture, self.turns))
 
     def undo(self, places: NDArray[np.float32]) -> NDArray[np.float32]:
         """(..., 2) x, y in pixels of the square -> pixels of the photo as it was before any turn."""

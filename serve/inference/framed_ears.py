@@ -12,7 +12,7 @@ from typing import Any
 from bundle.framing import Box
 from bundle.image import Picture, mirror
 from bundle.landmarks import FoundEar
-from client.options import Detect, Side
+from client.options import Detect, FramingOptions, Side
 from serve.errors import BadRequest, PictureRefused
 from serve.inference.decode_pool import DecodePool, StoredCrop, stored_crop
 from serve.inference.detection import SeenEar, crop_of, seen_ears
@@ -146,6 +146,20 @@ async def framed_ears(
         taken = _of_score(chosen if detect == "all" else chosen[:1], limits)
         framed = FramedEars(tuple(await pool.run(trace, lambda: [framed_ear(one) for one in taken])), len(seen))
     return await _of_quality(pool, engine, trace, framed, limits)
+
+
+async def ears_asked_for(
+    pool: DecodePool,
+    engine: Engine,
+    trace: Trace,
+    data: bytes,
+    options: FramingOptions,
+    keep: bool = False,
+    limits: Limits = NO_LIMITS,
+) -> FramedEars:
+    """`framed_ears` as the options of a call say."""
+    side, box, detect, tiles = options["side"], options.get("box"), options["detect"], options["tiles"]
+    return await framed_ears(pool, engine, trace, data, side, box, detect, keep, limits, tiles)
 
 
 async def encoded_ears(engine: Engine, trace: Trace, ears: Sequence[FramedEar]) -> list[Encoded]:

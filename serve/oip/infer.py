@@ -15,7 +15,7 @@ from serve.http.parameters import checked
 from serve.inference.decode_pool import DecodePool, oriented
 from serve.inference.encoded import Encoded
 from serve.inference.engine import Engine
-from serve.inference.framed_ears import FramedEars, check_room, encoded_ears, framed_ears
+from serve.inference.framed_ears import FramedEars, check_room, ears_asked_for, encoded_ears
 from serve.inference.together import together
 from serve.observability.request_context import Trace
 from serve.oip.models import OipModel
@@ -43,12 +43,7 @@ async def infer(
     files = [_file(data) for data in tensor.array.reshape(-1)]
     detect = options["detect"]
     check_room(engine, len(files), detect)
-    jobs = (
-        framed_ears(
-            decode_pool, engine, trace, file, options["side"], options.get("box"), detect, tiles=options["tiles"]
-        )
-        for file in files
-    )
+    jobs = (ears_asked_for(decode_pool, engine, trace, file, options) for file in files)
     framed = await together(jobs)
     ears = [ear for picture in framed for ear in picture.ears]
     outputs = _columns(model, await encoded_ears(engine, trace, ears))

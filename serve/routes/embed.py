@@ -14,7 +14,7 @@ from client.options import EmbedOptions
 from serve.http.responses import Answer
 from serve.inference.encoded import Encoded
 from serve.inference.engine import Engine
-from serve.inference.framed_ears import FramedEar, check_room, encoded_ears, framed_ears
+from serve.inference.framed_ears import FramedEar, check_room, ears_asked_for, encoded_ears
 from serve.inference.quality import assess
 from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import limits_of, received, serves
@@ -38,17 +38,8 @@ async def embed(request: Request) -> Answer:
     options, service, trace = asked.options, service_of(request), trace_of(request)
     engine = service.use(request, options.get("space_id")).engine
     check_room(engine, 1, options["detect"])
-    work = framed_ears(
-        service.decode_pool,
-        engine,
-        trace,
-        asked.picture(),
-        options["side"],
-        options.get("box"),
-        options["detect"],
-        limits=limits_of(options),
-        tiles=options["tiles"],
-    )
+    limits = limits_of(options)
+    work = ears_asked_for(service.decode_pool, engine, trace, asked.picture(), options, limits=limits)
     framed = await attended(request, work)
     encoded = await attended(request, encoded_ears(engine, trace, framed.ears))
     extras = await attended(request, _extras(service, engine, trace, framed.ears, encoded, options))

@@ -16,7 +16,7 @@ from serve.errors import BadRequest
 from serve.http.image_inputs import Remote, Source, picture_sources
 from serve.http.responses import Answer, base64_floats
 from serve.inference.engine import Engine
-from serve.inference.framed_ears import FramedEars, check_room, encoded_ears, framed_ears
+from serve.inference.framed_ears import FramedEars, check_room, ears_asked_for, encoded_ears
 from serve.inference.together import together
 from serve.observability.request_context import Trace, trace_of
 from serve.routes.common import received, serves
@@ -104,10 +104,9 @@ async def _picture(
     service: Service, engine: Engine, trace: Trace, place: Placed, options: EmbeddingsOptions
 ) -> FramedEars:
     where, source = place
-    side, box, detect = options["side"], options.get("box"), options["detect"]
     try:
         file = await service.fetcher.fetch(source.url) if isinstance(source, Remote) else source
-        return await framed_ears(service.decode_pool, engine, trace, file, side, box, detect, tiles=options["tiles"])
+        return await ears_asked_for(service.decode_pool, engine, trace, file, options)
     except ImageError as error:
         raise type(error)(f"{where}: {error}") from None
     except BadRequest as error:

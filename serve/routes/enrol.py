@@ -17,7 +17,7 @@ from serve.http.openapi import answer_model
 from serve.http.parameters import checked
 from serve.http.responses import Answer
 from serve.inference.encoded import Encoded
-from serve.inference.framed_ears import FramedEar, FramedEars, check_room, encoded_ears, framed_ears
+from serve.inference.framed_ears import FramedEar, FramedEars, check_room, ears_asked_for, encoded_ears, framed_ears
 from serve.inference.orientation import stored_side
 from serve.inference.together import together
 from serve.lifecycle.dual_write import vectors_elsewhere
@@ -48,10 +48,7 @@ async def enrol(request: Request) -> Answer:
     pool, engine, detect = active.required_pool, active.engine, options["detect"]
     check_room(engine, 1, detect)
     data = asked.picture()
-    side, box, limits = options["side"], options.get("box"), limits_of(options)
-    work = framed_ears(
-        service.decode_pool, engine, trace, data, side, box, detect, keep=True, limits=limits, tiles=options["tiles"]
-    )
+    work = ears_asked_for(service.decode_pool, engine, trace, data, options, keep=True, limits=limits_of(options))
     framed = await attended(request, work)
     encoded = await attended(request, encoded_ears(engine, trace, framed.ears))
     new = [

@@ -16,7 +16,7 @@ from serve.http.responses import Answer
 from serve.inference.encoded import Encoded
 from serve.inference.engine import Engine
 from serve.inference.explanation import Component, explain, morph
-from serve.inference.framed_ears import check_room, framed_ears
+from serve.inference.framed_ears import check_room, ears_asked_for
 from serve.inference.orientation import is_mirrored
 from serve.inference.verification import best_pair
 from serve.observability.request_context import trace_of
@@ -39,10 +39,7 @@ async def explain_match(request: Request) -> Answer:
     engine, item_id = active.engine, options["item"]
     check_room(engine, 1, options["detect"])
     stored, vectors = await stored_vectors(active, trace, item_id)
-    side, box = options["side"], options.get("box")
-    work = framed_ears(
-        service.decode_pool, engine, trace, asked.picture(), side, box, options["detect"], tiles=options["tiles"]
-    )
+    work = ears_asked_for(service.decode_pool, engine, trace, asked.picture(), options)
     framed = await attended(request, work)
     ear = framed.first
     # The stored vector cannot be turned: where a side is unknown, the query is compared in both orientations.

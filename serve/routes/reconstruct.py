@@ -12,7 +12,7 @@ from bundle.image import Picture, mirror, to_png
 from client.models import ReconstructedEar, Reconstruction
 from client.operations import RECONSTRUCT
 from serve.http.responses import Answer
-from serve.inference.framed_ears import FramedEar, check_room, encoded_ears, framed_ears
+from serve.inference.framed_ears import FramedEar, check_room, ears_asked_for, encoded_ears
 from serve.inference.orientation import is_mirrored
 from serve.observability.request_context import trace_of
 from serve.routes.common import PNG, received, serves, wants_json
@@ -34,16 +34,7 @@ async def reconstruct(request: Request) -> Response:
     engine = service.use(request, options.get("space_id")).engine
     detect = options["detect"]
     check_room(engine, 1, detect)
-    work = framed_ears(
-        service.decode_pool,
-        engine,
-        trace,
-        asked.picture(),
-        options["side"],
-        options.get("box"),
-        detect,
-        tiles=options["tiles"],
-    )
+    work = ears_asked_for(service.decode_pool, engine, trace, asked.picture(), options)
     framed = await attended(request, work)
     encoded = await attended(request, encoded_ears(engine, trace, framed.ears))
     decoded = await attended(request, engine.decode(trace, [one.mu for one in encoded]))

@@ -17,7 +17,7 @@ from client.options import SearchOptions, Side
 from index.items import Filter, Hit, SubjectHit
 from serve.errors import BadRequest
 from serve.http.responses import Answer
-from serve.inference.framed_ears import FramedEar, check_room, encoded_ears, framed_ears
+from serve.inference.framed_ears import FramedEar, check_room, ears_asked_for, encoded_ears
 from serve.inference.gallery_pool import GalleryPool, GalleryQuery
 from serve.inference.orientation import Probe, is_mirrored, probes, shown_side, vector_sides
 from serve.lifecycle.model_registry import ServedModel
@@ -59,20 +59,18 @@ async def _search_picture(request: Request, active: ServedModel, asked: Received
     service, trace, options = service_of(request), trace_of(request), asked.options
     engine, side, detect = active.engine, options["side"], options["detect"]
     check_room(engine, 1 if side != "unknown" else 2, detect)
-    data, box, limits = asked.picture(), options.get("box"), limits_of(options)
-    work = framed_ears(
-        service.decode_pool, engine, trace, data, side, box, detect, limits=limits, tiles=options["tiles"]
-    )
+    limits = limits_of(options)
+    work = ears_asked_for(service.decode_pool, engine, trace, asked.picture(), options, limits=limits)
     framed = await attended(request, work)
     question = await _question(active, trace, options, _filter(options))
-    hits_of = [await _nearest(request, active, trace, ear, question, options) for ear in framed.ears]
-    shown: dict[str, Any] = {**_shown(hits_of[0]), **framed.detected()}
+    neighbours = [await _nearest(request, active, trace, ear, question, options) for ear in framed.ears]
+    shown: dict[str, Any] = {**_shown(neighbours[0]), **framed.detected()}
     if detect or framed.first.guess is not None:
         shown["side"] = framed.first.side
     if detect == "all":
-        pairs = zip(framed.ears, hits_of, strict=True)
+        pairs = zip(framed.ears, neighbours, strict=True)
         shown["ears"] = [models.EarNeighbours(**ear.place(), **_shown(one)) for ear, one in pairs]
-    return await _answer(request, active, trace, hits_of, question, shown)
+    return await _answer(request, active, trace, neighbours, question, shown)
 
 
 async def _nearest(
@@ -130,8 +128,8 @@ async def _search_item(request: Request, active: ServedModel, asked: Received[Se
             vector = (await attended(request, engine.encode(trace, [mirror(crop)])))[0].embedding
         queries.append((probe, vector))
     question = await _question(active, trace, options, _filter(options))
-    hits_of = await _asked(request, active, trace, queries, question, options)
-    return await _answer(request, active, trace, [hits_of], question, _shown(hits_of))
+    neighbours = await _asked(request, active, trace, queries, question, options)
+    return await _answer(request, active, trace, [neighbours], question, _shown(neighbours))
 
 
 async def _probes(pool: GalleryPool, trace: Trace, side: Side, cross_ear: bool) -> tuple[Probe, ...]:
@@ -149,14 +147,14 @@ async def _search_vectors(request: Request, active: ServedModel, asked: Received
     vectors = _vectors(options, active.engine.model.latent_dim, service_of(request).settings.max_inputs)
     sides = vector_sides(options["side"], cross_ear=options["cross_ear"])
     question = await _question(active, trace, options, replace(_filter(options), sides=sides))
-    hits_of: Sequence[Found]
+    neighbours: Sequence[Found]
     if options["group"] == "subject":
-        hits_of = await attended(request, pool.search_subjects_vectors(trace, vectors, space_id, question))
+        neighbours = await attended(request, pool.search_subjects_vectors(trace, vectors, space_id, question))
     else:
-        hits_of = await attended(request, pool.search_vectors(trace, vectors, space_id, question))
-    several = {"results": [models.Neighbours(**_shown(one)) for one in hits_of]}
+        neighbours = await attended(request, pool.search_vectors(trace, vectors, space_id, question))
+    several = {"results": [models.Neighbours(**_shown(one)) for one in neighbours]}
     return await _answer(
-        request, active, trace, hits_of, question, several if "embeddings" in options else _shown(hits_of[0])
+        request, active, trace, neighbours, question, several if "embeddings" in options else _shown(neighbours[0])
     )
 
 
@@ -192,12 +190,12 @@ async def _answer(
     request: Request,
     active: ServedModel,
     trace: Trace,
-    hits_of: Sequence[Found],
+    neighbours: Sequence[Found],
     question: GalleryQuery,
     shown: dict[str, Any],
 ) -> Answer:
-    """found: of each query. shown: the part of the answer that lists it."""
-    hits = [hit for some in hits_of for one in some for hit in (one.hits if isinstance(one, SubjectHit) else (one,))]
+    """neighbours: of each query. shown: the part of the answer that lists it."""
+    hits = [hit for some in neighbours for one in some for hit in (one.hits if isinstance(one, SubjectHit) else (one,))]
     service_of(request).audit.note(request, "search", found=[hit.item.id for hit in hits])
     pool, (space_id, bundle_id) = active.required_pool, active.engine.ids
     searched = await pool.run(trace, pool.gallery.count)
@@ -214,10 +212,10 @@ async def _answer(
     )
 
 
-def _shown(hits_of: Found) -> dict[str, Any]:
+def _shown(neighbours: Found) -> dict[str, Any]:
     """The fields of `client.models.Neighbours`."""
-    persons = [one for one in hits_of if isinstance(one, SubjectHit)]
-    hits = [one for one in hits_of if isinstance(one, Hit)]
+    persons = [one for one in neighbours if isinstance(one, SubjectHit)]
+    hits = [one for one in neighbours if isinstance(one, Hit)]
     return {"hits": _hits(hits), "subjects": [_person(rank, one) for rank, one in enumerate(persons, start=1)]}
 
 
