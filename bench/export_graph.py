@@ -126,16 +126,16 @@ def measure(config: ModelConfig, batch: int, rounds: int, threads: int) -> dict[
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        graphs = race(contenders(vae, folder, threads), crops, rounds, threads)
+        raced = race(contenders(vae, folder, threads), crops, rounds, threads)
         shares = profile(vae, folder, crops, threads)
-    limit_s = matmul_gflop(vae)["encoder"] * batch / graphs["peak_gflops"]
+    limit_s = matmul_gflop(vae)["encoder"] * batch / raced["peak_gflops"]
     return {
         "preset": config.preset,
         "sam_size_px": config.sam.image_size_px,
         "batch": batch,
-        **graphs,
+        **raced,
         "limit_s": limit_s,
-        "over_limit": {name: seconds / limit_s for name, seconds in graphs["seconds"].items()},
+        "over_limit": {name: seconds / limit_s for name, seconds in raced["seconds"].items()},
         "profile": shares,
     }
 

@@ -70,8 +70,8 @@ def call_of(
     path = operation.path.format(**{name: quote(value, safe="") for name, value in places.items()})
     files = [
         (name, file_of(image))
-        for name, values in (pictures or {}).items()
-        for image in (cast(Sequence[Image], values) if operation.many else [cast(Image, values)])
+        for name, images in (pictures or {}).items()
+        for image in (cast(Sequence[Image], images) if operation.many else [cast(Image, images)])
     ]
     query, body = _sent(operation, options or {}, files)
     return Call(operation, path, _reader(operation.answer), query, body, any_status)
@@ -83,10 +83,10 @@ def _sent(
     """(query, body) of a request."""
     if operation.sent_in == "json" or (operation.pictures and not files):
         return {}, {"json": {name: json_of(value) for name, value in options.items()}} if options else {}
-    values = {name: text_of(value) for name, value in options.items() if value is not None}
+    texts = {name: text_of(value) for name, value in options.items() if value is not None}
     if operation.sent_in == "form":
-        return {}, {"files": [(name, (name, data)) for name, data in files], "data": values}
-    return values, {"content": files[0][1]} if files else {}
+        return {}, {"files": [(name, (name, data)) for name, data in files], "data": texts}
+    return texts, {"content": files[0][1]} if files else {}
 
 
 def _reader(answer: Any) -> Callable[[httpx.Response], Any]:

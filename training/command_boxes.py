@@ -71,7 +71,7 @@ def write_boxes(finder: EarFinder, loaded: Loaded, out: Path, threshold: float |
     A side that is known stays; a picture in which no ear is found has no box in the table, and is framed whole.
     """
     attributes = sorted({name for record in loaded.records for name in record.attributes} - {"score"})
-    written = 0
+    with_box = 0
     refused = list(loaded.refused)
     with out.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
         table = csv.DictWriter(stream, [*COLUMNS, *attributes])
@@ -82,13 +82,13 @@ def write_boxes(finder: EarFinder, loaded: Loaded, out: Path, threshold: float |
             except (OSError, ValueError, ImageError) as error:
                 refused.append(f"{record.name}: {error}")
                 continue
-            written += ear is not None
+            with_box += ear is not None
             table.writerow(_row(record, ear, out.parent))
             if ear is None:
                 yield f"no ear found in {record.name}"
             log_progress(log, "looking for ears", number, len(loaded.records))
     yield from (f"left out {line}" for line in refused)
-    yield f"{out}: boxes of {written} of {len(loaded.records)} pictures"
+    yield f"{out}: boxes of {with_box} of {len(loaded.records)} pictures"
 
 
 def _best(finder: EarFinder, record: EarRecord, threshold: float | None) -> FoundEar | None:

@@ -73,6 +73,6 @@ def preset(
 
 def _channels_for(channels: tuple[int, ...], image_size_px: int) -> tuple[int, ...]:
     """Lengthen or shorten the decoder at its fine end, so that it ends at `image_size_px`."""
-    halvings = max(image_size_px // LATENT_SIDE, 1).bit_length()
-    longer = [channels[-1] // 2**step for step in range(1, halvings - len(channels) + 1)]
-    return (*channels[:halvings], *(max(width, 8) for width in longer))
+    levels = max(image_size_px // LATENT_SIDE, 1).bit_length()
+    longer = [channels[-1] // 2**step for step in range(1, levels - len(channels) + 1)]
+    return (*channels[:levels], *(max(width, 8) for width in longer))

@@ -39,10 +39,10 @@ def picture_sources(body: dict[str, Any]) -> list[tuple[str, Source]]:
         raise BadRequest(f"give exactly one of input, inputs, images and messages; given: {fields or 'none'}", "input")
     name = fields[0]
     value = body[name]
-    pictures_found = list(_conversations(value, name) if name == "messages" else _entries(value, name))
-    if not pictures_found:
+    pictures = list(_conversations(value, name) if name == "messages" else _entries(value, name))
+    if not pictures:
         raise BadRequest(f"{name} has no picture; give {ALLOWED}", name)
-    return pictures_found
+    return pictures
 
 
 def _entries(value: Any, where: str) -> Iterator[tuple[str, Source]]:
@@ -74,11 +74,7 @@ def _is_conversation(entry: Any) -> bool:
 
 def _single(messages: list[Any], where: str) -> Source:
     """The one picture of a conversation."""
-    pictures = [
-        pictures_found
-        for index, message in enumerate(messages)
-        for pictures_found in _content(message, f"{where}[{index}]")
-    ]
+    pictures = [source for index, message in enumerate(messages) for source in _content(message, f"{where}[{index}]")]
     if len(pictures) != 1:
         raise BadRequest(f"{where} has {len(pictures)} pictures; a conversation with exactly 1 gives one vector", where)
     return pictures[0]

@@ -74,7 +74,7 @@ class BatchSize:
         bucket = self._bucket(size)
         if not self._seconds:
             return 0.0
-        measured = bucket if bucket in self._seconds else min(self._seconds, key=lambda earlier: abs(earlier - bucket))
+        measured = bucket if bucket in self._seconds else min(self._seconds, key=lambda size: abs(size - bucket))
         seconds = self._seconds[measured] * bucket / measured  # unmeasured: taken as linear, so it gets tried
         return seconds if self.padded else seconds * size / bucket
 

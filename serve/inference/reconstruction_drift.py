@@ -40,7 +40,7 @@ class Stored:
 
 def read_stored(gallery: Gallery, items: Sequence[Item], engine: Engine) -> list[Stored]:
     """Those of the items that are still there, whose picture can be read."""
-    errors = []
+    stored = []
     for item in items:
         try:
             vectors = gallery.vectors(item.id, engine.ids[0])
@@ -48,8 +48,8 @@ def read_stored(gallery: Gallery, items: Sequence[Item], engine: Engine) -> list
         except Exception:  # deleted meanwhile, or damaged: the others tell enough
             continue
         if vectors is not None:
-            errors.append(Stored(oriented(picture, shown_side(item.side)), vectors.mu))
-    return errors
+            stored.append(Stored(oriented(picture, shown_side(item.side)), vectors.mu))
+    return stored
 
 
 async def quality(pool: GalleryPool, engine: Engine, trace: Trace, items: Sequence[Item]) -> dict[str, float] | None:
@@ -60,13 +60,14 @@ async def quality(pool: GalleryPool, engine: Engine, trace: Trace, items: Sequen
     return told(await pool.run(trace, lambda: [assess(one.crop, drawn, engine.reference) for one, drawn in pairs]))
 
 
-def told(errors: Sequence[Quality]) -> dict[str, float] | None:
+def told(qualities: Sequence[Quality]) -> dict[str, float] | None:
     """Medians, and the share of blurred pictures; None where there is nothing."""
-    if not errors:
+    if not qualities:
         return None
     names = ("psnr_db", "ssim", "sharpness", "ear_likeness")
-    medians = {name: round(float(np.median([getattr(one, name) for one in errors])), 4) for name in names}
-    return {"pictures": len(errors), **medians, "blurred_share": round(float(np.mean([q.blurred for q in errors])), 4)}
+    medians = {name: round(float(np.median([getattr(one, name) for one in qualities])), 4) for name in names}
+    blurred_share = round(float(np.mean([one.blurred for one in qualities])), 4)
+    return {"pictures": len(qualities), **medians, "blurred_share": blurred_share}
 
 
 def advice(recent: dict[str, float] | None, earlier: dict[str, float] | None) -> list[str]:

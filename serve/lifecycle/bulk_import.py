@@ -86,10 +86,10 @@ class Imports:
         with self._changing:
             if self._worker is not None and self._worker.is_alive():
                 raise ImportConflict(f"import {self._records[-1].id} is running: wait until it has ended")
-            vectors_of_each = open_source(source)
+            listed = open_source(source)
             record = ImportRecord(id="im_" + secrets.token_hex(8), source=str(source))
             self._records.append(record)
-            rows = takewhile(lambda _: not self._stop.is_set(), vectors_of_each)
+            rows = takewhile(lambda _: not self._stop.is_set(), listed)
             job = (record, rows, self._models.active.engine.ids[0], update_labels)
             self._worker = threading.Thread(target=self._work, args=job, name="import", daemon=True)
             self._worker.start()
@@ -107,7 +107,7 @@ class Imports:
                 log.warning("the import is left: its batch did not end within %g s", self._settings.drain_s)
 
     def _work(
-        self, record: ImportRecord, vectors_of_each: Iterable[Picture | UnusableRow], space_id: str, update_labels: bool
+        self, record: ImportRecord, rows: Iterable[Picture | UnusableRow], space_id: str, update_labels: bool
     ) -> None:
         from index.tools.bulk_import import ImportOptions, import_pictures
 
@@ -126,7 +126,7 @@ class Imports:
         try:
             gallery = self._models.gallery
             options = ImportOptions(space_id, BATCH, update_labels)
-            for report in import_pictures(gallery, vectors_of_each, lambda some: self._embed(space_id, some), options):
+            for report in import_pictures(gallery, rows, lambda some: self._embed(space_id, some), options):
                 progress(report)
             record.state = "stopped" if self._stop.is_set() else "done"
         except Exception as error:
@@ -136,22 +136,14 @@ class Imports:
     def _embed(self, space_id: str, pictures: Sequence[Picture]) -> list[NewItem | Exception]:
         """The items of some pictures, with vectors in every live space; an exception where a picture is none."""
         live = self._models.of_space(space_id)  # asked anew: a faster runtime may have taken over
-        seen = [self._seen(one, live.engine.framing) for one in pictures]
-        kept = [
-            (one, vectors_of_each)
-            for one, vectors_of_each in zip(pictures, seen, strict=True)
-            if not isinstance(vectors_of_each, Exception)
-        ]
-        own = embedded(
-            live.engine.model,
-            [vectors_of_each.crop for _, vectors_of_each in kept],
-            [one.side is None for one, _ in kept],
-        )
-        also = self._elsewhere(live, [(one, vectors_of_each.part) for one, vectors_of_each in kept])
+        decoded = [self._decoded(one, live.engine.framing) for one in pictures]
+        kept = [(one, part) for one, part in zip(pictures, decoded, strict=True) if not isinstance(part, Exception)]
+        own = embedded(live.engine.model, [part.crop for _, part in kept], [one.side is None for one, _ in kept])
+        also = self._elsewhere(live, [(one, part.part) for one, part in kept])
         items = iter(_item(*each, own[row], also[row]) for row, each in enumerate(kept))
-        return [vectors_of_each if isinstance(vectors_of_each, Exception) else next(items) for vectors_of_each in seen]
+        return [part if isinstance(part, Exception) else next(items) for part in decoded]
 
-    def _seen(self, one: Picture, framing: Framing) -> DecodedPicture | Exception:
+    def _decoded(self, one: Picture, framing: Framing) -> DecodedPicture | Exception:
         try:
             part = part_for(PictureFile(one.data, self._limits, framing.alpha_grey), one.box, framing)
             return DecodedPicture(part, _crop(one, part, framing))

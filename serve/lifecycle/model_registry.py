@@ -184,11 +184,10 @@ class ModelRegistry:
             self.gallery_pool.close()
 
     def _load(self, bundle: Path) -> Engine:
-        service_settings = self._settings
         model = self._opened(bundle)
         try:
             model.check_golden()
-            engine = Engine(model, service_settings, self._observe)
+            engine = Engine(model, self._settings, self._observe)
             engine.warm_up()
         except Exception:
             model.close()
@@ -197,25 +196,16 @@ class ModelRegistry:
 
     def _opened(self, bundle: Path) -> EarModel:
         """The model on the runtime asked for; while TensorRT's engine is not built, on another."""
-        service_settings = self._settings
+        settings = self._settings
         try:
             model = load(
-                bundle,
-                service_settings.runtime,
-                service_settings.precision,
-                service_settings.threads,
-                build=False,
-                slots=service_settings.gpu_slots,
+                bundle, settings.runtime, settings.precision, settings.threads, build=False, slots=settings.gpu_slots
             )
         except (EngineAbsent, EngineError) as error:
             log.warning("%s; another runtime answers until it is", error)
-            model = load(
-                bundle, AUTO, service_settings.precision, service_settings.threads, slots=service_settings.gpu_slots
-            )
-            model.requested, model.passed_over = (
-                service_settings.runtime,
-                (f"{service_settings.runtime}: {error}", *model.passed_over),
-            )
+            model = load(bundle, AUTO, settings.precision, settings.threads, slots=settings.gpu_slots)
+            model.requested = settings.runtime
+            model.passed_over = (f"{settings.runtime}: {error}", *model.passed_over)
         log.log(
             logging.WARNING if model.passed_over else logging.INFO,
             "%s (%s) answers; --runtime is %s%s", model.runtime, model.precision, model.requested,

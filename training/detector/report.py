@@ -83,8 +83,8 @@ def evaluate_checkpoint(
 def _remember(checkpoint: Path, report: dict[str, Any]) -> None:
     saved = read_detector(checkpoint)
     chief = {name: {key: result[key] for key in COLUMNS} for name, result in report["sets"].items()}
-    result = {"threshold": report["threshold"], "evaluation": chief}
-    write_detector(checkpoint, replace(saved, metrics={**saved.metrics, **result}))
+    judged = {"threshold": report["threshold"], "evaluation": chief}
+    write_detector(checkpoint, replace(saved, metrics={**saved.metrics, **judged}))
 
 
 def write(report: dict[str, Any], out: Path) -> None:

@@ -81,6 +81,6 @@ def perceptual(features: Vgg16Features, reconstruction: Tensor, target: Tensor) 
     Both pictures (B, 3, H, W) float32 in [-1, 1], RGB; returns a scalar >= 0. No gradient goes to the target.
     """
     with torch.no_grad():
-        expected = features(target)
-    differences = [F.l1_loss(a, b) for a, b in zip(features(reconstruction), expected, strict=True)]
+        of_target = features(target)
+    differences = [F.l1_loss(a, b) for a, b in zip(features(reconstruction), of_target, strict=True)]
     return torch.stack(differences).mean()

@@ -16,7 +16,7 @@ from training.networks.linear_picture import BT601, LATENT_STD
 
 CHROMA_SHARE = 0.0375
 """Of the numbers, for each of the two chroma planes; luma has the rest."""
-LYING = 1.2
+REACH_ACROSS = 1.2
 """An ear stands: its picture changes faster across than down, so frequencies across reach so much higher."""
 
 
@@ -39,9 +39,9 @@ class CosinePicture(nn.Module):
         self.values = values
         chroma = max(1, int(CHROMA_SHARE * values))
         self.counts = (values - 2 * chroma, chroma, chroma)
-        self.side = min(size, 2 + math.ceil(math.sqrt(4 * self.counts[0] * LYING / math.pi)))
+        self.side = min(size, 2 + math.ceil(math.sqrt(4 * self.counts[0] * REACH_ACROSS / math.pi)))
         colour = torch.tensor(BT601)
-        orders = (_order(self.counts[0], self.side, LYING), *[_order(chroma, self.side, 1.0)] * 2)
+        orders = (_order(self.counts[0], self.side, REACH_ACROSS), *[_order(chroma, self.side, 1.0)] * 2)
         # Nothing is learnt or saved: all follows from the shape.
         self.register_buffer("colour", colour, persistent=False)
         self.register_buffer("to_rgb", torch.linalg.inv(colour), persistent=False)
@@ -101,8 +101,8 @@ def _cosines(size: int) -> Tensor:
     return matrix.float()
 
 
-def _order(count: int, side: int, lying: float) -> Tensor:
-    """(count,) places in a (side, side) plane of frequencies, lowest first; across they count `lying` times lower."""
+def _order(count: int, side: int, reach: float) -> Tensor:
+    """(count,) places in a (side, side) plane of frequencies, lowest first; across they count `reach` times lower."""
     steps = torch.arange(side, dtype=torch.float64)
-    cost = steps[:, None] ** 2 + (steps[None] / lying) ** 2
+    cost = steps[:, None] ** 2 + (steps[None] / reach) ** 2
     return cost.flatten().argsort(stable=True)[:count]
