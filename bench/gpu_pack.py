@@ -51,8 +51,9 @@ LEFT_OUT_OF_WHEELS = (
 )
 OTHER_LANGUAGES = re.compile(r"^pygments/lexers/(?!__init__|_mapping|diff|python)")
 """pytest colours Python and diffs."""
-MIXTURE_OF_EXPERTS = re.compile(rb"moe|MoE|Moe")
-"""Two thirds of onnxruntime-gpu's kernels; no graph of ours calls one."""
+UNUSED_KERNELS = re.compile(rb"moe|MoE|Moe|Flash_fwd_kernel_traits\w*bfloat16|fpA_intB|_paged")
+"""Mixture of experts (two thirds of onnxruntime-gpu's kernels), flash attention in bfloat16, weights of few bits, paged
+caches: no graph of ours calls one."""
 
 
 def pack(runtime: str, out: Path, project: Path = ROOT) -> Path:
@@ -67,7 +68,7 @@ def pack(runtime: str, out: Path, project: Path = ROOT) -> Path:
     unpack(wheels, folder / "site")
     copy_project(project, folder / "project", LEFT_OUT_OF_PROJECT[runtime])
     for library in (folder / "site").glob("onnxruntime/capi/libonnxruntime_providers_cuda.so"):
-        kept, zeroed = prune(library, HOPPER, MIXTURE_OF_EXPERTS)
+        kept, zeroed = prune(library, HOPPER, UNUSED_KERNELS)
         print(f"{library.name}: {kept / 1e6:.1f} MB of kernels kept, {zeroed / 1e6:.1f} MB zeroed")
     return compress(folder, out / f"{runtime}.tar.xz")
 

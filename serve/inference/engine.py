@@ -29,7 +29,7 @@ from serve.observability.request_context import Trace
 from serve.settings import Settings
 
 CPU, CUDA = "onnxruntime-cpu", "onnxruntime-cuda"
-WARM_UP_S, CPU_WARM_UP_S = 1.0, 0.1
+WARM_UP_S, CPU_WARM_UP_S = 1.0, 0.02
 """For each graph. On the CPU a size's first run is as fast as its second: little is to be gained by trying them all."""
 PHOTOS_ON_CPU = 4
 """Most photos in one run of the detector on the CPU: more are no faster there, and 16 take 580 MiB, 4 only 115."""

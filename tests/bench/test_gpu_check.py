@@ -14,7 +14,8 @@ import pytest
 from bench import gpu_check
 from bench.gpu_check import markdown, measure, run_part
 from bench.gpu_feed import DEMO, runs_per_s, standard_encoder
-from bench.gpu_parts import PARTS, Part, write_pictures
+from bench.gpu_parts import PARTS, Part
+from bench.gpu_torch import write_pictures
 from bundle.errors import RuntimeUnavailable
 from bundle.golden import golden_crops
 from bundle.session_onnx import OnnxSession

@@ -7,11 +7,15 @@ the one-hot place of each key. Exact, and kernels for attention without a bias (
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.sam.modeling_sam import SamVisionAttention, SamVisionLayer, SamVisionNeck
 
+Attend = Callable[[SamVisionAttention, Tensor, int], Tensor]
+"""(attention, tokens of M windows (M * W * W, C), W) -> what they attend to, (M * W * W, C)."""
 ALIGNMENT = 8
 """Fused kernels want head widths that are multiples of it."""
 
@@ -50,12 +54,15 @@ class Windows(nn.Module):
         return squares.reshape(-1, channels)
 
 
-def run_layer(layer: SamVisionLayer, hidden: Tensor) -> Tensor:
-    """What `layer(hidden)` computes: (B, G, G, C) -> (B, G, G, C)."""
+def run_layer(layer: SamVisionLayer, hidden: Tensor, attend: Attend | None = None) -> Tensor:
+    """What `layer(hidden)` computes: (B, G, G, C) -> (B, G, G, C).
+
+    attend: another form of `folded_attention`, to compare with it.
+    """
     grid = hidden.shape[1]
     windows = Windows(grid, layer.window_size or grid)
     rows = windows.cut(layer.layer_norm1(hidden).flatten(0, 2))
-    mixed = windows.join(layer.attn.proj(_attend(layer.attn, rows, windows.window)))
+    mixed = windows.join(layer.attn.proj((attend or folded_attention)(layer.attn, rows, windows.window)))
     hidden = hidden + mixed.view(hidden.shape)
     result: Tensor = hidden + layer.mlp(layer.layer_norm2(hidden))
     return result
@@ -73,7 +80,7 @@ def _norm(norm: nn.LayerNorm, values: Tensor) -> Tensor:
     return F.layer_norm(values, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
-def _attend(attention: SamVisionAttention, rows: Tensor, side: int) -> Tensor:
+def folded_attention(attention: SamVisionAttention, rows: Tensor, side: int) -> Tensor:
     """Tokens of M windows (M * W * W, C) -> what they attend to, (M * W * W, C)."""
     heads, tokens = attention.num_attention_heads, side * side
     width = rows.shape[-1] // heads
