@@ -3,7 +3,7 @@
     python -m bench.gpu_pack train --out /tmp/packs      # the training step; also: ort, rtx
     # there: tar -xJf train.tar.xz; cd project; PYTHONPATH=../site:. python -m bench.gpu_check "training step"
 
-`train` brings pydantic, `ort` also onnxruntime-gpu with the kernels of one GPU generation, `rtx` TensorRT-RTX; both
+`train` brings pydantic, `ort` also onnxruntime-gpu, `rtx` TensorRT-RTX, with the kernels of one GPU generation; both
 also what they use of cuda-bindings. `ort` brings pytest too; `rtx` has no room for the shipped bundle.
 The machine is expected to have Python 3.12, CUDA 13, torch, transformers, lightning, onnx and onnxscript. An archive
 over the limit is refused. Packing `ort` needs binutils and the packages lz4 and zstandard. Needs a network with PyPI.
@@ -30,7 +30,10 @@ LIMIT_BYTES = 64 * 2**20
 PYTHON = "3.12"
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux1")
 HOPPER = 90
-COMMON = ("pydantic", "pydantic-core", "pydantic-settings", "annotated-types", "typing-inspection", "python-dotenv")
+COMMON = (
+    *("pydantic", "pydantic-core", "pydantic-settings", "annotated-types"),
+    *("typing-extensions", "typing-inspection", "python-dotenv"),
+)
 RUNTIMES: dict[str, tuple[str, ...]] = {
     "train": (),
     "ort": ("onnxruntime-gpu", "cuda-bindings", "cuda-pathfinder", "pytest", "pluggy", "iniconfig", "pygments"),
@@ -46,14 +49,20 @@ LEFT_OUT_OF_WHEELS = (
     "onnxruntime/datasets/",
     *(f"onnxruntime/{part}/" for part in ("backend", "quantization", "tools", "transformers")),
     "ThirdPartyNotices",
-    *(f"cuda/bindings/{part}" for part in ("nvml", "cufile", "cudla", "_internal/nvml", "_internal/cufile")),
     ".pxd",
 )
+CUDA_LIBRARIES = ("onnxruntime/capi/libonnxruntime_providers_cuda.so", "tensorrt_rtx_libs/libtensorrt_rtx.so*")
 OTHER_LANGUAGES = re.compile(r"^pygments/lexers/(?!__init__|_mapping|diff|python)")
 """pytest colours Python and diffs."""
-UNUSED_KERNELS = re.compile(rb"moe|MoE|Moe|Flash_fwd_kernel_traits\w*bfloat16|fpA_intB|_paged")
+OTHER_BINDINGS = re.compile(
+    r"^cuda/bindings/(_v2/|(_internal/)?(cy|_)?(nvml|cufile|cudla|nvfatbin|nvjitlink|nvrtc|nvvm))"
+)
+"""What `cuda.bindings.runtime` does not import."""
+UNUSED_KERNELS = re.compile(
+    rb"\w{4}(?:moe|MoE|Moe)|(?:moe|MoE|Moe)\w{4}|Flash_fwd_kernel_traits\w*bfloat16|fpA_intB|_paged", re.ASCII
+)
 """Mixture of experts (two thirds of onnxruntime-gpu's kernels), flash attention in bfloat16, weights of few bits, paged
-caches: no graph of ours calls one."""
+caches: no graph of ours calls one. Three letters alone would also match machine code by chance."""
 
 
 def pack(runtime: str, out: Path, project: Path = ROOT) -> Path:
@@ -67,9 +76,10 @@ def pack(runtime: str, out: Path, project: Path = ROOT) -> Path:
         download(wheels, pinned(name, project))
     unpack(wheels, folder / "site")
     copy_project(project, folder / "project", LEFT_OUT_OF_PROJECT[runtime])
-    for library in (folder / "site").glob("onnxruntime/capi/libonnxruntime_providers_cuda.so"):
-        kept, zeroed = prune(library, HOPPER, UNUSED_KERNELS)
-        print(f"{library.name}: {kept / 1e6:.1f} MB of kernels kept, {zeroed / 1e6:.1f} MB zeroed")
+    for pattern in CUDA_LIBRARIES:
+        for library in (folder / "site").glob(pattern):
+            kept, zeroed = prune(library, HOPPER, UNUSED_KERNELS)
+            print(f"{library.name}: {kept / 1e6:.1f} MB of kernels kept, {zeroed / 1e6:.1f} MB zeroed")
     return compress(folder, out / f"{runtime}.tar.xz")
 
 
@@ -92,11 +102,14 @@ def unpack(wheels: Path, site: Path) -> None:
     """What pip would install, less what no graph of ours needs."""
     for wheel in sorted(wheels.glob("*.whl")):
         with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(site, [name for name in archive.namelist() if _is_needed(name)])
+            archive.extractall(site, [name for name in archive.namelist() if is_needed(name)])
 
 
-def _is_needed(name: str) -> bool:
-    return not (OTHER_LANGUAGES.match(name) or any(part in name for part in LEFT_OUT_OF_WHEELS))
+def is_needed(name: str) -> bool:
+    """Whether a file of a wheel travels."""
+    return not (
+        OTHER_LANGUAGES.match(name) or OTHER_BINDINGS.match(name) or any(part in name for part in LEFT_OUT_OF_WHEELS)
+    )
 
 
 def copy_project(project: Path, to: Path, left_out: Sequence[str]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.gpu_fatbin import ELF, ELF_MAGIC, HEADER_BYTES, MAGIC, PTX, zero
-from bench.gpu_pack import RUNTIMES, compress, copy_project, pinned
+from bench.gpu_pack import RUNTIMES, UNUSED_KERNELS, compress, copy_project, is_needed, pinned
 from common.provenance import COMMIT_FILE
 
 ROOT = Path(__file__).parents[2]
@@ -78,3 +78,25 @@ def test_runtimes_are_pinned_as_the_project_pins_them():
     names = {name for names in RUNTIMES.values() for name in names}
     assert names
     assert [name for name in sorted(names) if "==" not in pinned(name, ROOT)] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [
+        ("cuda/bindings/runtime.cpython-312-x86_64-linux-gnu.so", True),
+        ("cuda/bindings/_internal/driver.cpython-312-x86_64-linux-gnu.so", True),
+        ("cuda/bindings/utils/_nvvm_utils.py", True),
+        ("cuda/bindings/_v2/driver.cpython-312-x86_64-linux-gnu.so", False),
+        ("cuda/bindings/_internal/nvrtc.cpython-312-x86_64-linux-gnu.so", False),
+        ("cuda/bindings/cynvml.cpython-312-x86_64-linux-gnu.so", False),
+    ],
+)
+def test_of_cuda_bindings_what_the_runtime_imports_travels(name, needed):
+    assert is_needed(name) is needed
+
+
+def test_kernels_are_unused_by_their_names_not_by_bytes_that_look_like_one():
+    assert UNUSED_KERNELS.search(b".text._ZN3moe6kernelE_moe_gemm")
+    assert UNUSED_KERNELS.search(b"Flash_fwd_kernel_traitsILi64EN7cutlass10bfloat16_tE")
+    assert not UNUSED_KERNELS.search(b"\x00\x91moe\xff\x02Moe\x00")
+    assert not UNUSED_KERNELS.search(b"Flash_fwd_kernel_traitsILi64EN7cutlass6half_tE")
