@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from export.crops import Crops
     from training.data.trained_on import TrainedOn
     from training.embedding.branch import EarBranch, SavedBranch
+    from training.embedding.rendered import Rendered
 
 logger = logging.getLogger(__name__)
 
@@ -22,12 +23,12 @@ _NOT_YET = "no_projection"
 
 
 def main(argv: list[str]) -> int:
-    """`aligner` and `project` write a branch file, `attach` and `fit` a bundle; all print their figures as JSON."""
+    """`aligner`, `identity` and `project` write a branch file, `attach` and `fit` a bundle; all print JSON."""
     options = _parser().parse_args(argv)
     from common.progress import show_progress
 
     show_progress()
-    action = {"aligner": _aligner, "project": _project}.get(options.action, _bundle)
+    action = {"aligner": _aligner, "identity": _identity, "project": _project}.get(options.action, _bundle)
     print(json.dumps(action(options)))
     return 0
 
@@ -50,16 +51,43 @@ def _aligner(options: argparse.Namespace) -> dict[str, Any]:
     return facts
 
 
-def _project(options: argparse.Namespace) -> dict[str, Any]:
+def _identity(options: argparse.Namespace) -> dict[str, Any]:
+    from training.embedding.branch import save_branch
+    from training.embedding.identity import IdentityConfig, fit_identity
+
+    branch, facts, learned_on = _saved_branch(options.branch)
+    rendered = _with_people(options)
+    config = IdentityConfig(
+        options.steps,
+        options.minutes,
+        rounds=options.rounds,
+        views=options.views,
+        learning_rate=options.learning_rate,
+        seed=options.seed,
+    )
+    branch = fit_identity(branch, rendered, config)
+    counted = {"identity_crops": config.rounds * len(rendered.people), "identity_people": len(set(rendered.people))}
+    facts = {**facts, **counted, _NOT_YET: True}
+    save_branch(branch, options.out, facts, rendered.trained_on.after(learned_on))
+    return facts
+
+
+def _with_people(options: argparse.Namespace) -> Rendered:
     from export.errors import NoCrops
-    from training.embedding.adapt import fit_head
-    from training.embedding.branch import load_branch, save_branch
     from training.embedding.rendered import Rendered
 
-    branch, facts, learned_on = load_branch(options.branch)
     rendered = Rendered.read(options.data, options.limit)
     if not all(rendered.people):
-        raise NoCrops("DATA: every picture needs a subject, since the projection learns whom to tell apart")
+        raise NoCrops("DATA: every picture needs a subject, since people are to be told apart")
+    return rendered
+
+
+def _project(options: argparse.Namespace) -> dict[str, Any]:
+    from training.embedding.adapt import fit_head
+    from training.embedding.branch import load_branch, save_branch
+
+    branch, facts, learned_on = load_branch(options.branch)
+    rendered = _with_people(options)
     crops = rendered.crops(options.rounds, options.seed)
     branch = fit_head(branch, crops.rgb(), crops.people, options.shrinkage)
     facts = {**facts, "crops": len(crops.people), "people": len(set(crops.people))}
@@ -166,24 +194,28 @@ def _parser() -> argparse.ArgumentParser:
         prog="ear-teacher embedding",
         description="Learn the aligned embedding from rendered ears, attach it to a bundle, or fit its projection.",
     )
-    actions = parser.add_subparsers(dest="action", required=True, metavar="aligner|project|attach|fit")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="aligner|identity|project|attach|fit")
     aligner = actions.add_parser("aligner", help="train the landmark networks from renders with 17 landmarks")
+    identity = actions.add_parser("identity", help="train the network that tells people apart on aligned renders")
     project = actions.add_parser("project", help="learn the projection from photo-like crops of renders")
     attach = actions.add_parser("attach", help="replace a bundle's embedding by that of a branch file")
     fit = actions.add_parser("fit", help="fit the projection to labelled pictures, then attach; minutes on a CPU")
-    for action, rounds, seed in ((aligner, 4, 1), (project, 2, 2)):
+    for action, rounds, seed in ((aligner, 4, 1), (identity, 4, 3), (project, 2, 2)):
         action.add_argument("data", type=Path, nargs="+", metavar="DATA", help="sets of `ear-teacher synth`")
         action.add_argument("--out", type=Path, required=True, metavar="FILE", help="the branch file to write")
         action.add_argument("--rounds", type=int, default=rounds, help="crops of each render (default %(default)s)")
         action.add_argument("--limit", type=int, help="most pictures of each DATA")
         action.add_argument("--seed", type=int, default=seed, help="(default %(default)s)")
-    aligner.add_argument("--steps", type=int, default=4000, help="of 64 crops (default %(default)s)")
-    aligner.add_argument("--minutes", type=float, help="end earlier, after so many minutes of training")
-    aligner.add_argument("--learning-rate", type=float, default=2e-3, help="falls to zero (default %(default)s)")
+    for action, steps, batch in ((aligner, 4000, 64), (identity, 6000, 128)):
+        action.add_argument("--steps", type=int, default=steps, help=f"of {batch} crops (default %(default)s)")
+        action.add_argument("--minutes", type=float, help="end earlier, after so many minutes of training")
+        action.add_argument("--learning-rate", type=float, default=2e-3, help="falls to zero (default %(default)s)")
     aligner.add_argument("--init-from", type=Path, metavar="FILE|BUNDLE", help="go on from the networks of a branch "
                          "file or a bundle")  # fmt: skip
     aligner.add_argument("--dim", type=int, default=1024, help="length of the embedding (default %(default)s)")
-    project.add_argument("--branch", type=Path, required=True, help="what `aligner` wrote")
+    identity.add_argument("--branch", type=Path, required=True, help="what `aligner` wrote")
+    identity.add_argument("--views", type=int, default=4, help="jittered views of each crop (default %(default)s)")
+    project.add_argument("--branch", type=Path, required=True, help="what `aligner` or `identity` wrote")
     project.add_argument("--shrinkage", type=float, default=0.3, help="within-person scatter (default %(default)s)")
     for action in (attach, fit):
         action.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder with manifest.json")

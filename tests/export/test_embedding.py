@@ -21,6 +21,7 @@ from export.errors import GraphError, TargetExists
 from export.graph.onnx_export import GraphSpec, export_onnx
 from export.triton import TritonOptions, config_text
 from tests.training.embedding.branches import random_branch
+from training.embedding.carried import branch_of
 
 NOBODY = "None of the 6 people were trained on."
 DEMO = Path(__file__).parents[2] / "demo" / "bundle"
@@ -85,6 +86,18 @@ def test_a_spread_unlike_the_golden_one_is_refused(attached, tmp_path):
     session.close()
 
 
+def test_a_branch_with_an_identity_network_is_attached_and_comes_back(noisy_crops, tmp_path):
+    branch = random_branch(has_identity=True)
+    shipped = branch_of(DEMO).branch
+    branch.coarse, branch.fine = shipped.coarse, shipped.fine
+    attach_branch(DEMO, tmp_path / "new", branch, {}, noisy_crops)
+    back = branch_of(tmp_path / "new").branch
+    torch.testing.assert_close(back.identity.state_dict(), branch.identity.state_dict())
+    with torch.inference_mode():
+        pixels = torch.from_numpy(noisy_crops.pixels)
+        torch.testing.assert_close(back(pixels), branch(pixels), atol=1e-5, rtol=0)
+
+
 def test_vectors_of_another_branch_live_in_another_space(attached, noisy_crops, tmp_path):
     old, new = read_manifest(DEMO), read_manifest(attached)
     assert new.space_id != old.space_id
@@ -128,6 +141,10 @@ def test_what_does_not_fit_is_refused(noisy_crops, tmp_path):
 def test_tensorrt_rtx_builds_the_branch(tmp_path):
     pytest.importorskip("tensorrt_rtx_bindings")
     path = tmp_path / "branch.onnx"
-    export_onnx(random_branch(), GraphSpec("branch", "image", (128, 128, 3), torch.uint8, ("embedding",), 20), path)
+    export_onnx(
+        random_branch(has_identity=True),
+        GraphSpec("branch", "image", (128, 128, 3), torch.uint8, ("embedding",), 20),
+        path,
+    )
     options = BuildOptions(batches=(1, 4), target="sm89")
     assert len(build_plan(path, load_flavour("tensorrt-rtx"), "fp32", options).plan) > 1_000_000

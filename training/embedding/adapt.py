@@ -8,18 +8,21 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.embedding.branch import EarBranch, to_grey
+from training.embedding.branch import FEATURES, EarBranch, to_grey
 from training.embedding.discriminant import fit_projection, within_whitening
 from training.errors import DataError
 
 logger = logging.getLogger(__name__)
 
 BATCH = 64
+IDENTITY_WEIGHT = 0.8
+"""Mean length of the identity network's part of a vector, over that of the projected gradients."""
 SHRINKAGE = 0.8
 """Of a projection that is adapted to few people."""
 
@@ -39,6 +42,9 @@ def fit_head(
 ) -> EarBranch:
     """A copy of `branch` whose projection tells the people of `identities` apart (LDA with shrinkage).
 
+    What an identity network says is taken over beside it, unchanged but for its weight: the network was trained on such
+    people, so that within-person scatter measured on them would flatter it.
+
     Args:
         branch: alignment and descriptions are taken over.
         crops: (N, 128, 128, 3) uint8 RGB, framed, left orientation.
@@ -50,11 +56,18 @@ def fit_head(
     """
     people = _numbers(identities)
     logger.info("describing %d crops of %d identities", len(crops), len(set(people)))
+    described = describe(branch, crops)
+    cells, identity = described[:, :FEATURES], described[:, FEATURES:]
     try:
-        mean, weight = fit_projection(describe(branch, crops), people, branch.project.out_features, shrinkage)
+        mean, weight = fit_projection(cells, people, branch.project.out_features - identity.shape[1], shrinkage)
     except ValueError as error:
         raise DataError(str(error)) from None
-    return _with_head(branch, mean, weight)
+    if not identity.shape[1]:
+        return _with_head(branch, mean, weight)
+    ours, theirs = _size((cells - mean) @ weight.T), _size(identity - identity.mean(0))
+    own = (IDENTITY_WEIGHT / theirs) * np.eye(identity.shape[1], dtype=np.float32)
+    weight = np.block([[weight / ours, np.zeros((len(weight), len(own)))], [np.zeros((len(own), FEATURES)), own]])
+    return _with_head(branch, np.concatenate([mean, identity.mean(0)]), weight.astype(np.float32))
 
 
 def adapt_head(
@@ -75,6 +88,11 @@ def adapt_head(
     except ValueError as error:
         raise DataError(str(error)) from None
     return _with_head(branch, mean, whiten.T.astype(np.float32) @ weight)
+
+
+def _size(vectors: NDArray[Any]) -> float:
+    """Root mean square of the vectors' lengths."""
+    return float(np.sqrt((vectors**2).sum(1).mean()))
 
 
 def _numbers(identities: Sequence[Hashable]) -> NDArray[np.str_]:

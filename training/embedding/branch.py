@@ -1,8 +1,8 @@
 """Ear crops -> unit-length embeddings that carry over to photographs: align, describe by oriented gradients, project.
 
 A branch of the encoder beside mu: it sees grey only, so neither skin tone nor white balance reaches the vector. Learned
-on renders: the two landmark networks (`training.embedding.aligner`) and the projection (`training.embedding.adapt`).
-Knows no labels.
+on renders: the two landmark networks (`training.embedding.aligner`), the identity network
+(`training.embedding.identity`) and the projection (`training.embedding.adapt`). Knows no labels.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from torch.nn import functional as F
 from common.durable_files import replacing
 from training.checkpoint import read_torch
 from training.data.trained_on import TrainedOn
+from training.embedding.identity_net import IdentityNet
 from training.embedding.landmark_net import INPUT_PX, LANDMARKS, LandmarkNet
-from training.embedding.oriented_gradients import CELL_PX, ORIENTATIONS, OrientedCells
+from training.embedding.oriented_gradients import CELL_PX, ORIENTATIONS, OrientedCells, Votes, fine_cells
 from training.embedding.similarity import compose, similarity, through, warp, within
 from training.errors import CheckpointError
 
@@ -31,9 +32,12 @@ WIDTH_PX, HEIGHT_PX = 64, 96
 REACH = (0.62, 0.93)
 """Half its width and height, in units of the mean ear's frame."""
 LOOKS = ((0.0, 1.0, 1.0), (0.0, 0.88, 1.0), (0.0, 1.13, 1.0))
-"""Turn (degrees), stretch across, stretch down: aligned pictures whose descriptions are averaged."""
+"""Turn (degrees), stretch across, stretch down: aligned pictures whose descriptions are averaged; first as it is."""
 CELLS = ORIENTATIONS * (WIDTH_PX // CELL_PX) * (HEIGHT_PX // CELL_PX)
 FEATURES = CELLS + 2 * LANDMARKS
+"""Numbers of a description, but for those of the identity network."""
+IDENTITY_SHARE = 4
+"""One number of an embedding in so many is the identity network's."""
 SHAPE_WEIGHT = 8.0
 """How much the landmarks' own shape counts beside the gradients, before the projection weighs both."""
 GEOMETRY = {"looks": [list(look) for look in LOOKS], "reach": list(REACH), "size_px": [WIDTH_PX, HEIGHT_PX]}
@@ -58,6 +62,7 @@ class EarBranch(nn.Module):
 
     Args:
         dim: D, at most `FEATURES`.
+        has_identity: whether there is an identity network, of D / 4 outputs.
     """
 
     mean_ear: Tensor
@@ -69,15 +74,17 @@ class EarBranch(nn.Module):
     centre: Tensor
     """(F,): mean description of photo-like renders."""
 
-    def __init__(self, dim: int = EMBEDDING) -> None:
+    def __init__(self, dim: int = EMBEDDING, has_identity: bool = False) -> None:
         super().__init__()
         self.coarse, self.fine = LandmarkNet(), LandmarkNet()
-        self.cells = OrientedCells()
-        self.project = nn.Linear(FEATURES, dim, bias=False)
+        self.votes, self.cells, self.fine_cells = Votes(), OrientedCells(), fine_cells()
+        self.identity = IdentityNet(dim // IDENTITY_SHARE) if has_identity else None
+        features = FEATURES + (dim // IDENTITY_SHARE if has_identity else 0)
+        self.project = nn.Linear(features, dim, bias=False)
         self.register_buffer("mean_ear", torch.zeros(LANDMARKS, 2))
         self.register_buffer("box_theta", torch.zeros(2, 3))
         self.register_buffer("looks", look_thetas(), persistent=False)
-        self.register_buffer("centre", torch.zeros(FEATURES))
+        self.register_buffer("centre", torch.zeros(features))
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 128, 128, 3) uint8 RGB, or the same numbers as float32 -> (B, D) float32, unit length."""
@@ -106,13 +113,19 @@ class EarBranch(nn.Module):
         return Located(theta, (places + 1) / 2, spreads.log().mean(1).exp())
 
     def describe(self, grey: Tensor, located: Located) -> Tensor:
-        """Oriented gradients of the aligned ear, mean of the looks, and the shape of its landmarks: (B, F)."""
-        cells = [
-            self.cells(warp(grey, compose(located.theta, look[None]), HEIGHT_PX, WIDTH_PX)).flatten(1)
-            for look in self.looks
-        ]
+        """Oriented gradients of the aligned ear, mean of the looks, the shape of its landmarks, and what the identity
+        network says: (B, F)."""
+        votes = [self.votes(self.aligned(grey, located.theta, look)) for look in self.looks]
+        cells = torch.stack([self.cells(one).flatten(1) for one in votes]).mean(0)
         places = within(located.theta, located.landmarks * 2 - 1) - self.mean_ear
-        return torch.cat([torch.stack(cells).mean(0), SHAPE_WEIGHT * places.flatten(1)], 1)
+        parts = [cells, SHAPE_WEIGHT * places.flatten(1)]
+        if self.identity is not None:
+            parts.append(self.identity(self.fine_cells(votes[0])))
+        return torch.cat(parts, 1)
+
+    def aligned(self, grey: Tensor, theta: Tensor, look: Tensor) -> Tensor:
+        """The part of the mean ear's frame that `look` (2, 3) shows, (B, 1, 96, 64)."""
+        return warp(grey, compose(theta, look[None]), HEIGHT_PX, WIDTH_PX)
 
     def _trust(self, theta: Tensor, spreads: Tensor) -> Tensor:
         """Lean towards the box's frame where the landmarks are in doubt."""
@@ -151,7 +164,8 @@ class SavedBranch(NamedTuple):
 def pack_branch(branch: EarBranch, facts: Mapping[str, Any], trained_on: TrainedOn | None = None) -> dict[str, Any]:
     """What `torch.save` writes: tensors in half precision; geometry, facts and record as JSON."""
     state = {name: value.half() if value.is_floating_point() else value for name, value in branch.state_dict().items()}
-    content = {"config": json.dumps({**GEOMETRY, "dim": branch.project.out_features, **facts}), "state": state}
+    shape = {"dim": branch.project.out_features, "has_identity": branch.identity is not None}
+    content = {"config": json.dumps({**GEOMETRY, **shape, **facts}), "state": state}
     if trained_on is not None:
         content["trained_on"] = json.dumps(trained_on.to_dict())
     return content
@@ -167,7 +181,7 @@ def unpack_branch(content: Any, name: str | Path) -> SavedBranch:
         config, state = json.loads(content["config"]), content["state"]
         trained_on = TrainedOn.from_dict(json.loads(content.get("trained_on", "{}")))
         differing = [what for what in ("looks", "reach") if config[what] != GEOMETRY[what]]
-        branch = EarBranch(config.pop("dim", EMBEDDING))
+        branch = EarBranch(config.pop("dim", EMBEDDING), config.pop("has_identity", False))
         branch.load_state_dict({n: v.float() if v.is_floating_point() else v for n, v in state.items()})
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{name}: not an embedding branch of this version: {error}") from None

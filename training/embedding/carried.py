@@ -41,7 +41,7 @@ def branch_of(bundle: Path) -> SavedBranch | None:
     tensors = _tensors(bundle / "encoder.onnx")
     if "project.weight" not in tensors:
         return None
-    branch = EarBranch(len(tensors["project.weight"]))
+    branch = EarBranch(len(tensors["project.weight"]), "identity.head.weight" in tensors)
     state = branch.state_dict()
     for name, norm in branch.named_modules():
         if isinstance(norm, nn.BatchNorm2d):

@@ -23,6 +23,8 @@ FLOOR = 4e-4
 """Least variance of a neighbourhood (grey in [0, 1]): below it is noise, not relief."""
 CLIP = 0.4
 """Largest share of one bin in the energy around its cell."""
+FINE_CELL_PX, FINE_CLIP, FINE_ENERGY_CELLS = 4, 0.6, 5
+"""The same of cells half as large, and over how many of them in a row the energy is taken."""
 
 
 def mean_around(x: Tensor, side: int) -> Tensor:
@@ -38,11 +40,10 @@ def local_contrast(grey: Tensor) -> Tensor:
     return rest / (mean_around(rest * rest, CONTRAST_PX) + FLOOR).sqrt()
 
 
-class OrientedCells(nn.Module):
-    """Grey pictures -> cells of gradient histograms, normalised by the energy around them."""
+class Votes(nn.Module):
+    """Each pixel's gradient magnitude, shared among the directions it points in."""
 
     directions: Tensor
-    taps: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,21 +51,10 @@ class OrientedCells(nn.Module):
         self.register_buffer(
             "directions", torch.stack([angles.cos(), angles.sin()], 1)[:, :, None, None], persistent=False
         )
-        ramp = 1 - (torch.arange(2 * CELL_PX) + 0.5 - CELL_PX).abs() / CELL_PX
-        self.register_buffer("taps", (ramp / CELL_PX).expand(ORIENTATIONS, 1, 1, -1).clone(), persistent=False)
 
     def forward(self, grey: Tensor) -> Tensor:
-        """(B, 1, H, W) float in [0, 1], sides multiples of 8 px -> (B, 12, H / 8, W / 8) float in [0, CLIP]."""
-        votes = self._votes(local_contrast(grey))
-        half = CELL_PX // 2
-        cells = F.conv2d(F.pad(votes, (half, half, half, half)), self.taps, stride=(1, CELL_PX), groups=ORIENTATIONS)
-        cells = F.conv2d(cells, self.taps.transpose(2, 3), stride=(CELL_PX, 1), groups=ORIENTATIONS)
-        energy = mean_around((cells * cells).sum(1, keepdim=True), 3)
-        return (cells / (energy + 1e-3).sqrt()).clamp(max=CLIP)
-
-    def _votes(self, relief: Tensor) -> Tensor:
-        """Each pixel's gradient magnitude, shared among the directions it points in: (B, 12, H, W)."""
-        padded = F.pad(relief, (1, 1, 1, 1), mode="replicate")
+        """(B, 1, H, W) float in [0, 1] -> (B, 12, H, W), after local contrast normalisation."""
+        padded = F.pad(local_contrast(grey), (1, 1, 1, 1), mode="replicate")
         across = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
         down = padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]
         gradient = torch.cat([across, down], 1)
@@ -73,3 +63,34 @@ class OrientedCells(nn.Module):
         for _ in range(SHARPNESS):
             share = share * share
         return size * share
+
+
+class OrientedCells(nn.Module):
+    """Votes -> cells of gradient histograms, normalised by the energy around them.
+
+    Args:
+        cell_px: side of a cell.
+        energy_cells: side of the neighbourhood whose energy is taken, in cells.
+        clip: largest share of one bin in that energy.
+    """
+
+    taps: Tensor
+
+    def __init__(self, cell_px: int = CELL_PX, energy_cells: int = 3, clip: float = CLIP) -> None:
+        super().__init__()
+        self.cell_px, self.energy_cells, self.clip = cell_px, energy_cells, clip
+        ramp = 1 - (torch.arange(2 * cell_px) + 0.5 - cell_px).abs() / cell_px
+        self.register_buffer("taps", (ramp / cell_px).expand(ORIENTATIONS, 1, 1, -1).clone(), persistent=False)
+
+    def forward(self, votes: Tensor) -> Tensor:
+        """(B, 12, H, W), sides multiples of the cell's -> (B, 12, H / cell, W / cell) float in [0, clip]."""
+        half, side = self.cell_px // 2, self.cell_px
+        cells = F.conv2d(F.pad(votes, (half, half, half, half)), self.taps, stride=(1, side), groups=ORIENTATIONS)
+        cells = F.conv2d(cells, self.taps.transpose(2, 3), stride=(side, 1), groups=ORIENTATIONS)
+        energy = mean_around((cells * cells).sum(1, keepdim=True), self.energy_cells)
+        return (cells / (energy + 1e-3).sqrt()).clamp(max=self.clip)
+
+
+def fine_cells() -> OrientedCells:
+    """Those that `IdentityNet` sees."""
+    return OrientedCells(FINE_CELL_PX, FINE_ENERGY_CELLS, FINE_CLIP)

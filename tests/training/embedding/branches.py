@@ -5,9 +5,9 @@ import torch
 from training.embedding.branch import EarBranch
 
 
-def random_branch(dim: int = 1024) -> EarBranch:
+def random_branch(dim: int = 1024, has_identity: bool = False) -> EarBranch:
     torch.manual_seed(0)
-    branch = EarBranch(dim).eval().requires_grad_(False)
+    branch = EarBranch(dim, has_identity).eval().requires_grad_(False)
     for net in (branch.coarse, branch.fine):
         net.head[-1].bias[34:] = 4.0  # the largest expected errors
     branch.mean_ear.copy_(torch.rand(17, 2) * 1.2 - 0.6)
