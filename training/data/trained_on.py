@@ -81,8 +81,10 @@ class TrainedOn:
             for side, seen in (("train", self.train), ("val", self.val))
             for what in ("people", "pictures")
         }
-        # Versions that know no "incomplete" claim nothing of people where "nameless" is true.
+        # Versions that know no "incomplete" claim nothing of people where "nameless" is true; what it is without that
+        # is "without_subject".
         flags = {"nameless": self.nameless or self.incomplete, "incomplete": self.incomplete}
+        flags |= {"without_subject": self.nameless}
         return {"schema": SCHEMA, "digest_bytes": DIGEST_BYTES, **flags, **packed}
 
     @classmethod
@@ -100,7 +102,8 @@ class TrainedOn:
             Digests(*(_unpacked(values[f"{side}_{what}"]) for what in ("people", "pictures")))
             for side in ("train", "val")
         ]
-        return cls(sides[0], sides[1], bool(values["nameless"]), bool(values.get("incomplete", False)))
+        nameless = bool(values.get("without_subject", values["nameless"]))
+        return cls(sides[0], sides[1], nameless, bool(values.get("incomplete", False)))
 
 
 def _unpacked(text: str) -> frozenset[Digest]:

@@ -21,7 +21,7 @@ from training.errors import DataError
 logger = logging.getLogger(__name__)
 
 BATCH = 64
-IDENTITY_WEIGHT = 0.8
+IDENTITY_WEIGHT = 1.0
 """Mean length of the identity network's part of a vector, over that of the projected gradients."""
 SHRINKAGE = 0.8
 """Of a projection that is adapted to few people."""

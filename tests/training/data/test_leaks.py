@@ -179,3 +179,14 @@ def test_published_layouts_train_split_by_person_and_evaluate_with_a_command_eac
     judged = ["--data", str(data), "--out", str(tmp_path / "evaluation"), "--samples", "2", "--no-baselines"]
     assert ear_teacher.main(["evaluate", str(tmp_path / "run" / "model.ckpt"), *judged]) == 0
     assert "7 of 12 people were trained on and are left out: the figures are of the other 5." in capsys.readouterr().out
+
+
+def test_a_record_of_an_unknown_start_keeps_apart_whether_subjects_were_missing():
+    """Or else naming the unknown start later (`--trained-on`) would still leave no claim about people."""
+    seen = Digests(frozenset([b"12345678"]), frozenset())
+    for nameless in (False, True):
+        record = TrainedOn(seen, Digests.of([], []), nameless).after(None)
+        values = record.to_dict()
+        assert values["nameless"] is True  # to versions that do not know "incomplete"
+        assert TrainedOn.from_dict(values) == record
+        assert TrainedOn.from_dict(values).nameless is nameless
