@@ -34,7 +34,7 @@ class Flex:
     """`flex_attention` under torch.compile, as a form of `folded_attention`."""
 
     def __init__(self, compiled: bool = True) -> None:
-        self._attend: Any = torch.compile(flex_attention) if compiled else flex_attention
+        self._attend: Any = torch.compile(flex_attention, dynamic=False) if compiled else flex_attention
 
     def __call__(self, attention: SamVisionAttention, rows: Tensor, side: int) -> Tensor:
         heads, tokens = attention.num_attention_heads, side * side
@@ -47,10 +47,10 @@ class Flex:
         down = torch.einsum("mhijd,idk->mhijk", squares, down_table).flatten(2, 3)
         across = torch.einsum("mhijd,jdk->mhijk", squares, across_table).flatten(2, 3)
 
-        def with_positions(score: Tensor, window: Tensor, head: Tensor, to: Tensor, place: Tensor) -> Tensor:
+        def added(score: Tensor, window: Tensor, head: Tensor, to: Tensor, place: Tensor) -> Tensor:
             return score + down[window, head, to, place // side] + across[window, head, to, place % side]
 
-        mixed: Tensor = self._attend(query, key, value, score_mod=with_positions, scale=attention.scale)
+        mixed: Tensor = self._attend(query, key, value, score_mod=added, scale=attention.scale)
         return mixed.transpose(1, 2).reshape(rows.shape)
 
 
@@ -71,10 +71,19 @@ def difference(form: Form, layer: SamVisionLayer, hidden: Tensor) -> float:
     return float((output - expected).abs().max() / expected.abs().max())
 
 
+def with_positions(encoder: SamEncoder) -> SamEncoder:
+    """The encoder with relative positions, which a new one has at zero."""
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if "rel_pos" in name:
+                parameter.normal_(std=0.1)
+    return encoder
+
+
 def rows(device: torch.device, sam_size: int, batch: int, runs: int = RUNS) -> Iterator[tuple[str, str]]:
     """(layer, form and pass; time and share of Hugging Face's), as they are measured."""
     shape = preset("teacher", sam_size_px=sam_size).sam
-    layers = SamEncoder(shape).to(device).vision.vision_encoder.layers
+    layers = with_positions(SamEncoder(shape)).to(device).vision.vision_encoder.layers
     grid = sam_size // shape.patch_size_px
     hidden = torch.randn(batch, grid, grid, shape.hidden_size, device=device)
     cuda = device.type == "cuda"
