@@ -20,7 +20,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 QUERY, FIRST, SECOND = "#query-slot", "#first-slot", "#second-slot"
 """The places for an ear: of the Find view, and the two of the Compare view."""
 PICTURE = f"{QUERY} [data-part=file]"
