@@ -6,7 +6,7 @@
 `train` brings pydantic, `ort` also onnxruntime-gpu, `rtx` TensorRT-RTX, with the kernels of one GPU generation; both
 also what they use of cuda-bindings. `ort` brings pytest too; `rtx` has no room for the shipped bundle.
 The machine is expected to have Python 3.12, CUDA 13, torch, transformers, lightning, onnx and onnxscript. An archive
-over the limit is refused. Packing `ort` needs binutils and the packages lz4 and zstandard. Needs a network with PyPI.
+over the limit is refused. Packing `ort` and `rtx` needs binutils, lz4 and zstandard; all need a network with PyPI.
 """
 
 from __future__ import annotations

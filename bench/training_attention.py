@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -88,19 +89,21 @@ def rows(device: torch.device, sam_size: int, batch: int, runs: int = RUNS) -> I
     hidden = torch.randn(batch, grid, grid, shape.hidden_size, device=device)
     cuda = device.type == "cuda"
     context = torch.autocast("cuda", torch.bfloat16) if cuda else nullcontext()
+    chosen = forms()
     for kind, layer in (("window", layers[0]), ("global", layers[shape.global_layers[0]])):
         for backward in (False, True):
             with context:
-                measured = _measured(layer, hidden, backward, runs)
+                measured = _measured(chosen, layer, hidden, backward, runs)
             what = f"{kind} layer, {batch} x {sam_size} px, {'forward and backward' if backward else 'forward'}"
             yield from ((f"{what}: {name}", figure) for name, figure in measured)
 
 
-def _measured(layer: SamVisionLayer, hidden: Tensor, backward: bool, runs: int) -> list[tuple[str, str]]:
+def _measured(
+    chosen: dict[str, Form], layer: SamVisionLayer, hidden: Tensor, backward: bool, runs: int
+) -> list[tuple[str, str]]:
     """(form, figures) of one pass."""
-    chosen = forms()
     if backward and hidden.device.type != "cuda":
-        del chosen["flex_attention"]
+        chosen = {name: form for name, form in chosen.items() if name != "flex_attention"}
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     peaks: dict[str, float] = {}
     for _ in range(runs + 1):
@@ -110,8 +113,8 @@ def _measured(layer: SamVisionLayer, hidden: Tensor, backward: bool, runs: int) 
     theirs, figures = seconds["Hugging Face"][1:], []
     for name, form in chosen.items():
         ours = seconds[name][1:]
-        ratio = sorted(a / b for a, b in zip(ours, theirs, strict=True))[len(ours) // 2]
-        text = f"{sorted(ours)[len(ours) // 2] * 1e3:.1f} ms, {ratio:.2f} x Hugging Face's"
+        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        text = f"{statistics.median(ours) * 1e3:.1f} ms, {ratio:.2f} x Hugging Face's"
         if not math.isnan(peaks[name]):
             text += f", peak {peaks[name]:.0f} MiB"
         if not backward:

@@ -42,9 +42,7 @@ async def embed(request: Request) -> Answer:
     work = ears_asked_for(service.decode_pool, engine, trace, asked.picture(), options, limits=limits)
     framed = await attended(request, work)
     encoded = await attended(request, encoded_ears(engine, trace, framed.ears))
-    extras: list[dict[str, Any]] = [{} for _ in framed.ears]
-    if options["include"]:
-        extras = await attended(request, _extras(service, engine, trace, framed.ears, encoded, options))
+    extras = await attended(request, _extras(service, engine, trace, framed.ears, encoded, options))
     space_id, bundle_id = engine.ids
     every = [
         EmbeddedEar(**ear.place(), embedding=one.embedding, **extra)

@@ -85,7 +85,9 @@ def test_views_depend_on_the_seed_alone_and_stay_near_the_ear():
     assert torch.equal(first, again)
     assert float((first - torch.eye(3)).abs().mean((0, 1, 2))) < 0.1
     cells = torch.rand(8, 12, *GRID)
-    assert covered(cells, torch.Generator().manual_seed(1)).shape == cells.shape
+    changed = covered(cells, torch.Generator().manual_seed(1))
+    assert changed.shape == cells.shape
+    assert not torch.equal(changed, cells)
 
 
 def test_the_words_train_it_between_aligner_and_project(tmp_path, capsys):
